@@ -1,0 +1,264 @@
+"""One writer thread with group commit, several readers.
+
+A caller hands over a function of a connection and awaits its result; nothing on the
+event loop touches the file. Everything waiting when the writer comes round becomes one
+transaction with one sync to the disk, so a thousand small writes cost a few dozen
+syncs. Idea: datasette's single write thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from store import dialect
+from store.dialect import Connection
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+_STOP = object()
+_BATCH = 512
+
+
+class StoreError(Exception):
+    """The database refused; the cause says why (disk full, damaged file, no permission)."""
+
+
+class Many(Generic[A, T]):
+    """A write that is cheaper many at a time.
+
+    run: takes the connection and the arguments of all calls that met in one
+    transaction, gives one result for each, in order.
+    """
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[Connection, Sequence[A]], Sequence[T]]) -> None:
+        self.run = run
+
+
+class _Job:
+    __slots__ = ("args", "error", "future", "op", "result")
+
+    def __init__(self, op: Any, args: Any, future: asyncio.Future[Any]) -> None:
+        self.op = op
+        self.args = args
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """The file, its writer and its readers.
+
+    observe: called with the size of every committed batch, on the writer thread.
+    changed: called on the event loop when another process has written to the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: str = "full",
+        busy_timeout_s: float = 30.0,
+        readers: int = 2,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.changed: Callable[[], None] | None = None
+        self._durability = durability
+        self._busy_timeout_s = busy_timeout_s
+        self._observe = observe
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._reader_conns: list[Connection] = []
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    async def open(self, prepare: Callable[[Connection], None]) -> None:
+        """Open the file, run `prepare` (the migrations) and start the writer.
+
+        Errors: StoreError when the file can't be opened or is not a database.
+        """
+        self._loop = asyncio.get_running_loop()
+
+        def start() -> Connection:
+            try:
+                conn = dialect.connect(
+                    self.path, durability=self._durability, busy_timeout_s=self._busy_timeout_s
+                )
+                prepare(conn)
+            except (dialect.DatabaseError, OSError) as error:
+                raise StoreError(
+                    f"cannot open the database {self.path}: {error}. "
+                    "Check the path, its permissions and the free space."
+                ) from error
+            return conn
+
+        conn = await self._loop.run_in_executor(self._readers, start)
+        self._thread = threading.Thread(
+            target=self._write_loop, args=(conn,), name="store-writer", daemon=True
+        )
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Finish every write that was handed over, then close the file."""
+        if self._thread is None:
+            return
+        self._stopping = True
+        self._jobs.put(_STOP)
+        await asyncio.to_thread(self._thread.join)
+        self._thread = None
+        self._readers.shutdown()
+        for conn in self._reader_conns:
+            conn.close()
+        self._reader_conns.clear()
+
+    def write(self, fn: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run `fn` in the next transaction; done means committed.
+
+        `fn` may run twice (a failing neighbour in its batch rolls it back), so it
+        changes nothing but the database. Errors: whatever `fn` raises; StoreError.
+        """
+        return self._submit(fn, None)
+
+    def write_many(self, op: Many[A, T], args: A) -> asyncio.Future[T]:
+        """Like `write`, sharing one call of `op` with everyone who came at the same time."""
+        return self._submit(op, args)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` on a reading connection; it sees the newest commit.
+
+        Errors: StoreError.
+        """
+        assert self._loop is not None
+        return await self._loop.run_in_executor(self._readers, self._read, fn)
+
+    def _read(self, fn: Callable[[Connection], T]) -> T:
+        conn: Connection | None = getattr(self._local, "conn", None)
+        try:
+            if conn is None:
+                conn = dialect.connect(
+                    self.path, busy_timeout_s=self._busy_timeout_s, writable=False
+                )
+                self._local.conn = conn
+                self._reader_conns.append(conn)
+            return fn(conn)
+        except dialect.DatabaseError as error:
+            raise StoreError(f"reading {self.path} failed: {error}") from error
+
+    def _submit(self, op: Any, args: Any) -> asyncio.Future[Any]:
+        assert self._loop is not None
+        if self._stopping:
+            raise StoreError("the store is closing; nothing was written")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._jobs.put(_Job(op, args, future))
+        return future
+
+    # On the writer thread
+
+    def _write_loop(self, conn: Connection) -> None:
+        jobs = self._jobs
+        seen = dialect.foreign_changes(conn)
+        stopping = False
+        while not stopping:
+            batch: list[_Job] = []
+            try:
+                first = jobs.get(timeout=1.0)
+            except queue.Empty:
+                first = None
+            if first is _STOP:
+                stopping = True
+            elif first is not None:
+                batch.append(first)
+            try:
+                while len(batch) < _BATCH:
+                    job = jobs.get_nowait()
+                    if job is _STOP:
+                        stopping = True
+                    else:
+                        batch.append(job)
+            except queue.Empty:
+                pass
+            if batch:
+                self._commit(conn, batch)
+                self._call_back(self._deliver, batch)
+                if self._observe is not None:
+                    self._observe(len(batch))
+            now = dialect.foreign_changes(conn)
+            if now != seen:
+                seen = now
+                if self.changed is not None:
+                    self._call_back(self.changed)
+        conn.close()
+
+    def _call_back(self, fn: Callable[..., None], *args: Any) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(fn, *args)
+
+    def _commit(self, conn: Connection, batch: list[_Job]) -> None:
+        try:
+            self._transaction(conn, batch)
+        except Exception as error:  # noqa: BLE001 - every error belongs to a caller, below
+            if len(batch) == 1:
+                batch[0].error = self._named(error)
+                return
+            # One bad write must not fail its neighbours: each again, alone.
+            for job in batch:
+                try:
+                    self._transaction(conn, [job])
+                except Exception as alone:  # noqa: BLE001
+                    job.error = self._named(alone)
+
+    def _transaction(self, conn: Connection, batch: list[_Job]) -> None:
+        while True:
+            try:
+                dialect.begin(conn)
+                break
+            except dialect.DatabaseError as error:
+                # Another process holds the file: waiting loses nothing, failing would.
+                if not dialect.is_locked(error) or self._stopping:
+                    raise
+        try:
+            done: set[int] = set()
+            for job in batch:
+                op = job.op
+                if not isinstance(op, Many):
+                    job.result = op(conn)
+                elif id(op) not in done:
+                    done.add(id(op))
+                    same = [other for other in batch if other.op is op]
+                    results = op.run(conn, [other.args for other in same])
+                    for other, result in zip(same, results, strict=True):
+                        other.result = result
+            conn.execute("commit")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("rollback")
+            raise
+
+    def _named(self, error: Exception) -> Exception:
+        if isinstance(error, dialect.DatabaseError):
+            named = StoreError(f"writing {self.path} failed: {error}")
+            named.__cause__ = error
+            return named
+        return error
+
+    @staticmethod
+    def _deliver(batch: list[_Job]) -> None:
+        for job in batch:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)

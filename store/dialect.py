@@ -1,0 +1,111 @@
+"""What SQLite says differently: the one file that PostgreSQL will replace.
+
+Everything else in `store/` is plain SQL with ON CONFLICT and RETURNING.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+Connection = sqlite3.Connection
+DatabaseError = sqlite3.DatabaseError
+
+ID = "integer primary key"
+"""A row number that the database hands out."""
+
+ID_FOREVER = "integer primary key autoincrement"
+"""A row number that is never handed out again: people and answers are named by it."""
+
+_SYNCHRONOUS = {"full": "full", "process": "normal"}
+
+
+def connect(
+    path: Path, *, durability: str = "full", busy_timeout_s: float = 30.0, writable: bool = True
+) -> Connection:
+    """Open the file; a missing one is made readable to its owner only.
+
+    durability: "full" syncs every commit to the disk, "process" survives a killed
+    process but not a power cut. Errors: sqlite3.OperationalError.
+    """
+    if writable and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # One thread uses the connection at a time, but not the one that opens it.
+    conn = sqlite3.connect(
+        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+    )
+    if writable:
+        conn.execute("pragma journal_mode = wal")
+        conn.execute(f"pragma synchronous = {_SYNCHRONOUS[durability]}")
+        # 4 MB: the working set of the inbox; more only costs memory here.
+        conn.execute("pragma cache_size = -4000")
+        conn.execute("pragma journal_size_limit = 67108864")
+    else:
+        conn.execute("pragma query_only = on")
+        conn.execute("pragma cache_size = -2000")
+    conn.execute("pragma foreign_keys = on")
+    return conn
+
+
+def begin(conn: Connection) -> None:
+    """Start a writing transaction; waits for other processes up to the busy timeout."""
+    conn.execute("begin immediate")
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another process held the database for longer than the busy timeout."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def foreign_changes(conn: Connection) -> int:
+    """A number that moves when another connection has written."""
+    return int(conn.execute("pragma data_version").fetchone()[0])
+
+
+def applied_migrations(conn: Connection, name: str) -> set[str]:
+    """Names of the migrations of this set that the file already has."""
+    try:
+        rows = conn.execute("select name from _sqlite_migrations where migration_set = ?", (name,))
+    except sqlite3.OperationalError:
+        return set()
+    return {row[0] for row in rows}
+
+
+def quick_check(conn: Connection) -> str:
+    """ "ok", or the first fault found."""
+    return str(conn.execute("pragma quick_check(1)").fetchone()[0])
+
+
+def backup(source: Connection, target: Path) -> None:
+    """Copy the whole database while others write, as one moment in time.
+
+    The copy appears under its name only when it is complete.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_RDWR, 0o600))
+    copy = sqlite3.connect(part)
+    try:
+        source.backup(copy)
+        copy.execute("pragma journal_mode = delete")
+    finally:
+        copy.close()
+    os.replace(part, target)
+
+
+def optimise(conn: Connection) -> None:
+    """Refresh the planner's statistics and fold the write-ahead log into the file."""
+    conn.execute("pragma optimize")
+    conn.execute("pragma wal_checkpoint(truncate)")
+
+
+def tables(conn: Connection) -> list[str]:
+    """Names of all tables, the library's own left out."""
+    rows = conn.execute(
+        "select name from sqlite_master where type = 'table' and name not like 'sqlite%' "
+        "and name not like '\\_sqlite%' escape '\\' order by name"
+    )
+    return [row[0] for row in rows]

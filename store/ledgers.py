@@ -1,0 +1,165 @@
+"""Small books that several rooms keep: who did what, what is used up, tokens, settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store.db import Database
+from store.dialect import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One thing an operator did. actor: "member:3" or "cli"."""
+
+    at: float
+    actor: str
+    action: str
+    target: str
+    detail: str
+
+
+class Audit:
+    """The table `audit`: every use of an operator's power."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(
+        self, now: float, actor: str, action: str, target: str = "", detail: str = ""
+    ) -> None:
+        """Write a row; nothing ever changes or removes one."""
+
+        def run(conn: Connection) -> None:
+            conn.execute(
+                "insert into audit (at, actor, action, target, detail) values (?, ?, ?, ?, ?)",
+                (now, actor, action, target, detail),
+            )
+
+        await self._db.write(run)
+
+    async def newest(self, limit: int = 20) -> list[AuditRow]:
+        """The newest rows first."""
+
+        def run(conn: Connection) -> list[AuditRow]:
+            rows = conn.execute(
+                "select at, actor, action, target, detail from audit order by id desc limit ?",
+                (limit,),
+            )
+            return [AuditRow(*row) for row in rows]
+
+        return await self._db.read(run)
+
+
+class Quota:
+    """The table `quota`: calls made of each API on each day (Asia/Shanghai)."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def count(self, channel: str, name: str, day: str) -> int:
+        """Count one call; says how many it makes today."""
+
+        def run(conn: Connection) -> int:
+            return int(
+                conn.execute(
+                    "insert into quota (channel, name, day, used) values (?, ?, ?, 1) "
+                    "on conflict (channel, name, day) do update set used = quota.used + 1 "
+                    "returning used",
+                    (channel, name, day),
+                ).fetchone()[0]
+            )
+
+        return await self._db.write(run)
+
+    async def used(self, channel: str, name: str, day: str) -> int:
+        """How many calls were made; 0 when none."""
+
+        def run(conn: Connection) -> int:
+            row = conn.execute(
+                "select used from quota where channel = ? and name = ? and day = ?",
+                (channel, name, day),
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+        return await self._db.read(run)
+
+
+class Tokens:
+    """The table `tokens`: the access token of each channel, shared by all processes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def get(self, channel: str) -> tuple[str, float] | None:
+        """(token, expires at in Unix seconds); None when there is none."""
+
+        def run(conn: Connection) -> tuple[str, float] | None:
+            row: tuple[str, float] | None = conn.execute(
+                "select token, expires_at from tokens where channel = ?", (channel,)
+            ).fetchone()
+            return row
+
+        return await self._db.read(run)
+
+    async def put(self, channel: str, token: str, expires_at: float) -> None:
+        """Store a new token."""
+
+        def run(conn: Connection) -> None:
+            conn.execute(
+                "insert into tokens (channel, token, expires_at) values (?, ?, ?) "
+                "on conflict (channel) do update set token = excluded.token, "
+                "expires_at = excluded.expires_at",
+                (channel, token, expires_at),
+            )
+
+        await self._db.write(run)
+
+    async def drop(self, channel: str, failed: str) -> None:
+        """WeChat refused this token: forget it, unless a newer one is there already."""
+
+        def run(conn: Connection) -> None:
+            conn.execute("delete from tokens where channel = ? and token = ?", (channel, failed))
+
+        await self._db.write(run)
+
+
+class Meta:
+    """The table `meta`: single values."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def get(self, name: str) -> str | None:
+        """The value; None when there is none."""
+
+        def run(conn: Connection) -> str | None:
+            row = conn.execute("select value from meta where name = ?", (name,)).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._db.read(run)
+
+    async def put(self, name: str, value: str) -> None:
+        """Store a value."""
+
+        def run(conn: Connection) -> None:
+            conn.execute(
+                "insert into meta (name, value) values (?, ?) "
+                "on conflict (name) do update set value = excluded.value",
+                (name, value),
+            )
+
+        await self._db.write(run)
+
+    async def take(self, name: str, value: str) -> bool:
+        """Remove the value if it is still this one: only one taker wins."""
+
+        def run(conn: Connection) -> bool:
+            return (
+                conn.execute(
+                    "delete from meta where name = ? and value = ?", (name, value)
+                ).rowcount
+                == 1
+            )
+
+        return await self._db.write(run)

@@ -1,0 +1,418 @@
+"""Who writes to us: members, their identities on each channel, roles, and forgetting.
+
+A member is a person; an identity is that person on one channel. WeChat's unionid joins
+two identities into one member.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from store.db import Database
+from store.dialect import Connection
+
+_CACHE = 10_000
+_MEMBER_TABLES = ("states", "attempts", "subscriptions", "interactions")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person as one channel sees them. role: member, operator or owner."""
+
+    id: int
+    channel: str
+    external_id: str
+    role: str
+    followed: bool
+    fresh: bool = False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether operator commands are open to them."""
+        return self.role in ("operator", "owner")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What an operator sees of a member: `/who`."""
+
+    id: int
+    role: str
+    created_at: float
+    channels: tuple[str, ...]
+    followed: bool
+    last_seen_at: float
+    messages: int
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What forgetting removed: rows by table."""
+
+    member_id: int
+    rows: dict[str, int]
+
+
+_SELECT = (
+    "select i.member_id, i.channel, i.external_id, m.role, i.followed "
+    "from identities as i join members as m on m.id = i.member_id "
+    "where i.channel = ? and i.external_id = ?"
+)
+
+
+def _member(row: tuple[Any, ...], fresh: bool = False) -> Member:
+    return Member(row[0], row[1], row[2], row[3], bool(row[4]), fresh)
+
+
+class Members:
+    """The tables `members`, `identities`, `states`, `attempts`.
+
+    owners: (channel, external id) pairs that the configuration names; they are owners
+    whatever the table says.
+    """
+
+    def __init__(self, db: Database, owners: Iterable[tuple[str, str]] = ()) -> None:
+        self._db = db
+        self._owners = frozenset(owners)
+        self._cache: OrderedDict[tuple[str, str], Member] = OrderedDict()
+
+    def forget_cache(self) -> None:
+        """Another process wrote: what we think we know may be stale."""
+        self._cache.clear()
+
+    def known(self, channel: str, external_id: str) -> Member | None:
+        """The member, if met recently; no database."""
+        return self._cache.get((channel, external_id))
+
+    def _remember(self, member: Member) -> Member:
+        if (member.channel, member.external_id) in self._owners:
+            member = replace(member, role="owner")
+        key = (member.channel, member.external_id)
+        self._cache[key] = replace(member, fresh=False) if member.fresh else member
+        if len(self._cache) > _CACHE:
+            self._cache.popitem(last=False)
+        return member
+
+    async def meet(self, channel: str, external_id: str, now: float) -> Member:
+        """The member behind an identity, made on first sight (`fresh` is then true)."""
+
+        def run(conn: Connection) -> Member:
+            row = conn.execute(_SELECT, (channel, external_id)).fetchone()
+            if row is not None:
+                return _member(row)
+            member_id = conn.execute(
+                "insert into members (created_at) values (?) returning id", (now,)
+            ).fetchone()[0]
+            conn.execute(
+                "insert into identities (channel, external_id, member_id, last_seen_at) "
+                "values (?, ?, ?, ?)",
+                (channel, external_id, member_id, now),
+            )
+            return Member(member_id, channel, external_id, "member", False, fresh=True)
+
+        return self._remember(await self._db.write(run))
+
+    async def follow(self, channel: str, external_id: str, followed: bool, now: float) -> bool:
+        """Note a follow or an unfollow; says whether they had followed ever before."""
+
+        def run(conn: Connection) -> bool:
+            before = conn.execute(
+                "select followed_at from identities where channel = ? and external_id = ?",
+                (channel, external_id),
+            ).fetchone()
+            if followed:
+                conn.execute(
+                    "update identities set followed = 1, followed_at = ? "
+                    "where channel = ? and external_id = ?",
+                    (now, channel, external_id),
+                )
+            else:
+                conn.execute(
+                    "update identities set followed = 0, unfollowed_at = ?, allowance = 0, "
+                    "burst = 0 where channel = ? and external_id = ?",
+                    (now, channel, external_id),
+                )
+            return before is not None and before[0] is not None
+
+        self._cache.pop((channel, external_id), None)
+        return await self._db.write(run)
+
+    async def unite(self, channel: str, external_id: str, unionid: str) -> int:
+        """Tie an identity to the person that `unionid` names; says the member's id.
+
+        Two members found to be one are merged into the older; nothing they did is lost.
+        """
+
+        def run(conn: Connection) -> int:
+            mine = int(
+                conn.execute(
+                    "select member_id from identities where channel = ? and external_id = ?",
+                    (channel, external_id),
+                ).fetchone()[0]
+            )
+            other = conn.execute("select id from members where unionid = ?", (unionid,)).fetchone()
+            if other is None:
+                conn.execute("update members set unionid = ? where id = ?", (unionid, mine))
+                return mine
+            if other[0] == mine:
+                return mine
+            keep, drop = sorted((mine, int(other[0])))
+            rank = {"member": 0, "operator": 1, "owner": 2}
+            roles = [
+                row[0]
+                for row in conn.execute("select role from members where id in (?, ?)", (keep, drop))
+            ]
+            conn.execute("update identities set member_id = ? where member_id = ?", (keep, drop))
+            conn.execute("update interactions set member_id = ? where member_id = ?", (keep, drop))
+            conn.execute(
+                "insert into subscriptions (member_id, topic, since) select ?, topic, since "
+                "from subscriptions where member_id = ? on conflict (member_id, topic) do nothing",
+                (keep, drop),
+            )
+            for table in ("states", "attempts", "subscriptions"):
+                conn.execute(f"delete from {table} where member_id = ?", (drop,))  # noqa: S608
+            conn.execute("delete from members where id = ?", (drop,))
+            conn.execute(
+                "update members set unionid = ?, role = ? where id = ?",
+                (unionid, max(roles, key=lambda role: rank[role]), keep),
+            )
+            return keep
+
+        member_id = await self._db.write(run)
+        self._cache.clear()
+        return member_id
+
+    async def set_role(self, member_id: int, role: str) -> bool:
+        """Make somebody member, operator or owner; False when there is no such member."""
+
+        def run(conn: Connection) -> bool:
+            return (
+                conn.execute("update members set role = ? where id = ?", (role, member_id)).rowcount
+                == 1
+            )
+
+        done = await self._db.write(run)
+        self._cache.clear()
+        return done
+
+    async def has_owner(self) -> bool:
+        """Whether anybody is owner, by the table or by the configuration."""
+        if self._owners:
+            return True
+
+        def run(conn: Connection) -> bool:
+            return (
+                conn.execute("select 1 from members where role = 'owner' limit 1").fetchone()
+                is not None
+            )
+
+        return await self._db.read(run)
+
+    async def card(self, member_id: int) -> Card | None:
+        """What we know of a member, without their words; None when there is no such member."""
+
+        def run(conn: Connection) -> Card | None:
+            row = conn.execute(
+                "select id, role, created_at from members where id = ?", (member_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            identities = conn.execute(
+                "select channel, external_id, followed, last_seen_at from identities "
+                "where member_id = ? order by channel",
+                (member_id,),
+            ).fetchall()
+            count = conn.execute(
+                "select count(*) from interactions where member_id = ?", (member_id,)
+            ).fetchone()[0]
+            topics = conn.execute(
+                "select topic from subscriptions where member_id = ? order by topic", (member_id,)
+            ).fetchall()
+            owner = any((i[0], i[1]) in self._owners for i in identities)
+            return Card(
+                id=row[0],
+                role="owner" if owner else row[1],
+                created_at=row[2],
+                channels=tuple(i[0] for i in identities),
+                followed=any(i[2] for i in identities),
+                last_seen_at=max((i[3] for i in identities), default=0.0),
+                messages=count,
+                topics=tuple(t[0] for t in topics),
+            )
+
+        return await self._db.read(run)
+
+    async def find(self, external_id: str) -> list[int]:
+        """Ids of the members who are known by this external id on any channel."""
+
+        def run(conn: Connection) -> list[int]:
+            rows = conn.execute(
+                "select distinct member_id from identities where external_id = ?", (external_id,)
+            )
+            return [row[0] for row in rows]
+
+        return await self._db.read(run)
+
+    async def erase(self, member_id: int, keep_key: bytes | None = None) -> Erased | None:
+        """Forget a member wholly; None when there is no such member.
+
+        keep_key: the message that asked for it, which still needs its answer; only its
+        key and reply stay, for WeChat's retries, until the purge.
+        """
+
+        def run(conn: Connection) -> Erased | None:
+            identities = conn.execute(
+                "select channel, external_id from identities where member_id = ?", (member_id,)
+            ).fetchall()
+            rows: dict[str, int] = {}
+            for table in _MEMBER_TABLES:
+                rows[table] = conn.execute(
+                    f"delete from {table} where member_id = ?",  # noqa: S608 - fixed names
+                    (member_id,),
+                ).rowcount
+            rows["messages"] = rows["sends"] = 0
+            for channel, external_id in identities:
+                rows["messages"] += conn.execute(
+                    "delete from messages where channel = ? and sender = ? and key <> ?",
+                    (channel, external_id, keep_key or b""),
+                ).rowcount
+                conn.execute(
+                    "update messages set sender = '', body = null where channel = ? and sender = ?",
+                    (channel, external_id),
+                )
+                rows["sends"] += conn.execute(
+                    "delete from sends where channel = ? and external_id = ?",
+                    (channel, external_id),
+                ).rowcount
+            rows["identities"] = conn.execute(
+                "delete from identities where member_id = ?", (member_id,)
+            ).rowcount
+            rows["members"] = conn.execute(
+                "delete from members where id = ?", (member_id,)
+            ).rowcount
+            return Erased(member_id, rows) if rows["members"] else None
+
+        erased = await self._db.write(run)
+        self._cache.clear()
+        return erased
+
+    async def export(self, member_id: int) -> dict[str, Any] | None:
+        """Everything kept about one member, for them to take away; None when unknown."""
+
+        def run(conn: Connection) -> dict[str, Any] | None:
+            def rows(sql: str) -> list[dict[str, Any]]:
+                cursor = conn.execute(sql, (member_id,))
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+
+            members = rows("select id, role, created_at from members where id = ?")
+            if not members:
+                return None
+            return {
+                "member": members[0],
+                "identities": rows(
+                    "select channel, external_id, followed, followed_at, unfollowed_at, "
+                    "last_seen_at from identities where member_id = ?"
+                ),
+                "subscriptions": rows("select topic, since from subscriptions where member_id = ?"),
+                "interactions": rows(
+                    "select at, channel, kind, text, handler, item from interactions "
+                    "where member_id = ? order by id"
+                ),
+            }
+
+        return await self._db.read(run)
+
+    # What the conversation remembers between two messages
+
+    async def set_state(self, member_id: int, name: str, data: Any, expires_at: float) -> None:
+        """Remember something for a while: the choices offered, a question to confirm."""
+        text = json.dumps(data, ensure_ascii=False)
+
+        def run(conn: Connection) -> None:
+            conn.execute(
+                "insert into states (member_id, name, data, expires_at) "
+                "select id, ?, ?, ? from members where id = ? on conflict (member_id, name) "
+                "do update set data = excluded.data, expires_at = excluded.expires_at",
+                (name, text, expires_at, member_id),
+            )
+
+        await self._db.write(run)
+
+    async def state(self, member_id: int, name: str, now: float) -> Any | None:
+        """What was remembered under `name`; None when nothing or expired."""
+
+        def run(conn: Connection) -> Any | None:
+            row = conn.execute(
+                "select data from states where member_id = ? and name = ? and expires_at > ?",
+                (member_id, name, now),
+            ).fetchone()
+            return None if row is None else json.loads(row[0])
+
+        return await self._db.read(run)
+
+    async def clear_states(self, member_id: int, *names: str) -> int:
+        """Forget what was remembered, under these names or under all; says how many."""
+
+        def run(conn: Connection) -> int:
+            if not names:
+                return conn.execute("delete from states where member_id = ?", (member_id,)).rowcount
+            return sum(
+                conn.execute(
+                    "delete from states where member_id = ? and name = ?", (member_id, name)
+                ).rowcount
+                for name in names
+            )
+
+        return await self._db.write(run)
+
+    async def purge_states(self, now: float) -> int:
+        """Drop what has expired; says how many rows."""
+
+        def run(conn: Connection) -> int:
+            return conn.execute("delete from states where expires_at <= ?", (now,)).rowcount
+
+        return await self._db.write(run)
+
+    # Guessing
+
+    async def locked_until(self, member_id: int, name: str, now: float) -> float:
+        """Until when this member may not try again; 0 when they may."""
+
+        def run(conn: Connection) -> float:
+            row = conn.execute(
+                "select locked_until from attempts where member_id = ? and name = ? "
+                "and locked_until > ?",
+                (member_id, name, now),
+            ).fetchone()
+            return 0.0 if row is None else float(row[0])
+
+        return await self._db.read(run)
+
+    async def wrong(
+        self, member_id: int, name: str, now: float, *, limit: int, lock_s: float
+    ) -> int:
+        """Count a wrong try; at `limit` the member is locked for `lock_s`. Tries left."""
+
+        def run(conn: Connection) -> int:
+            count = conn.execute(
+                "insert into attempts (member_id, name, count) select id, ?, 1 from members "
+                "where id = ? on conflict (member_id, name) do update set count = "
+                "case when locked_until > 0 and locked_until <= ? then 1 else count + 1 end, "
+                "locked_until = case when locked_until <= ? then 0 else locked_until end "
+                "returning count",
+                (name, member_id, now, now),
+            ).fetchone()[0]
+            if count >= limit:
+                conn.execute(
+                    "update attempts set locked_until = ? where member_id = ? and name = ?",
+                    (now + lock_s, member_id, name),
+                )
+            return max(0, limit - int(count))
+
+        return await self._db.write(run)
