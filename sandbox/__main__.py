@@ -1,0 +1,190 @@
+"""`zhiqun demo`: the bot, a fake WeChat and a phone page, in one process.
+
+Nothing is shortened: the page's messages are signed, encrypted and posted to the real
+webhook over HTTP, and late answers come back over the real API calls. Only WeChat's own
+side is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from bot import logs
+from bot.app import App
+from bot.config import (
+    BusinessSettings,
+    ChannelSettings,
+    Config,
+    LogSettings,
+    MenuButton,
+    Secret,
+    ServerSettings,
+    StoreSettings,
+)
+from bot.transfer import read_faq, read_items
+from sandbox.fake_wechat import Account, FakeWeChat
+from sandbox.phone import Link, Person, Phone
+
+SEED = Path(__file__).parent / "seed"
+
+TITLE = "知行小课"
+
+# A made-up account; these open nothing but the fake beside it.
+ACCOUNT = Account(
+    app_id="wx00demo00demo0000",
+    app_secret="demo-secret-of-nothing-at-all-00",  # noqa: S106
+    token="demotoken",  # noqa: S106
+    aes_key="zhiqunzhiqunzhiqunzhiqunzhiqunzhiqunzhiqun0",
+    gh_id="gh_zhixingdemo",
+)
+
+MEMBERS = (
+    Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def"),
+    Person("oChenMo__demo_member_0000002", "陈默", "成员", "#e08a3c"),
+)
+OPERATOR = Person(
+    "oSuLaoshi_demo_operator_0003",
+    "苏老师",
+    "运营",
+    "#4aa564",
+    suggestions=(
+        "/help",
+        "/stats",
+        "/faq gaps",
+        "/faq add 有夜校吗 | 有，每周三晚八点直播。",
+        "/sends",
+    ),
+)
+
+MENU = (
+    MenuButton(name="看内容", type="click", key="courses"),
+    MenuButton(
+        name="我的",
+        sub=(
+            MenuButton(name="我的订阅", type="click", key="topics"),
+            MenuButton(name="我的数据", type="click", key="mydata"),
+        ),
+    ),
+    MenuButton(
+        name="帮助",
+        sub=(
+            MenuButton(name="能做什么", type="click", key="help"),
+            MenuButton(name="转人工", type="click", key="human"),
+        ),
+    ),
+)
+
+
+def demo_config(folder: Path, api_base: str) -> Config:
+    """The demo's configuration, made in code: free ports, nothing outside `folder`."""
+    return Config(
+        server=ServerSettings(port=0, ops_port=0),
+        store=StoreSettings(path=folder / "zhiqun.db"),
+        log=LogSettings(level="warning"),
+        business=BusinessSettings(name=TITLE),
+        channels=MappingProxyType(
+            {
+                "mp": ChannelSettings(
+                    name="mp",
+                    app_id=ACCOUNT.app_id,
+                    app_secret=Secret(ACCOUNT.app_secret),
+                    token=Secret(ACCOUNT.token),
+                    encoding_aes_key=Secret(ACCOUNT.aes_key),
+                    api_base=api_base,
+                    late="customer-service",
+                    owners=(OPERATOR.openid,),
+                    menu=MENU,
+                )
+            }
+        ),
+    )
+
+
+class Demo:
+    """Bot, fake and page together; `url` is where the page is."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.fake = FakeWeChat(ACCOUNT)
+        self.phone = Phone(self.fake, (*MEMBERS, OPERATOR), title=TITLE)
+        self.url = ""
+        self._folder = folder
+        self._port = port
+        self.app: App | None = None
+
+    async def start(self) -> None:
+        """Open everything, seed an empty store, put up the menu; ready when it returns."""
+        api_base = await self.fake.start()
+        config = demo_config(self._folder, api_base)
+        app = self.app = App(config, say=lambda _: None)
+        await app.start()
+        await app.ready.wait()
+        if not await app.store.content.faqs():
+            now = time.time()
+            faq, items = await asyncio.to_thread(
+                lambda: (read_faq(SEED / "faq.csv"), read_items(SEED / "items.csv"))
+            )
+            await app.store.content.import_faq(faq, now)
+            await app.store.content.put_items(items, now)
+            await app.reload()
+        self.fake.webhook = f"http://127.0.0.1:{app.webhook_port}/hook/mp"
+        if not await self.fake.verify_url():
+            raise RuntimeError("the webhook did not echo; is another program on its port?")
+        await app.channels["mp"].side.push_menu()
+        ops = f"http://127.0.0.1:{app.ops_port}"
+        self.phone.links = (Link("健康", f"{ops}/readyz"), Link("指标", f"{ops}/metrics"))
+        self.url = await self.phone.start(port=self._port)
+
+    async def stop(self) -> None:
+        """Close the page, the fake and the bot."""
+        await self.phone.close()
+        if self.app is not None:
+            await self.app.stop()
+        await self.fake.close()
+
+
+async def demo(port: int = 8765, folder: Path | None = None) -> int:
+    """Run the demo until Ctrl-C. folder None: a new one, removed at the end."""
+    started = time.monotonic()
+    logs.configure(replace(LogSettings(), level="warning"))
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    place = folder or Path(tempfile.mkdtemp(prefix="zhiqun-demo-"))
+    stage = Demo(place, port)
+    try:
+        try:
+            await stage.start()
+        except OSError as error:
+            print(
+                f"zhiqun: the page cannot be opened: {error}. "
+                f"Is port {port} taken? Try: zhiqun demo --port {port + 1}",
+                file=sys.stderr,
+            )
+            return 1
+        print(
+            f"\n  Open this page: {stage.url}\n\n"
+            "  It is a phone. Choose who you are, follow the account, type 怎么退款 or 课程.\n"
+            "  The panel beside it shows what goes over the wire. Ctrl-C ends the demo.\n"
+            f"  (ready in {time.monotonic() - started:.1f} s)",
+            flush=True,
+        )
+        await stop.wait()
+        return 0
+    finally:
+        await stage.stop()
+        if folder is None:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    from bot.__main__ import main
+
+    sys.exit(main(["demo", *sys.argv[1:]]))
