@@ -1,0 +1,522 @@
+"""One TOML file in, each room's own settings out; anything doubtful stops the start.
+
+A key is described once, where its field stands: rule, default, and the reason in the
+class's docstring. From there come the checks, `config.example.toml` and the tables of
+docs/configuration.md (tests compare them). Secrets are never written in the file, only
+where to find them. This room reads; it opens no port, no database and no connection.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import time
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from bot.rules import (
+    AES_KEY,
+    APPID,
+    BASE,
+    BUTTONS,
+    CLOCK,
+    FILE,
+    HOST,
+    LINE,
+    OPENID,
+    PATH,
+    TOPIC,
+    URL,
+    Key,
+    Source,
+    byte_text,
+    did_you_mean,
+    keys,
+    many,
+    number,
+    secret,
+    whole,
+)
+from bot.rules import Secret as Secret
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration is wrong: each problem names the key and what to do.
+
+    problems: one sentence each, in the order of the file; never a secret's value.
+    """
+
+    def __init__(self, *problems: str, source: str = "") -> None:
+        self.problems = problems
+        head = source or "configuration"
+        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        super().__init__("\n  ".join((f"{head}: {count}, nothing was started", *problems)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where zhiqun listens, and how much patience and room a caller gets.
+
+    bind: The webhook's address. A reverse proxy with TLS stands before it, so only this machine
+        may connect.
+    port: The webhook's port; 0 takes any free one.
+    ops_bind: The address of /healthz, /readyz and /metrics: apart from the webhook, so that the
+        internet never sees them.
+    ops_port: Their port; 0 takes any free one.
+    max_body_bytes: A longer body is refused unread. WeChat's are a few KiB.
+    header_timeout_s: A caller who has not finished the headers by then is cut off.
+    body_timeout_s: The same for the body. WeChat itself gives up after 5 s.
+    max_connections: Open connections at a time; further ones are closed at once. Keep it below
+        the limit of open files (ulimit -n).
+    drain_s: After SIGTERM running answers get this long; what is left is answered after the
+        restart.
+    public_url: How the internet reaches this server (https://bot.example.com), to print the
+        webhook addresses to copy into WeChat's console.
+    """
+
+    bind: Annotated[str, HOST] = "127.0.0.1"
+    port: Annotated[int, whole(0, 65535)] = 8700
+    ops_bind: Annotated[str, HOST] = "127.0.0.1"
+    ops_port: Annotated[int, whole(0, 65535)] = 8701
+    max_body_bytes: Annotated[int, whole(1024, 64 << 20)] = 1 << 20
+    header_timeout_s: Annotated[float, number(0.1, 60)] = 5.0
+    body_timeout_s: Annotated[float, number(0.1, 60)] = 5.0
+    max_connections: Annotated[int, whole(1, 100_000)] = 1000
+    drain_s: Annotated[float, number(0, 60)] = 5.0
+    public_url: Annotated[str, URL] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """The database file and how hard it remembers.
+
+    path: The SQLite file, relative to this one. A local disk: WAL does not work on network
+        shares.
+    durability: "full" survives a power cut (one fsync for each group of writes); "process"
+        survives a kill, not a power cut, and is faster.
+    busy_timeout_s: How long to wait while another program (a backup, sqlite3) holds the file.
+    readers: Connections that only read. More helps only on more cores.
+    keep_messages_h: How long a message's key and reply are kept to recognise a repeat. WeChat
+        repeats within 15 s; the rest is reserve for a replay.
+    backup_dir: Where the nightly backups go; "" means the folder backups beside the database.
+        Another disk is better.
+    backup_keep: Nightly backups kept before the oldest goes; 0 makes none.
+    """
+
+    path: Annotated[Path, FILE] = Path("data/zhiqun.db")
+    durability: Literal["full", "process"] = "full"
+    busy_timeout_s: Annotated[float, number(0, 300)] = 30.0
+    readers: Annotated[int, whole(1, 32)] = 2
+    keep_messages_h: Annotated[int, whole(1, 8760)] = 48
+    backup_dir: Annotated[Path | None, PATH] = None
+    backup_keep: Annotated[int, whole(0, 3650)] = 7
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the nightly backups."""
+        return self.backup_dir or self.path.parent / "backups"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxSettings:
+    """The promises about time.
+
+    deadline_s: An answer ready by then goes back in the same exchange; a later one is sent
+        afterwards. WeChat hangs up at 5 s.
+    handler_limit_s: A handler that thinks longer is stopped and the member gets a sentence.
+    freshness_s: A request older (or newer) than this is refused as a replay. Needs a right
+        clock; not above keep_messages_h.
+    max_running: Messages being answered at a time; over it WeChat gets a 503 and asks again.
+    """
+
+    deadline_s: Annotated[float, number(0.5, 4.5)] = 4.2
+    handler_limit_s: Annotated[float, number(1, 3600)] = 120.0
+    freshness_s: Annotated[int, whole(1, 86_400)] = 300
+    max_running: Annotated[int, whole(1, 100_000)] = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How zhiqun tells its operator what happens.
+
+    format: "auto": coloured lines on a terminal, JSON elsewhere.
+    level: "info" is one line a message. "debug" also shows the messages of foreign exceptions,
+        which may quote what a member wrote.
+    """
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeSettings:
+    """When an answer is sure enough.
+
+    answer_at: From this confidence the bot answers outright; unset, the measured threshold.
+    offer_at: From this confidence it asks 您是不是想问; below, it says that it does not know.
+        Unset, the measured threshold.
+    synonyms_file: Words that mean the same in this business, one group a line; "" uses the ones
+        that come along.
+    """
+
+    answer_at: Annotated[float | None, Key(number(0, 1), "0.7")] = None
+    offer_at: Annotated[float | None, Key(number(0, 1), "0.35")] = None
+    synonyms_file: Annotated[Path | None, PATH] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSettings:
+    """The words the bot speaks.
+
+    file: Your own wording of the chat texts; "" uses the ones that come along. It names only
+        the texts it changes.
+    """
+
+    file: Annotated[Path | None, PATH] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusinessSettings:
+    """Who is speaking.
+
+    name: What the bot calls the business.
+    topics: What a member may subscribe to (订阅 …).
+    human_hours: When people answer; shown when a member asks for one (转人工).
+    """
+
+    name: Annotated[str, LINE] = "知群"
+    topics: Annotated[tuple[str, ...], many(TOPIC)] = ("新课", "直播", "每周精选")
+    human_hours: Annotated[str, LINE] = "工作日 9:00–18:00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """When the housekeeping runs, Asia/Shanghai.
+
+    backup_at: The nightly backup; a quiet hour.
+    purge_at: Old message keys are forgotten; after the backup.
+    """
+
+    backup_at: Annotated[time, CLOCK] = time(4, 10)
+    purge_at: Annotated[time, CLOCK] = time(4, 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuButton:
+    """One button of the menu under the chat; with `sub` it only opens the ones below.
+
+    name: What stands on it; at the top at most 16 bytes (five Chinese characters), below 60.
+    type: "click" asks zhiqun, "view" opens a page, "miniprogram" opens one. Not with sub.
+    key: For "click": what the handlers receive.
+    url: For "view"; for "miniprogram" the page shown where mini programs do not run.
+    appid: For "miniprogram": its AppID.
+    pagepath: For "miniprogram": its page.
+    sub: Up to 5 buttons below, the same keys without sub.
+    """
+
+    name: Annotated[str, byte_text(60)]
+    type: Literal["click", "view", "miniprogram", ""] = ""
+    key: Annotated[str, byte_text(128)] = ""
+    url: Annotated[str, byte_text(1024)] = ""
+    appid: Annotated[str, APPID] = ""
+    pagepath: Annotated[str, byte_text(1024)] = ""
+    sub: Annotated[tuple[MenuButton, ...], BUTTONS] = ()
+
+    def as_wechat(self) -> dict[str, Any]:
+        """The button as WeChat's menu/create takes it."""
+        if self.sub:
+            return {"name": self.name, "sub_button": [button.as_wechat() for button in self.sub]}
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in named if value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """One account zhiqun answers for; its webhook is /hook/NAME.
+
+    kind: An official account (公众号).
+    account: 服务号 or 订阅号: they may call different APIs.
+    verified: Whether WeChat verified (认证) the account: only then may it send customer-service
+        messages.
+    app_id: AppID, from the console's 基本配置. Required.
+    app_secret: AppSecret, for WeChat's API. Required.
+    token: The token you chose in the console; it signs every request. Required.
+    encoding_aes_key: EncodingAESKey: the messages are encrypted with it. Required unless mode
+        is "plain".
+    previous_encoding_aes_key: The key before, for the minutes after you changed it: accepted,
+        and answered with.
+    mode: As in the console. "safe" refuses unencrypted posts; "plain" lets anyone who learns
+        one signed URL forge messages.
+    api_base: WeChat's API. Another base for a sandbox, a proxy or tests.
+    api_timeout_s: How long one API call may take.
+    late: How an answer over the deadline arrives: as a customer-service message, or in WeChat's
+        retries and then on 继续. "auto": the first for a verified account, the second otherwise.
+    owners: Openids that may do everything. None: `zhiqun serve` prints a one-time claim code.
+    menu: The menu under the chat, put up by the operator's /menu push.
+    """
+
+    name: str
+    kind: Literal["official"] = "official"
+    account: Literal["service", "subscription"] = "service"
+    verified: bool = True
+    app_id: Annotated[str, Key(APPID, '"wx0123456789abcdef"')]
+    app_secret: Annotated[
+        Secret, Key(secret(r"[\x21-\x7e]{8,128}", "an AppSecret"), '"env:ZHIQUN_MP_SECRET"')
+    ]
+    token: Annotated[
+        Secret,
+        Key(secret(r"[A-Za-z0-9]{3,32}", "3 to 32 letters and digits"), '"env:ZHIQUN_MP_TOKEN"'),
+    ]
+    encoding_aes_key: Annotated[Secret | None, Key(AES_KEY, '"env:ZHIQUN_MP_AES_KEY"')] = None
+    previous_encoding_aes_key: Annotated[
+        Secret | None, Key(AES_KEY, '"env:ZHIQUN_MP_AES_KEY_OLD"')
+    ] = None
+    mode: Literal["safe", "compatible", "plain"] = "safe"
+    api_base: Annotated[str, BASE] = "https://api.weixin.qq.com"
+    api_timeout_s: Annotated[float, number(0.5, 60)] = 10.0
+    late: Literal["auto", "customer-service", "retry"] = "auto"
+    owners: Annotated[tuple[str, ...], many(OPENID)] = ()
+    menu: Annotated[tuple[MenuButton, ...], BUTTONS] = ()
+
+    def __post_init__(self) -> None:
+        if self.late == "auto":  # resolved here, so that nobody else has to know the rule
+            late = "customer-service" if self.verified else "retry"
+            object.__setattr__(self, "late", late)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything the file says. channels: by name, at least one when loaded from a file.
+
+    warnings: what is allowed but unwise, one sentence each, to log at the start.
+    """
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
+    texts: TextSettings = field(default_factory=TextSettings)
+    business: BusinessSettings = field(default_factory=BusinessSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret in clear, for the log's mask and nothing else."""
+        return tuple(
+            value.reveal()
+            for channel in self.channels.values()
+            for f in fields(channel)
+            if isinstance(value := getattr(channel, f.name), Secret)
+        )
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType(
+    {
+        "server": ServerSettings,
+        "store": StoreSettings,
+        "inbox": InboxSettings,
+        "log": LogSettings,
+        "knowledge": KnowledgeSettings,
+        "texts": TextSettings,
+        "business": BusinessSettings,
+        "schedule": ScheduleSettings,
+    }
+)
+
+
+# ---- reading ---------------------------------------------------------------------------
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The settings in the TOML file `path`; relative paths start at its folder.
+
+    environ: where "env:NAME" looks, usually os.environ. Raises ConfigError with every
+    problem found, not only the first; a missing or unreadable file is one of them.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        document = tomllib.loads(text)
+    except FileNotFoundError:
+        problem = "there is no such file: `zhiqun init` writes one"
+        raise ConfigError(problem, source=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", source=str(path)) from None
+    except UnicodeDecodeError as error:
+        problem = f"byte {error.start} is not UTF-8: save the file as UTF-8"
+        raise ConfigError(problem, source=str(path)) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        problem = f"is not valid TOML: {error or 'nested too deeply'}"
+        raise ConfigError(problem, source=str(path)) from None
+    reading = _Reading(Source(environ, path.parent))
+    config = reading.config(document)
+    if reading.problems:
+        raise ConfigError(*reading.problems, source=str(path))
+    return config
+
+
+class _Reading:
+    """One pass over one document, collecting problems and warnings."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+
+    def config(self, document: dict[str, Any]) -> Config:
+        self._unknown(document, (*SECTIONS, "channels"), "")
+        rooms: dict[str, Any] = {}
+        for name, cls in SECTIONS.items():
+            room = self.table(cls, document.get(name, {}), name)
+            rooms[name] = cls() if room is None else room
+        channels = self.channels(document.get("channels", {}))
+        config = Config(**rooms, channels=MappingProxyType(channels))
+        if not self.problems:
+            self._together(config)
+        return Config(**rooms, channels=config.channels, warnings=tuple(self.warnings))
+
+    def table(self, cls: type[T], raw: Any, where: str, **given: Any) -> T | None:
+        """A settings object from one TOML table; None when anything in it is wrong."""
+        if not isinstance(raw, dict):
+            self.problems.append(f"{where}: must be a table: write [{where}] above its keys")
+            return None
+        before = len(self.problems)
+        known = keys(cls)
+        self._unknown(raw, known, where)
+        values = dict(given)
+        for name, (key, default) in known.items():
+            at = f"{where}.{name}"
+            if name not in raw:
+                if isinstance(default, Path):
+                    values[name] = self.source.folder / default
+                if default is MISSING:
+                    self.problems.append(f"{at}: is missing: add {name} = {key.example or '…'}")
+                continue
+            if key.rule is BUTTONS:
+                values[name] = self.buttons(raw[name], at, top=cls is not MenuButton)
+                continue
+            try:
+                values[name] = key.rule.read(raw[name], self.source)
+            except ValueError as error:
+                self.problems.append(f"{at}: {error}")
+        return cls(**values) if len(self.problems) == before else None
+
+    def channels(self, raw: Any) -> dict[str, ChannelSettings]:
+        if not isinstance(raw, dict) or not raw:
+            self.problems.append("channels: there is none: add a [channels.mp] table")
+            return {}
+        found: dict[str, ChannelSettings] = {}
+        for name, table in raw.items():
+            where = f"channels.{name}"
+            if not isinstance(table, dict):
+                self.problems.append(
+                    f"{where}: stands outside a channel: put it under [channels.mp]"
+                )
+            elif not re.fullmatch(r"[a-z0-9-]{1,32}", name):
+                what = "the name may hold a-z, 0-9 and -, at most 32: it is part of a URL"
+                self.problems.append(f"{where}: {what}")
+            elif channel := self.table(ChannelSettings, table, where, name=name):
+                found[name] = channel
+        return found
+
+    def buttons(self, raw: Any, where: str, *, top: bool) -> tuple[MenuButton, ...]:
+        limit, noun = (3, "at the top") if top else (5, "under one button")
+        if not isinstance(raw, list):
+            self.problems.append(f"{where}: must be a list of tables: write [[{where}]]")
+            return ()
+        if len(raw) > limit:
+            self.problems.append(f"{where}: {len(raw)} buttons, WeChat allows {limit} {noun}")
+        read = (self.table(MenuButton, item, f"{where}[{n}]") for n, item in enumerate(raw, 1))
+        buttons = tuple(button for button in read if button is not None)
+        for number_, button in enumerate(buttons, 1):
+            for problem in _button_problems(button, top=top):
+                self.problems.append(f"{where}[{number_}]: {problem}")
+        return buttons
+
+    def _unknown(self, raw: dict[str, Any], known: Iterable[str], where: str) -> None:
+        known = tuple(known)
+        for name in raw:
+            if name not in known:
+                at = f"{where}.{name}" if where else name
+                noun = "key" if where or not isinstance(raw[name], dict) else "section"
+                hint = did_you_mean(_nearest(name, known, where))
+                self.problems.append(f"{at}: unknown {noun}{hint or ': remove it'}")
+
+    def _together(self, config: Config) -> None:
+        """What two keys mean together; only asked when each of them is right."""
+        wrong, warn, server = self.problems.append, self.warnings.append, config.server
+        if server.port and (server.bind, server.port) == (server.ops_bind, server.ops_port):
+            wrong("server.ops_port: is server.port: the webhook and /metrics need one each")
+        if config.inbox.freshness_s > config.store.keep_messages_h * 3600:
+            wrong(
+                "inbox.freshness_s: is longer than store.keep_messages_h: a replay would be"
+                " answered again; raise keep_messages_h"
+            )
+        answer_at, offer_at = config.knowledge.answer_at, config.knowledge.offer_at
+        if answer_at is not None and offer_at is not None and offer_at > answer_at:
+            wrong("knowledge.offer_at: is above knowledge.answer_at: nothing would be offered")
+        seen: dict[str, str] = {}
+        for name, channel in config.channels.items():
+            at = f"channels.{name}"
+            if first := seen.get(channel.app_id):
+                wrong(f"{at}.app_id: is that of channels.{first}: an account has one webhook")
+            seen.setdefault(channel.app_id, name)
+            if channel.mode != "plain" and channel.encoding_aes_key is None:
+                wrong(
+                    f'{at}.encoding_aes_key: is missing: add encoding_aes_key = "env:…", the 43'
+                    " characters in WeChat's console"
+                )
+            if channel.mode == "plain":
+                warn(
+                    f'{at}.mode: is "plain": whoever learns one signed URL can forge messages;'
+                    ' choose 安全模式 in WeChat\'s console and mode = "safe" here'
+                )
+            if channel.late == "customer-service" and not channel.verified:
+                warn(
+                    f"{at}.late: an unverified account may not send customer-service messages"
+                    ' (48001): late answers would be lost; use late = "retry"'
+                )
+            base = urlsplit(channel.api_base)
+            if base.scheme == "http" and base.hostname not in LOOPBACK:
+                warn(f"{at}.api_base: sends the AppSecret over plain HTTP: use https://")
+
+
+def _button_problems(button: MenuButton, *, top: bool) -> Iterator[str]:
+    """What breaks WeChat's rules for the menu; `top`: it may hold other buttons."""
+    if not button.name:
+        yield "name: is empty"
+    if top and len(button.name.encode()) > 16:
+        yield "name: over 16 bytes (five Chinese characters) at the top: shorten it"
+    if button.sub:
+        if not top:
+            yield "sub: WeChat's menu has two levels: move these buttons up"
+        if button.type:
+            yield "type: a button with sub only opens them: remove type, or sub"
+        return
+    needs = {"click": ("key",), "view": ("url",), "miniprogram": ("appid", "pagepath", "url")}
+    if not button.type:
+        yield 'type: is missing: add type = "click", "view" or "miniprogram"'
+        return
+    for name in ("key", "url", "appid", "pagepath"):
+        wanted = name in needs[button.type]
+        if wanted and not getattr(button, name):
+            yield f'{name}: a "{button.type}" button needs it: add it'
+        elif not wanted and getattr(button, name):
+            yield f'{name}: a "{button.type}" button has none: remove it'
+
+
+def _nearest(name: str, known: tuple[str, ...], where: str) -> Iterator[str]:
+    """Likely meant keys, best first: the same name in another section, a close one here."""
+    for section, cls in (*SECTIONS.items(), ("channels.NAME", ChannelSettings)):
+        if name in keys(cls) and section != where:
+            yield f"{section}.{name}"
+    yield from difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
