@@ -1,0 +1,100 @@
+"""Context: everything a handler may use, as typed fields an editor can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from handlers.texts import Texts
+from knowledge import Knowledge
+from store import Store
+from store.content import Item
+from store.members import Member
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+class WeChatSide(Protocol):
+    """What a handler may ask of WeChat: the channel's client, given by `bot/app.py`."""
+
+    async def push_menu(self) -> int:
+        """Send the configured menu to WeChat; says how many buttons. 0: none configured.
+
+        Errors: ApiRefused.
+        """
+
+
+class ApiRefused(Exception):
+    """WeChat (or the way to it) said no. The message says what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """The operator's own words and choices, from the configuration."""
+
+    name: str = "知群"
+    topics: tuple[str, ...] = ()
+    human_hours: str = ""
+
+
+@dataclass(slots=True)
+class Context:
+    """One message's surroundings.
+
+    now: aware, Asia/Shanghai. handler, item: what the log says about this message; a
+    handler may set them ("faq.offer", "faq:12"). reload: makes changed content findable.
+    answers: "faq:12" -> its answer; items: "item:py-101" -> the catalogue item, in the
+    order to show them. Both are the content as of the last reload, in memory, so that a sure answer
+    touches no database; nobody changes them. can_transfer: whether a human hand-over
+    exists on this channel. erased: the member has been forgotten; push nothing to them.
+    """
+
+    store: Store
+    member: Member
+    texts: Texts
+    knowledge: Knowledge
+    business: Business
+    wechat: WeChatSide
+    now: datetime
+    reload: Reload
+    claims: Claims
+    answers: Mapping[str, str]
+    items: Mapping[str, Item]
+    can_transfer: bool = True
+    handler: str = ""
+    item: str = ""
+    erased: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def at(self) -> float:
+        """Now in Unix seconds."""
+        return self.now.timestamp()
+
+    @property
+    def today(self) -> str:
+        """The day in Shanghai, "2026-11-21"."""
+        return self.now.strftime("%Y-%m-%d")
+
+    def is_operator(self) -> bool:
+        """Whether this member may use operator commands."""
+        return self.member.is_operator
+
+
+class Reload(Protocol):
+    """Makes FAQ and items as they are in the store findable for the next message."""
+
+    async def __call__(self) -> None: ...
+
+
+class Claims(Protocol):
+    """The one-time code that makes the first owner."""
+
+    async def claim(self, code: str) -> bool:
+        """Use the code up; False when it is wrong or used."""
+
+
+Members = Sequence[Member]

@@ -1,0 +1,141 @@
+"""Questions and answers: sure, unsure or unknown, and never a pretence of knowing more.
+
+A sure answer is looked up in memory and awaits nothing. Feedback names the last answer;
+what nobody could answer joins the gap list, without whatever looks like a phone number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from handlers.answers import line_for, tell
+from handlers.choices import offer
+from handlers.content import containing, results
+from handlers.context import Context
+from handlers.message import Message, Reply
+from handlers.router import Router, folded
+from knowledge import Band, Hit, Knowledge
+
+router = Router("faq")
+feedback = Router("feedback")
+
+CHOICES = 3
+"""How many questions "您是不是想问" offers."""
+
+MAX_CHARS = 200
+"""How much of a question is read."""
+
+_WORD_CHARS = 12
+_COVERED = 0.75
+_RELATED = 0.4
+"""How much of a question a catalogue item covers: enough to be what was meant, and enough
+for 也许你想看 (measured on the seeded catalogue; what is unrelated mostly scores 0)."""
+
+_FEEDBACK_S = 86_400.0
+_PRIVATE = re.compile(r"\d{6,}|\S+@\S+")
+
+
+def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
+    """(question, sample) for the gap list; None when there is nothing to learn from.
+
+    question: cleaned, what equal gaps share; sample: as typed, at most 200 characters.
+    Long digit runs and mail addresses are masked: the list outlives the member's data.
+    A text without two letters ("？？", "2") is no gap.
+    """
+    sample = _PRIVATE.sub("***", text[:MAX_CHARS])
+    question = knowledge.words.clean(sample)
+    if sum(char.isalpha() for char in question) < 2:
+        return None
+    return question, sample
+
+
+@feedback.text("有用|有帮助|有用。")
+async def useful(message: Message, ctx: Context) -> Reply:
+    """The last answer helped."""
+    return await _rate(ctx, "faq.useful", "faq.useful_thanks")
+
+
+@feedback.text("没用|没有用|没帮助|没有帮助|没用。")
+async def useless(message: Message, ctx: Context) -> Reply:
+    """The last answer did not."""
+    return await _rate(ctx, "faq.useless", "faq.useless_thanks")
+
+
+async def _rate(ctx: Context, handler: str, thanks: str) -> Reply:
+    item = await ctx.store.interactions.last_item(ctx.member.id, "faq", ctx.at - _FEEDBACK_S)
+    if not item:
+        ctx.handler = "faq.feedback"
+        return Reply.text(ctx.texts("faq.feedback_nothing"))
+    ctx.handler, ctx.item = handler, item
+    return Reply.text(ctx.texts(thanks))
+
+
+@router.question()
+async def ask(message: Message, ctx: Context) -> Reply:
+    """Answer, offer what may be meant, or say that we don't know."""
+    text = message.text
+    decision = ctx.knowledge.ask(text[:MAX_CHARS])
+    hits = decision.hits
+    if decision.band is Band.SURE and hits:
+        reply = tell(ctx, hits[0].id)
+        if reply is not None:
+            return reply
+    items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]
+    if decision.band is not Band.UNKNOWN:
+        reply = await _suggest(ctx, hits, items)
+        if reply is not None:
+            return reply
+    elif _is_search(ctx, text, items):
+        reply = await results(ctx, text)
+        if reply is not None:
+            return reply
+    return await _unknown(text, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+
+
+def _is_search(ctx: Context, text: str, items: Sequence[Hit]) -> bool:
+    """A few letters that a title holds or key words that an item covers: no question."""
+    if not 2 <= len(text) <= _WORD_CHARS:
+        return False
+    covered = bool(items) and items[0].score >= _COVERED
+    return covered or bool(containing(ctx.items.items(), folded(text))[0])
+
+
+async def _suggest(ctx: Context, hits: Sequence[Hit], items: Sequence[Hit]) -> Reply | None:
+    """您是不是想问 … The best question, the items that cover what was typed, more questions.
+
+    None when nothing of it is known any more.
+    """
+    shown: dict[str, str] = {}
+    questions = [hit for hit in hits if hit.id in ctx.answers]
+    covering = [hit for hit in items if hit.score >= _COVERED]
+    for hit in (*questions[:1], *covering, *questions[1:]):
+        item = ctx.items.get(hit.id)
+        shown.setdefault(hit.id, hit.question if item is None else item.title)
+        if len(shown) == CHOICES:
+            break
+    if not shown:
+        return None
+    ctx.handler = "faq.offer"
+    await offer(ctx, list(shown), "faq")
+    lines = [
+        ctx.texts("faq.unsure_item", number=number, question=question)
+        for number, question in enumerate(shown.values(), 1)
+    ]
+    head, tail = ctx.texts("faq.unsure_head"), ctx.texts("faq.unsure_tail")
+    return Reply.text("\n".join((head, *lines, tail)))
+
+
+async def _unknown(text: str, ctx: Context, related: Sequence[str]) -> Reply:
+    ctx.handler = "faq.unknown"
+    gap = gap_of(ctx.knowledge, text)
+    if gap is not None:
+        await ctx.store.content.add_gap(*gap, ctx.at)
+    if len(text) > MAX_CHARS:
+        return Reply.text(ctx.texts("errors.too_long", limit=MAX_CHARS))
+    unknown = ctx.texts("faq.unknown")
+    if not related:
+        return Reply.text(unknown)
+    await offer(ctx, related, "content")
+    lines = [line_for(ctx, number, thing, "") for number, thing in enumerate(related, 1)]
+    return Reply.text("\n".join((unknown, "", ctx.texts("faq.related_head"), *lines)))

@@ -1,0 +1,200 @@
+"""Operator commands in chat: look at numbers, members and failures; claim the ownership.
+
+What changes something lives in `handlers/changes.py` and asks before it does. To a member
+who is no operator every command looks the same, so that nothing can be probed; only
+/claim is open to all, and locks after five wrong codes. Members are shown by number.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from handlers import changes
+from handlers.context import SHANGHAI, Context
+from handlers.message import Message, Reply
+from handlers.router import Router
+from store.sends import PLANNED, REFUSED, SENDING, UNKNOWN, WAITING
+
+router = Router("operator")
+
+CLAIM_TRIES = 5
+CLAIM_LOCK_S = 86_400.0
+_MAX_DAYS = 90
+_GAPS_COUNTED = 1000
+_SENDS_LISTED = 10
+_SHOWN_CHARS = 20
+
+_COMMAND = re.compile(r"\s*[/／]\s*(\S*)\s*(.*)", re.DOTALL)
+
+Run = Callable[[Message, Context, str], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """run: gets what follows the command's name, as typed. open: not only for operators."""
+
+    run: Run
+    open: bool = False
+
+
+def parsed(text: str) -> tuple[str, str]:
+    """ "/FAQ  add a | b" -> ("faq", "add a | b"); ("", text) when it is no command."""
+    found = _COMMAND.fullmatch(text)
+    if found is None:
+        return "", text
+    return unicodedata.normalize("NFKC", found[1]).lower(), found[2].strip()
+
+
+# A slash and a letter: "/::)" and "/:rose" are WeChat's own emoticons.
+@router.text(r"/\s*[a-z].*")
+async def command(message: Message, ctx: Context) -> Reply:
+    """Run the command, or say which one may be meant."""
+    name, rest = parsed(message.text)
+    found = COMMANDS.get(name)
+    if found is not None and (found.open or ctx.is_operator()):
+        ctx.handler = f"operator.{name}"
+        return await found.run(message, ctx, rest)
+    if not ctx.is_operator():
+        ctx.handler = "operator.refused"
+        return Reply.text(ctx.texts("operator.not_allowed"))
+    ctx.handler = "operator.unknown"
+    shown = "/" + name[:_SHOWN_CHARS]
+    nearest = difflib.get_close_matches(name[:_SHOWN_CHARS], list(COMMANDS), n=1, cutoff=0.5)
+    if not nearest:
+        return Reply.text(ctx.texts("operator.unknown_command_plain", command=shown))
+    return Reply.text(
+        ctx.texts("operator.unknown_command", command=shown, nearest=f"/{nearest[0]}")
+    )
+
+
+async def _help(message: Message, ctx: Context, rest: str) -> Reply:
+    return Reply.text(ctx.texts("help.operator"))
+
+
+async def _stats(message: Message, ctx: Context, rest: str) -> Reply:
+    """/stats [days]: today, or the last days with today."""
+    texts = ctx.texts
+    days = changes.number_from(rest) if rest else 1
+    if days is None or not 1 <= days <= _MAX_DAYS:
+        return Reply.text(texts("operator.stats_usage", limit=_MAX_DAYS))
+    midnight = ctx.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    since = (midnight - timedelta(days=days - 1)).timestamp()
+    stats = await ctx.store.interactions.stats(since)
+    sends = await ctx.store.sends.counts()
+    gaps = await ctx.store.content.gaps(_GAPS_COUNTED)
+    today = texts("operator.stats_today", day=ctx.today)
+    return Reply.text(
+        texts(
+            "operator.stats",
+            period=today if days == 1 else texts("operator.stats_days", days=days),
+            members=stats.members,
+            followers=stats.followers,
+            new_followers=stats.follows,
+            lost_followers=stats.unfollows,
+            messages=stats.messages,
+            active=stats.active,
+            answered=stats.answered,
+            unsure=stats.offered,
+            unknown=stats.unknown,
+            useful=stats.useful,
+            useless=stats.useless,
+            faqs=len(ctx.answers),
+            items=len(ctx.items),
+            gaps=f"{_GAPS_COUNTED}+" if len(gaps) == _GAPS_COUNTED else len(gaps),
+            pending=sum(sends.get(status, 0) for status in (PLANNED, SENDING, WAITING)),
+            failed=sends.get(REFUSED, 0) + sends.get(UNKNOWN, 0),
+        )
+    )
+
+
+async def _who(message: Message, ctx: Context, rest: str) -> Reply:
+    """/who N, or /who OPENID: one member, without their words and without the openid."""
+    texts = ctx.texts
+    if not rest:
+        return Reply.text(texts("operator.who_usage"))
+    number = changes.number_from(rest)
+    found = [number] if number is not None else await ctx.store.members.find(rest)
+    card = await ctx.store.members.card(found[0]) if found else None
+    if card is None:
+        return Reply.text(texts("operator.who_not_found"))
+    return Reply.text(
+        texts(
+            "operator.who_card",
+            member=card.id,
+            role=texts(f"operator.role_{card.role}"),
+            following=texts(f"operator.following_{'yes' if card.followed else 'no'}"),
+            since=_day(ctx, card.created_at),
+            last_seen=_day(ctx, card.last_seen_at),
+            messages=card.messages,
+            topics="、".join(card.topics) or texts("operator.nothing"),
+        )
+    )
+
+
+async def _sends(message: Message, ctx: Context, rest: str) -> Reply:
+    """/sends: late answers that were refused or whose end nobody knows."""
+    listed = await ctx.store.sends.listed(_SENDS_LISTED)
+    if not listed:
+        return Reply.text(ctx.texts("operator.sends_none"))
+    counts = await ctx.store.sends.counts()
+    lines = [
+        ctx.texts(
+            "operator.sends_item",
+            number=number,
+            when=datetime.fromtimestamp(send.created_at, SHANGHAI).strftime("%m-%d %H:%M"),
+            status=ctx.texts(f"operator.status_{send.status}"),
+            reason=" ".join(part for part in (str(send.errcode or ""), send.note[:80]) if part),
+        ).rstrip()
+        for number, send in enumerate(listed, 1)
+    ]
+    total = counts.get(REFUSED, 0) + counts.get(UNKNOWN, 0)
+    return Reply.text("\n".join((ctx.texts("operator.sends_head", count=total), *lines)))
+
+
+async def _claim(message: Message, ctx: Context, rest: str) -> Reply:
+    """/claim CODE: the one who can read the server's screen becomes owner."""
+    texts, members = ctx.texts, ctx.store.members
+    if ctx.member.role == "owner":
+        # Also the same message again, after a crash between the claim and its answer.
+        return Reply.text(texts("operator.claim_ok"))
+    code = unicodedata.normalize("NFKC", rest).strip()
+    if not code:
+        return Reply.text(texts("operator.claim_usage"))
+    locked = texts("operator.claim_locked", hours=round(CLAIM_LOCK_S / 3600))
+    if await members.locked_until(ctx.member.id, "claim", ctx.at):
+        return Reply.text(locked)
+    if not await ctx.claims.claim(code):
+        left = await members.wrong(
+            ctx.member.id, "claim", ctx.at, limit=CLAIM_TRIES, lock_s=CLAIM_LOCK_S
+        )
+        return Reply.text(texts("operator.claim_wrong", left=left) if left else locked)
+    await members.set_role(ctx.member.id, "owner")
+    await changes.audited(message, ctx, "owner.claim", f"member:{ctx.member.id}")
+    return Reply.text(texts("operator.claim_ok"))
+
+
+def _day(ctx: Context, at: float) -> str:
+    if not at:
+        return ctx.texts("operator.never")
+    return datetime.fromtimestamp(at, SHANGHAI).strftime("%Y-%m-%d")
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "help": Command(_help),
+        "stats": Command(_stats),
+        "faq": Command(changes.faq),
+        "menu": Command(changes.menu),
+        "who": Command(_who),
+        "role": Command(changes.role),
+        "sends": Command(_sends),
+        "claim": Command(_claim, open=True),
+    }
+)
+"""Every command by name; docs/commands.md describes each (a test compares)."""

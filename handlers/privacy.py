@@ -1,0 +1,70 @@
+"""What we know of you; forget me.
+
+Forgetting asks once, then removes the person wholly. The audit keeps that it happened,
+under a number that means nobody any more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from handlers.choices import WINDOW_S
+from handlers.context import SHANGHAI, Context
+from handlers.message import Message, Reply
+from handlers.router import Router
+
+router = Router("privacy")
+
+FORGET = "forget"
+"""The state that waits for 确认忘记."""
+
+
+@router.text("我的数据|我的资料", name="privacy.data")
+async def show(message: Message, ctx: Context) -> Reply:
+    """What is kept about this member, in numbers."""
+    card = await ctx.store.members.card(ctx.member.id)
+    if card is None:  # erased in this very moment by the operator
+        return Reply.text(ctx.texts("privacy.forget_done"))
+    return Reply.text(
+        ctx.texts(
+            "privacy.data",
+            member=card.id,
+            role=ctx.texts(f"operator.role_{card.role}"),
+            since=datetime.fromtimestamp(card.created_at, SHANGHAI).strftime("%Y-%m-%d"),
+            messages=card.messages,
+            topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
+        )
+    )
+
+
+@router.text("忘记我|删除我的数据|注销", name="privacy.ask")
+async def ask(message: Message, ctx: Context) -> Reply:
+    """Say what will go, and wait ten minutes for the confirmation."""
+    await ctx.store.members.set_state(ctx.member.id, FORGET, True, ctx.at + WINDOW_S)
+    return Reply.text(ctx.texts("privacy.forget_ask"))
+
+
+@router.text("确认忘记", name="privacy.forget")
+async def forget(message: Message, ctx: Context) -> Reply:
+    """Remove the member wholly.
+
+    `fresh`: nobody we know, so either it was done and the process died before the answer,
+    or there never was anything; in both cases "forgotten" is the truth.
+    """
+    asked = await ctx.store.members.state(ctx.member.id, FORGET, ctx.at)
+    if not asked and not ctx.member.fresh:
+        return Reply.text(ctx.texts("privacy.forget_nothing"))
+    await erase(ctx, ctx.member.id, "member.forget", keep_key=bytes.fromhex(message.key))
+    return Reply.text(ctx.texts("privacy.forget_done"))
+
+
+async def erase(ctx: Context, member_id: int, action: str, keep_key: bytes) -> None:
+    """Forget a member and write it down. keep_key: the message that asked for it.
+
+    The audit row comes first: rather one too many than an erasure nobody knows of.
+    """
+    who = f"member:{member_id}"
+    await ctx.store.audit.add(ctx.at, who, action, who)
+    await ctx.store.members.erase(member_id, keep_key=keep_key)
+    if member_id == ctx.member.id:
+        ctx.erased = True

@@ -1,0 +1,166 @@
+"""Rules: which handler a message belongs to.
+
+A router is a short table of rules in the order they were written; ROUTERS (in
+`handlers/__init__.py`) is the order of the tables. The first handler that gives a reply
+wins; None means "not mine". Literal texts are looked up, patterns are tried in turn.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from handlers.message import Message, Reply
+
+if TYPE_CHECKING:
+    from handlers.context import Context
+
+Handler = Callable[[Message, "Context"], Awaitable[Reply | None]]
+Guard = Callable[[Message, "Context"], bool]
+
+_LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
+_TEXTS = ("text", "voice")
+_ENDS = " \t\r\n。.!！~～"
+
+
+def folded(text: str) -> str:
+    """The text as rules see it: letters narrowed, case, blanks and a closing stop gone.
+
+    Speech recognition ends its sentences with 。, and 转人工。 means 转人工.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    text = text.strip().lower()
+    return text.rstrip(_ENDS) or text
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a router: what it takes, and who answers.
+
+    words: folded texts, each whole; fits: a test of the folded text; events; clicks: menu
+    keys; kinds: kinds of message. Exactly one of them says what the rule takes.
+    """
+
+    handler: Handler
+    name: str
+    guard: Guard | None = None
+    words: frozenset[str] = frozenset()
+    fits: Callable[[str], object] | None = None
+    events: frozenset[str] = frozenset()
+    clicks: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+
+
+class Router:
+    """A named table of rules. name: the word that the log and the reports use."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rules: list[Rule] = []
+
+    def _add(self, name: str, guard: Guard | None, **takes: Any) -> Callable[[Handler], Handler]:
+        def register(handler: Handler) -> Handler:
+            self.rules.append(Rule(handler, name or self.name, guard, **takes))
+            return handler
+
+        return register
+
+    def text(
+        self, pattern: str, *, guard: Guard | None = None, name: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """Text (or recognised speech) that matches the whole pattern: "签到|打卡"."""
+        if _LITERAL.fullmatch(pattern):
+            words = frozenset(folded(word) for word in pattern.split("|"))
+            return self._add(name, guard, words=words)
+        compiled = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+        return self._add(name, guard, fits=compiled.fullmatch)
+
+    def question(
+        self, *, guard: Guard | None = None, name: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """Any text or recognised speech."""
+        return self._add(name, guard, fits=bool)
+
+    def event(
+        self, *events: str, guard: Guard | None = None, name: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """Events by WeChat's name in lower case."""
+        return self._add(name, guard, events=frozenset(events))
+
+    def click(
+        self, key: str, *, guard: Guard | None = None, name: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """A click on a menu button with this key."""
+        return self._add(name, guard, clicks=frozenset((key,)))
+
+    def kind(
+        self, *kinds: str, guard: Guard | None = None, name: str = ""
+    ) -> Callable[[Handler], Handler]:
+        """Messages of these kinds, whatever else they hold."""
+        return self._add(name, guard, kinds=frozenset(kinds))
+
+
+class Rules:
+    """All rules of some routers, found by what a message is instead of one by one.
+
+    The order is that of the routers and of the rules in them, as if each were tried.
+    """
+
+    def __init__(self, routers: Sequence[Router]) -> None:
+        rules = [rule for router in routers for rule in router.rules]
+        self._rules = rules
+        self._words = {word: self._taking(word) for rule in rules for word in rule.words}
+        self._any_text = self._taking(None)
+
+    def _taking(self, word: str | None) -> tuple[Rule, ...]:
+        return tuple(
+            rule
+            for rule in self._rules
+            if rule.fits is not None or rule.kinds or (word is not None and word in rule.words)
+        )
+
+    def of(self, message: Message, text: str) -> Iterator[Rule]:
+        """The rules that fit, in order. text: `folded(message.text)`."""
+        if text and message.kind in _TEXTS:
+            for rule in self._words.get(text, self._any_text):
+                if rule.fits is not None:
+                    if not rule.fits(text):
+                        continue
+                elif rule.kinds and message.kind not in rule.kinds:
+                    continue
+                yield rule
+            return
+        event, kind = message.event, message.kind
+        for rule in self._rules:
+            if (
+                kind in rule.kinds
+                or (event and event in rule.events)
+                or (event == "click" and message.event_key in rule.clicks)
+            ):
+                yield rule
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The reply and the word for who gave it."""
+
+    reply: Reply
+    handler: str
+
+
+async def dispatch(rules: Rules, message: Message, ctx: Context) -> Outcome:
+    """Ask the rules in order. Nobody's message: no reply, handler "none".
+
+    Errors: whatever a handler raises.
+    """
+    for rule in rules.of(message, folded(message.text)):
+        if rule.guard is not None and not rule.guard(message, ctx):
+            continue
+        reply = await rule.handler(message, ctx)
+        if reply is not None:
+            return Outcome(reply, ctx.handler or rule.name)
+    return Outcome(Reply.none(), "none")

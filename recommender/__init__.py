@@ -1,0 +1,1 @@
+"""What to show whom: interactions in, ranked items out. Pure; imports none of ours."""

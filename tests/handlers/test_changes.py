@@ -1,0 +1,304 @@
+"""Commands that change something: asked first, done once, written down."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from handlers import RULES
+from handlers.changes import entry_from, number_from
+from handlers.router import dispatch
+from store import Store
+from store.content import NewFaq
+from tests.handlers.conftest import CHANNEL, Conversation
+
+BOSS = "o_boss"
+
+
+@pytest.fixture
+async def boss(talk: Conversation) -> Conversation:
+    """An operator is there."""
+    await talk.promote(BOSS)
+    return talk
+
+
+@pytest.fixture
+async def owner(talk: Conversation) -> Conversation:
+    """The operator is owner."""
+    await talk.promote(BOSS, "owner")
+    return talk
+
+
+async def audit(talk: Conversation) -> list[tuple[str, str]]:
+    return [(row.action, row.target) for row in await talk.store.audit.newest()]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("12", 12), ("#12", 12), ("１２", 12), ("", None), ("x", None), ("-1", None), ("٣", None)],
+)
+def test_numbers_as_typed(text: str, number: int | None) -> None:
+    assert number_from(text) == number
+    assert number_from("9" * 16) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("问 | 答", ("问", "答")),
+        ("问题｜答案 | 还有竖线", ("问题", "答案 | 还有竖线")),
+        ("怎么\n去 | 第一行\n第二行", ("怎么 去", "第一行\n第二行")),
+        ("问", None),
+        ("问 |", None),
+        ("| 答", None),
+        ("？ | 答", None),
+        ("", None),
+        ("长" * 201 + "|答", None),
+    ],
+)
+def test_an_entry_as_typed(text: str, entry: tuple[str, str] | None) -> None:
+    assert entry_from(text) == entry
+
+
+async def test_an_added_answer_is_given_to_the_next_who_asks(boss: Conversation) -> None:
+    assert await boss.say("老板养猫吗") == boss.texts("faq.unknown")
+    said = await boss.say("/faq add 老板养猫吗 | 养了两只 😀", BOSS)
+    assert said == boss.texts("operator.faq_added", id=7, question="老板养猫吗")
+    assert (await boss.say("老板养猫吗？")).startswith("养了两只 😀")
+    assert await boss.store.content.gaps() == []
+    assert await audit(boss) == [("faq.add", "faq:7")]
+
+
+async def test_other_wordings_of_the_gap_are_closed_too(boss: Conversation) -> None:
+    await boss.say("请问老板养猫吗？")
+    await boss.say("龘靐齉爩怎么读")
+    await boss.say("/faq add 老板养猫吗 | 养了", BOSS)
+    assert [gap.sample for gap in await boss.store.content.gaps()] == ["龘靐齉爩怎么读"]
+
+
+async def test_adding_that_runs_twice_adds_once(boss: Conversation) -> None:
+    said = await boss.say("/faq add 老板养猫吗 | 养了", BOSS, crash_first=True)
+    assert said == boss.texts("operator.faq_added", id=7, question="老板养猫吗")
+    assert len(await boss.store.content.faqs()) == 7
+    assert await audit(boss) == [("faq.add", "faq:7")]
+
+
+@pytest.mark.parametrize("question", ["怎么退款", "我要退钱"])
+async def test_a_question_that_exists_is_named_with_its_number(
+    boss: Conversation, question: str
+) -> None:
+    said = await boss.say(f"/faq add {question} | 不退", BOSS)
+    assert said == boss.texts("operator.faq_exists", id=1, question=question)
+    assert (await boss.say("怎么退款")).startswith("七天内")
+    assert await audit(boss) == []
+
+
+@pytest.mark.parametrize("typed", ["/faq add", "/faq add 问", "/faq add | 答", "/faq add 问 |"])
+async def test_half_an_entry_gets_the_usage(boss: Conversation, typed: str) -> None:
+    assert await boss.say(typed, BOSS) == boss.texts("operator.faq_add_usage", limit=200)
+
+
+@pytest.mark.parametrize("typed", ["/faq", "/faq what", "/faq addd 问 | 答"])
+async def test_an_unknown_faq_command_gets_the_usage(boss: Conversation, typed: str) -> None:
+    assert await boss.say(typed, BOSS) == boss.texts("operator.faq_usage")
+
+
+async def test_what_an_entry_holds_is_never_a_template(boss: Conversation) -> None:
+    await boss.say("/faq add 什么是{question} | {answer} ]]> %s", BOSS)
+    assert (await boss.say("什么是{question}")).startswith("{answer} ]]> %s")
+
+
+async def test_the_list_has_pages(boss: Conversation) -> None:
+    await boss.store.content.import_faq(
+        [NewFaq(f"第 {n} 个问题", "答") for n in range(20)], boss.at
+    )
+    said = await boss.say("/faq list", BOSS)
+    assert said.startswith("共 26 条问答，第 1/3 页：\n1. 怎么退款\n")
+    assert said.endswith("/faq list 2」看下一页。")
+    assert (await boss.say("/faq list 3", BOSS)).endswith("26. 第 19 个问题")
+    for page in ("99", "0", "x", "-1"):
+        assert "页：" in await boss.say(f"/faq list {page}", BOSS)
+
+
+async def test_an_empty_list_says_how_to_begin(empty: Conversation) -> None:
+    await empty.promote(BOSS)
+    assert await empty.say("/faq list", BOSS) == empty.texts("operator.faq_none")
+    assert await empty.say("/faq gaps", BOSS) == empty.texts("operator.gaps_none")
+
+
+async def test_the_gaps_most_asked_first(boss: Conversation) -> None:
+    await boss.say("老板养猫吗")
+    for _ in range(2):
+        await boss.say("公司楼下有停车位没")
+    said = await boss.say("/faq gaps", BOSS)
+    assert said.split("\n")[1:] == ["1. 公司楼下有停车位没（2 次）", "2. 老板养猫吗（1 次）"]
+
+
+async def test_deleting_asks_first(boss: Conversation) -> None:
+    said = await boss.say("/faq del 1", BOSS)
+    assert said.startswith("要删除第 1 条问答：怎么退款\n回复「确认」执行")
+    assert (await boss.say("怎么退款")).startswith("七天内")
+    said = await boss.say("确认", BOSS)
+    assert said == boss.texts("operator.faq_deleted", id=1, question="怎么退款")
+    assert boss.handler == "operator.faq.del"
+    assert not (await boss.say("怎么退款")).startswith("七天内")
+    assert await audit(boss) == [("faq.del", "faq:1")]
+    assert await boss.say("确认", BOSS) == boss.texts("operator.confirm_nothing")
+
+
+async def test_a_confirmation_that_runs_twice_acts_once(boss: Conversation) -> None:
+    await boss.say("/faq del 1", BOSS)
+    said = await boss.say("确认", BOSS, crash_first=True)
+    assert said == boss.texts("operator.faq_deleted", id=1, question="怎么退款")
+    assert await audit(boss) == [("faq.del", "faq:1")]
+
+
+@pytest.mark.parametrize("word", ["退出", "取消"])
+async def test_one_may_think_better_of_it(boss: Conversation, word: str) -> None:
+    await boss.say("/faq del 1", BOSS)
+    assert await boss.say(word, BOSS) == boss.texts("common.cancelled")
+    assert await boss.say("确认", BOSS) == boss.texts("operator.confirm_nothing")
+    assert len(await boss.store.content.faqs()) == 6
+
+
+async def test_a_confirmation_comes_too_late_after_ten_minutes(boss: Conversation) -> None:
+    await boss.say("/faq del 1", BOSS)
+    boss.later(minutes=10)
+    assert await boss.say("确认", BOSS) == boss.texts("operator.confirm_nothing")
+
+
+async def test_only_the_one_who_was_asked_confirms(boss: Conversation) -> None:
+    await boss.promote("o_second")
+    await boss.say("/faq del 1", BOSS)
+    assert await boss.say("确认", "o_second") == boss.texts("operator.confirm_nothing")
+    await boss.say("确认", "o_lin")
+    assert boss.handler.startswith("faq")
+    assert len(await boss.store.content.faqs()) == 6
+
+
+@pytest.mark.parametrize("number", ["99", "0"])
+async def test_deleting_what_is_not_there(boss: Conversation, number: str) -> None:
+    said = await boss.say(f"/faq del {number}", BOSS)
+    assert said == boss.texts("operator.faq_not_found", id=number)
+    assert await boss.say("/faq del", BOSS) == boss.texts("operator.faq_del_usage")
+    assert await boss.say("/faq del x", BOSS) == boss.texts("operator.faq_del_usage")
+
+
+async def test_the_menu_goes_out_after_a_confirmation(boss: Conversation) -> None:
+    assert (await boss.say("/menu PUSH", BOSS)).startswith(boss.texts("operator.menu_ask"))
+    assert boss.wechat.pushed == 0
+    assert await boss.say("确认", BOSS) == boss.texts("operator.menu_pushed", count=2)
+    assert boss.wechat.pushed == 1
+    assert await audit(boss) == [("menu.push", CHANNEL)]
+
+
+async def test_a_menu_that_wechat_refuses_says_why(boss: Conversation) -> None:
+    boss.wechat.refusal = "40018：按钮名太长"
+    await boss.say("/menu push", BOSS)
+    said = await boss.say("确认", BOSS)
+    assert said == boss.texts("operator.menu_failed", reason="40018：按钮名太长")
+    assert await audit(boss) == []
+
+
+async def test_no_menu_in_the_configuration(boss: Conversation) -> None:
+    boss.wechat.buttons = 0
+    await boss.say("/menu push", BOSS)
+    assert await boss.say("确认", BOSS) == boss.texts("operator.menu_none")
+    assert await boss.say("/menu", BOSS) == boss.texts("operator.menu_usage")
+
+
+@pytest.mark.parametrize(
+    ("typed", "role"),
+    [("operator", "operator"), ("运营", "operator"), ("OWNER", "owner"), ("所有者", "owner")],
+)
+async def test_an_owner_gives_a_role(owner: Conversation, typed: str, role: str) -> None:
+    number = await owner.member()
+    said = await owner.say(f"/role {number} {typed}", BOSS)
+    assert said.startswith(f"要把成员 {number} 的角色从「成员」改成")
+    await owner.say("确认", BOSS, crash_first=True)
+    card = await owner.store.members.card(number)
+    assert card is not None
+    assert card.role == role
+    assert await audit(owner) == [("role", f"member:{number}")]
+    assert await owner.say("/help") == owner.texts("help.operator")
+
+
+async def test_a_role_taken_away_counts_at_once(owner: Conversation) -> None:
+    number = await owner.promote("o_lin")
+    assert await owner.say("/help") == owner.texts("help.operator")
+    await owner.say(f"/role {number} member", BOSS)
+    await owner.say("确认", BOSS)
+    assert await owner.say("/help") == owner.texts("operator.not_allowed")
+
+
+async def test_an_operator_gives_no_roles(boss: Conversation) -> None:
+    number = await boss.member()
+    said = await boss.say(f"/role {number} operator", BOSS)
+    assert said == boss.texts("operator.owner_only")
+
+
+async def test_the_last_owner_stays(owner: Conversation) -> None:
+    number = await owner.member(BOSS)
+    said = await owner.say(f"/role {number} member", BOSS)
+    assert said == owner.texts("operator.role_self")
+    second = await owner.promote("o_second", "owner")
+    await owner.say(f"/role {number} operator", "o_second")
+    await owner.say("确认", "o_second")
+    assert await owner.store.members.has_owner()
+    assert (await owner.say(f"/role {second} member", BOSS)) == owner.texts("operator.owner_only")
+
+
+async def test_an_owner_demoted_before_confirming_changes_nothing(owner: Conversation) -> None:
+    me, second = await owner.member(BOSS), await owner.promote("o_second", "owner")
+    await owner.say(f"/role {second} member", BOSS)
+    await owner.say(f"/role {me} operator", "o_second")
+    await owner.say("确认", "o_second")
+    assert await owner.say("确认", BOSS) == owner.texts("operator.owner_only")
+    card = await owner.store.members.card(second)
+    assert card is not None
+    assert card.role == "owner"
+
+
+async def test_two_owners_who_demote_each_other_at_once_leave_one(owner: Conversation) -> None:
+    me, second = await owner.member(BOSS), await owner.promote("o_second", "owner")
+    await owner.say(f"/role {second} member", BOSS)
+    await owner.say(f"/role {me} member", "o_second")
+    both = [owner.message("确认", who) for who in (BOSS, "o_second")]
+    contexts = [await owner.context(message) for message in both]
+    await asyncio.gather(*(dispatch(RULES, m, c) for m, c in zip(both, contexts, strict=True)))
+    assert await owner.store.members.has_owner()
+
+
+async def test_an_owner_named_in_the_configuration_stays_one(
+    owner: Conversation, tmp_path: Path
+) -> None:
+    await owner.store.close()
+    store = owner.store = Store(tmp_path / "z.db", readers=1, owners=[(CHANNEL, "o_fixed")])
+    await store.open()
+    number = await owner.member("o_fixed")
+    await owner.say(f"/role {number} member", BOSS)
+    assert await owner.say("确认", BOSS) == owner.texts("operator.role_fixed", member=number)
+    assert await owner.say("/help", "o_fixed") == owner.texts("help.operator")
+    await store.close()
+
+
+@pytest.mark.parametrize("typed", ["/role", "/role 1", "/role x owner", "/role 1 owner now"])
+async def test_half_a_role_command_gets_the_usage(owner: Conversation, typed: str) -> None:
+    assert (await owner.say(typed, BOSS)).startswith("用法：「/role 编号 角色」")
+
+
+async def test_odd_roles_and_members(owner: Conversation) -> None:
+    number = await owner.member()
+    assert (await owner.say(f"/role {number} king", BOSS)).startswith("没有「king」这个角色")
+    assert await owner.say("/role 999 owner", BOSS) == owner.texts("operator.who_not_found")
+    said = await owner.say(f"/role {number} member", BOSS)
+    assert said == owner.texts("operator.role_same", member=number, role="成员")
+
+
+async def test_a_member_erased_before_the_confirmation(owner: Conversation) -> None:
+    number = await owner.member()
+    await owner.say(f"/role {number} operator", BOSS)
+    await owner.store.members.erase(number)
+    assert await owner.say("确认", BOSS) == owner.texts("operator.who_not_found")

@@ -1,0 +1,186 @@
+"""Operator commands: who may, what they show, and how the first owner is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers.message import Reply, reply_to_json
+from handlers.operators import COMMANDS, parsed
+from store.sends import PLANNED, REFUSED, UNKNOWN
+from tests.handlers.conftest import Conversation
+
+BOSS = "o_boss"
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "rest"),
+    [
+        ("/help", "help", ""),
+        ("／ＦＡＱ  add 问 | 答\n第二行", "faq", "add 问 | 答\n第二行"),
+        ("/ stats 7", "stats", "7"),
+        ("/", "", ""),
+        ("退款", "", "退款"),
+    ],
+)
+def test_a_command_and_what_follows(typed: str, name: str, rest: str) -> None:
+    assert parsed(typed) == (name, rest)
+
+
+@pytest.mark.parametrize("name", [*sorted(set(COMMANDS) - {"claim"}), "nonsense", "usr/bin"])
+async def test_to_a_member_every_command_looks_the_same(talk: Conversation, name: str) -> None:
+    for rest in ("", " add 问 | 答", " 1 owner"):
+        assert await talk.say(f"/{name}{rest}") == talk.texts("operator.not_allowed")
+        assert talk.handler == "operator.refused"
+    assert len(await talk.store.content.faqs()) == 6
+
+
+@pytest.mark.parametrize("typed", ["/::)", "/:rose", "/微笑", "/", "//"])
+async def test_emoticons_are_no_commands(talk: Conversation, typed: str) -> None:
+    assert await talk.say(typed) == talk.texts("faq.unknown")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+async def test_every_command_stands_in_the_operators_help(talk: Conversation, name: str) -> None:
+    await talk.promote(BOSS)
+    said = await talk.say("/help", BOSS)
+    assert f"/{name}" in said
+    assert talk.handler == "operator.help"
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"), [("/stat", "/stats"), ("/FQA", "/faq"), ("／rolle 1", "/role")]
+)
+async def test_a_misspelt_command_names_the_nearest(
+    talk: Conversation, typed: str, nearest: str
+) -> None:
+    await talk.promote(BOSS)
+    assert f"你是不是想用「{nearest}」" in await talk.say(typed, BOSS)
+
+
+async def test_an_unlike_command_points_at_the_help(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    said = await talk.say("/zzzzzz" + "q" * 5000, BOSS)
+    assert said == talk.texts("operator.unknown_command_plain", command="/zzzzzz" + "q" * 14)
+
+
+async def test_the_day_in_numbers(hesitant: Conversation) -> None:
+    talk = hesitant
+    await talk.promote(BOSS)
+    await talk.happen("subscribe")
+    await talk.say("怎么退款")
+    await talk.say("1")
+    await talk.say("有用")
+    await talk.say("龘靐齉爩")
+    await talk.happen("unsubscribe", who="o_wang")
+    said = await talk.say("/stats", BOSS)
+    assert said.startswith("今天（2026-11-21）\n成员：3 人，在关注 1 人\n新关注 1，取消关注 1\n")
+    assert "直接答上 1，给出选项 1，没答上 1" in said
+    assert "有用 1，没用 0" in said
+    assert "问答 6 条，内容 4 条，待补问题 1 个" in said
+    assert "在路上的回答 0 条，没能送达 0 条" in said
+
+
+async def test_yesterday_belongs_to_the_last_days_not_to_today(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    await talk.say("怎么退款")
+    talk.later(days=1)
+    assert "直接答上 0" in await talk.say("/stats", BOSS)
+    said = await talk.say("/stats ２", BOSS)
+    assert said.startswith("近 2 天")
+    assert "直接答上 1" in said
+
+
+@pytest.mark.parametrize("days", ["0", "91", "x", "-1", "9" * 400, "1.5"])
+async def test_odd_periods_get_the_usage(talk: Conversation, days: str) -> None:
+    await talk.promote(BOSS)
+    assert await talk.say(f"/stats {days}", BOSS) == talk.texts("operator.stats_usage", limit=90)
+
+
+async def test_an_empty_store_has_numbers_too(empty: Conversation) -> None:
+    await empty.promote(BOSS)
+    assert "消息：0 条，来自 0 人" in await empty.say("/stats", BOSS)
+
+
+async def test_a_member_is_shown_by_number_and_never_by_openid(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    await talk.happen("subscribe")
+    await talk.say("订阅 直播")
+    number = await talk.member()
+    for typed in (f"/who {number}", f"/who #{number}", "/who o_lin"):
+        said = await talk.say(typed, BOSS)
+        assert said.startswith(f"成员 {number}\n角色：成员\n关注：在关注\n初次来访：2026-11-21")
+        assert "话题：直播" in said
+        assert "o_lin" not in said
+
+
+@pytest.mark.parametrize("whom", ["999", "o_nobody", "9" * 300, "{name}", "1 2"])
+async def test_nobody_is_not_found(talk: Conversation, whom: str) -> None:
+    await talk.promote(BOSS)
+    assert await talk.say(f"/who {whom}", BOSS) == talk.texts("operator.who_not_found")
+    assert await talk.say("/who", BOSS) == talk.texts("operator.who_usage")
+
+
+async def test_a_member_never_seen_yet_has_no_last_visit(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    number = await talk.member("o_new")
+    assert "最近来访：2026-11-21" in await talk.say(f"/who {number}", BOSS)
+
+
+async def test_sends_that_failed_are_listed_without_names(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    assert await talk.say("/sends", BOSS) == talk.texts("operator.sends_none")
+    secret = reply_to_json(Reply.text("秘密"))
+    await talk.leave(secret, secret, status=PLANNED)
+    for status, errcode, note in ((REFUSED, 45015, "out of time"), (UNKNOWN, None, "")):
+        [send] = await talk.store.sends.claim(talk.at)
+        await talk.store.sends.settle(send.id, status, talk.at, errcode=errcode, note=note)
+    said = await talk.say("/sends", BOSS)
+    assert said.split("\n") == [
+        "没能送达的回答，共 2 条：",
+        "1. 11-21 10:30（不知是否送达）",
+        "2. 11-21 10:30（被拒绝）45015 out of time",
+    ]
+
+
+async def test_the_code_makes_its_finder_owner(talk: Conversation) -> None:
+    assert await talk.say("/claim ７KQM-2X9D") == talk.texts("operator.claim_ok")
+    number = await talk.member()
+    card = await talk.store.members.card(number)
+    assert card is not None
+    assert card.role == "owner"
+    [row] = await talk.store.audit.newest()
+    assert (row.actor, row.action) == (f"member:{number}", "owner.claim")
+    assert "7KQM" not in repr(row)
+    assert await talk.say("/help") == talk.texts("help.operator")
+
+
+async def test_a_claim_that_runs_twice_is_one_claim(talk: Conversation) -> None:
+    said = await talk.say("/claim 7KQM-2X9D", crash_first=True)
+    assert said == talk.texts("operator.claim_ok")
+    assert len(await talk.store.audit.newest()) == 1
+
+
+async def test_a_used_code_is_worth_nothing(talk: Conversation) -> None:
+    await talk.say("/claim 7KQM-2X9D")
+    said = await talk.say("/claim 7KQM-2X9D", who="o_wang")
+    assert said == talk.texts("operator.claim_wrong", left=4)
+
+
+async def test_five_wrong_codes_lock_for_a_day_even_against_the_right_one(
+    talk: Conversation,
+) -> None:
+    for left in (4, 3, 2, 1):
+        assert await talk.say("/claim x") == talk.texts("operator.claim_wrong", left=left)
+    locked = talk.texts("operator.claim_locked", hours=24)
+    assert await talk.say("/claim x") == locked
+    assert await talk.say("/claim 7KQM-2X9D") == locked
+    assert talk.codes.code
+    assert await talk.say("/claim x", who="o_wang") == talk.texts("operator.claim_wrong", left=4)
+    talk.later(hours=24, seconds=1)
+    assert await talk.say("/claim 7KQM-2X9D") == talk.texts("operator.claim_ok")
+
+
+async def test_a_claim_without_a_code_costs_no_try(talk: Conversation) -> None:
+    for _ in range(6):
+        assert await talk.say("/claim") == talk.texts("operator.claim_usage")
+    assert await talk.say("/claim 7KQM-2X9D") == talk.texts("operator.claim_ok")

@@ -1,0 +1,88 @@
+"""What we know of you; forget me."""
+
+from __future__ import annotations
+
+from store.dialect import Connection, tables
+from tests.handlers.conftest import Conversation
+
+
+async def test_my_data_in_numbers_without_the_openid(talk: Conversation) -> None:
+    await talk.say("怎么退款")
+    await talk.say("订阅 直播")
+    talk.later(days=3)
+    said = await talk.say("我的数据")
+    assert "初次来访：2026-11-21" in said
+    assert "2 条" in said
+    assert "直播" in said
+    assert "（成员）" in said
+    assert "o_lin" not in said
+
+
+async def test_forgetting_needs_two_words(talk: Conversation) -> None:
+    number = await talk.member()
+    assert await talk.say("确认忘记") == talk.texts("privacy.forget_nothing")
+    assert await talk.say("忘记我") == talk.texts("privacy.forget_ask")
+    assert await talk.store.members.card(number) is not None
+    assert await talk.say("确认忘记") == talk.texts("privacy.forget_done")
+    assert await talk.store.members.card(number) is None
+
+
+async def test_no_table_still_knows_the_member(talk: Conversation) -> None:
+    await talk.say("订阅 直播")
+    await talk.say("课程")
+    await talk.say("我的猫叫团团", who="o_lin")
+    await talk.say("忘记我")
+    assert "o_lin" in await everything(talk)
+    await talk.say("确认忘记")
+    assert talk.ctx is not None
+    assert talk.ctx.erased
+    left = await everything(talk)
+    assert "o_lin" not in left
+    # The gap list keeps the question, and the member was told so.
+    assert left.count("我的猫叫团团") == 2
+    assert "没答上来的问题" in talk.texts("privacy.forget_ask")
+
+
+async def everything(talk: Conversation) -> str:
+    """Every row of every table."""
+
+    def run(conn: Connection) -> str:
+        names = tables(conn)
+        return repr([conn.execute(f"select * from {name}").fetchall() for name in names])
+
+    return await talk.store.db.read(run)
+
+
+async def test_the_audit_knows_that_it_happened_but_not_to_whom(talk: Conversation) -> None:
+    number = await talk.member()
+    await talk.say("忘记我")
+    await talk.say("确认忘记")
+    [row] = await talk.store.audit.newest()
+    assert (row.actor, row.action) == (f"member:{number}", "member.forget")
+    assert "o_lin" not in repr(row)
+
+
+async def test_after_ten_minutes_the_word_means_nothing(talk: Conversation) -> None:
+    await talk.say("忘记我")
+    talk.later(minutes=10)
+    assert await talk.say("确认忘记") == talk.texts("privacy.forget_nothing")
+    assert await talk.store.members.card(await talk.member()) is not None
+
+
+async def test_one_may_think_better_of_it(talk: Conversation) -> None:
+    await talk.say("忘记我")
+    assert await talk.say("退出") == talk.texts("privacy.forget_cancelled")
+    assert await talk.say("确认忘记") == talk.texts("privacy.forget_nothing")
+
+
+async def test_a_crash_before_the_answer_still_says_that_it_is_done(talk: Conversation) -> None:
+    await talk.say("忘记我")
+    assert await talk.say("确认忘记", crash_first=True) == talk.texts("privacy.forget_done")
+    assert await talk.interactions() == []
+
+
+async def test_a_forgotten_member_is_met_as_a_stranger(talk: Conversation) -> None:
+    await talk.say("订阅 直播")
+    await talk.say("忘记我")
+    await talk.say("确认忘记")
+    assert "话题：无" in await talk.say("我的数据")
