@@ -149,6 +149,9 @@ def check_button(button: object) -> None:
     if kind == "view":
         if not 1 <= len(str(button.get("url", "")).encode()) <= 1024:
             raise ApiError(40097)
+    elif kind == "miniprogram":
+        if not all(button.get(name) for name in ("url", "appid", "pagepath")):
+            raise ApiError(40097)
     elif not isinstance(kind, str) or not kind:
         raise ApiError(40017)
     elif "media" not in kind and not 1 <= len(str(button.get("key", "")).encode()) <= 128:

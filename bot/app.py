@@ -1,0 +1,421 @@
+"""The wiring: knows every room, opens and closes everything, decides nothing.
+
+Started in the order in which a message needs it (store, door, knowledge), stopped in
+the other. The door opens before the dictionary is loaded: what comes in that second is
+recorded and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from bot.client import ChannelSide, Client, new_session
+from bot.config import ChannelSettings, Config
+from bot.crypto import BadMessage
+from bot.inbox import Inbox, Outcome, Sentences
+from bot.late import LateAnswers
+from bot.metrics import Metrics
+from bot.official import Codec
+from bot.webhook import Webhook
+from handlers import ROUTERS
+from handlers.context import SHANGHAI, Business, Context
+from handlers.message import Message
+from handlers.router import Router, Rules, dispatch
+from handlers.texts import Texts
+from knowledge import ANSWER_AT, OFFER_AT, Entry, Knowledge
+from scheduler import jobs
+from scheduler.clock import Clock, Job
+from store import Store, StoreError
+from store.content import Faq, Item
+from store.members import Member
+from store.messages import Unanswered
+
+log = structlog.get_logger()
+
+CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+_CLAIM = "owner_claim"
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel, wired."""
+
+    settings: ChannelSettings
+    codec: Codec
+    client: Client
+    side: ChannelSide
+
+
+class App:
+    """The whole bot. `await start()`, then it serves until `await stop()`.
+
+    config: from `bot.config`. routers: the conversation, in the order asked. now: Unix
+    seconds. say: where a person reads (the claim code goes there and not into the log).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        routers: Sequence[Router] = ROUTERS,
+        now: Callable[[], float] = time.time,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.config = config
+        self.ready = asyncio.Event()
+        self._failed = asyncio.Event()
+        self.metrics = Metrics()
+        self.webhook_port = 0
+        self.ops_port = 0
+        self._rules = Rules(routers)
+        self._now = now
+        self._say = say
+        owners = [
+            (name, openid) for name, channel in config.channels.items() for openid in channel.owners
+        ]
+        self.store = Store(
+            config.store.path,
+            durability=config.store.durability,
+            busy_timeout_s=config.store.busy_timeout_s,
+            readers=config.store.readers,
+            owners=owners,
+            observe=self.metrics.batch,
+        )
+        self.knowledge = Knowledge(
+            answer_at=ANSWER_AT
+            if config.knowledge.answer_at is None
+            else config.knowledge.answer_at,
+            offer_at=OFFER_AT if config.knowledge.offer_at is None else config.knowledge.offer_at,
+        )
+        self.channels: dict[str, Channel] = {}
+        self._answers: dict[str, str] = {}
+        self._items: dict[str, Item] = {}
+        self._loaded: dict[str, Entry] = {}
+        self._reloading = asyncio.Lock()
+        self._business = Business(
+            name=config.business.name,
+            topics=config.business.topics,
+            human_hours=config.business.human_hours,
+        )
+        self._runners: list[web.BaseRunner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._clock: Clock | None = None
+        self._late: LateAnswers | None = None
+        self._inbox: Inbox | None = None
+        self._texts: Texts | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Open everything; returns when the doors are open, `ready` follows.
+
+        Errors: StoreError, TextsError, OSError (a port is taken).
+        """
+        config = self.config
+        for warning in config.warnings:
+            log.warning("config", say=warning)
+        texts = await asyncio.to_thread(Texts.load, config.texts.file)
+        self._texts = texts
+        await self.store.open()
+        self.store.db.changed = self._changed_elsewhere
+        self._session = new_session()
+        for name, settings in config.channels.items():
+            self.channels[name] = self._channel(name, settings, self._session)
+        self._late = LateAnswers(
+            self.store,
+            {name: channel.client for name, channel in self.channels.items()},
+            now=self._now,
+            observe=self.metrics.late_answer,
+        )
+        self._inbox = Inbox(
+            self.store,
+            self._converse,
+            self.metrics,
+            Sentences(
+                crashed=texts("errors.crashed"),
+                thinking=texts("late.thinking"),
+                more=texts("late.more"),
+                transfer_again=texts("human.again"),
+            ),
+            now=self._now,
+            late=self._late.wake,
+            retry_channels=frozenset(
+                name for name, s in config.channels.items() if s.late == "retry"
+            ),
+            deadline_s=config.inbox.deadline_s,
+            handler_limit_s=config.inbox.handler_limit_s,
+            max_running=config.inbox.max_running,
+        )
+        self.metrics.running = lambda: self._inbox.running if self._inbox else 0
+        webhook = Webhook(
+            {f"/hook/{name}": channel.codec for name, channel in self.channels.items()},
+            self._inbox,
+            self.metrics,
+            config.server,
+            now=self._now,
+        )
+        self.webhook_port = await self._listen(
+            web.ServerRunner(webhook.server()), config.server.bind, config.server.port
+        )
+        ops = web.AppRunner(self._ops(), access_log=None)
+        self.ops_port = await self._listen(ops, config.server.ops_bind, config.server.ops_port)
+        self._tasks.append(asyncio.create_task(self._get_ready()))
+
+    async def _get_ready(self) -> None:
+        """Everything that may take its time: the dictionary, the content, unfinished work."""
+        assert self._inbox is not None
+        assert self._late is not None
+        try:
+            await asyncio.to_thread(self.knowledge.load, self.config.store.path.parent)
+            await self.reload()
+        except Exception as error:
+            log.critical("cannot_get_ready", error=str(error), exc_info=True)
+            self._failed.set()
+            raise
+        # What is loaded by now stays: the collector need never look at it again, and a
+        # full collection over half a million words would stall every answer.
+        gc.collect()
+        gc.freeze()
+        taken_up = await self._inbox.recover(self._read_again)
+        self._inbox.open()
+        self._tasks.append(asyncio.create_task(self._late.run()))
+        self._clock = Clock(self._jobs())
+        self._clock.start()
+        if not await self.store.members.has_owner():
+            await self._print_claim_code()
+        self.metrics.ready = True
+        self.ready.set()
+        log.info("ready", channels=list(self.channels), taken_up=taken_up)
+
+    async def failed(self) -> None:
+        """Returns when the bot cannot get ready and should be stopped."""
+        await self._failed.wait()
+
+    async def stop(self) -> None:
+        """Close the doors, let running answers end, close the store."""
+        self.metrics.ready = False
+        started = time.monotonic()
+        if self._clock is not None:
+            self._clock.stop()
+        for runner in self._runners:
+            for site in list(runner.sites):
+                await site.stop()
+        left = 0
+        if self._inbox is not None:
+            left = await self._inbox.drain(self.config.server.drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._late is not None:
+            await self._late.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+        await self.store.close()
+        log.info("stopped", unfinished=left, seconds=round(time.monotonic() - started, 2))
+
+    async def _listen(self, runner: web.BaseRunner, host: str, port: int) -> int:
+        # Connections end soon after their answers: drain_s is spent in the inbox.
+        runner._shutdown_timeout = 0.5
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+        addresses: list[Any] = runner.addresses
+        return int(addresses[0][1])
+
+    def _channel(
+        self, name: str, settings: ChannelSettings, session: aiohttp.ClientSession
+    ) -> Channel:
+        aes, previous = settings.encoding_aes_key, settings.previous_encoding_aes_key
+        codec = Codec(
+            name,
+            settings.token.reveal(),
+            aes.reveal() if aes else None,
+            previous.reveal() if previous else None,
+            settings.app_id,
+            settings.mode,
+            self.config.inbox.freshness_s,
+        )
+        client = Client(
+            name,
+            settings.app_id,
+            settings.app_secret,
+            api_base=settings.api_base,
+            session=session,
+            tokens=self.store.tokens,
+            quota=self.store.quota,
+            now=self._now,
+            timeout_s=settings.api_timeout_s,
+            observe=lambda path, errcode: self.metrics.api_call(name, path, errcode),
+            observe_token=lambda outcome: self.metrics.token_refresh(name, outcome),
+        )
+        return Channel(settings, codec, client, ChannelSide(client, settings.menu))
+
+    # The conversation
+
+    async def _converse(self, message: Message, member: Member) -> Outcome:
+        assert self._texts is not None
+        channel = self.channels[message.channel]
+        ctx = Context(
+            store=self.store,
+            member=member,
+            texts=self._texts,
+            knowledge=self.knowledge,
+            business=self._business,
+            wechat=channel.side,
+            now=datetime.fromtimestamp(self._now(), SHANGHAI),
+            reload=self.reload,
+            claims=self,
+            answers=self._answers,
+            items=self._items,
+        )
+        done = await dispatch(self._rules, message, ctx)
+        return Outcome(done.reply, done.handler, ctx.item, ctx.erased)
+
+    def _read_again(self, row: Unanswered) -> Message | None:
+        channel = self.channels.get(row.channel)
+        if channel is None:
+            return None
+        try:
+            return channel.codec.read(row.body)
+        except BadMessage:
+            return None
+
+    async def reload(self) -> None:
+        """Make FAQ and items findable as they are in the store, in popular order."""
+        async with self._reloading:
+            faqs = await self.store.content.faqs()
+            items = await self.store.content.items()
+            ranked = await self.store.interactions.finding(jobs.POPULAR)
+            place = {name: n for n, name in enumerate(json.loads(ranked) if ranked else ())}
+            items.sort(key=lambda item: place.get(item.id, len(place)))
+            entries = {entry.id: entry for entry in map(_faq_entry, faqs)}
+            entries.update((entry.id, entry) for entry in map(_item_entry, items))
+            changed = [e for name, e in entries.items() if self._loaded.get(name) != e]
+            gone = [name for name in self._loaded if name not in entries]
+            await asyncio.to_thread(self._index, entries, changed, gone)
+            self._loaded = entries
+            self._answers = {f"faq:{faq.id}": faq.answer for faq in faqs}
+            self._items = {f"item:{item.id}": item for item in items}
+
+    def _index(self, entries: Mapping[str, Entry], changed: list[Entry], gone: list[str]) -> None:
+        if len(changed) > max(100, len(entries) // 4):
+            self.knowledge.replace_all(entries.values())
+            return
+        for name in gone:
+            self.knowledge.remove(name)
+        for entry in changed:
+            self.knowledge.put(entry)
+
+    def _changed_elsewhere(self) -> None:
+        """`zhiqun import` or `erase` wrote while we run: believe the file, not ourselves."""
+        self.store.members.forget_cache()
+        if self.ready.is_set():
+            task = asyncio.create_task(self.reload())
+            self._tasks.append(task)
+            task.add_done_callback(
+                lambda done: self._tasks.remove(done) if done in self._tasks else None
+            )
+
+    # The first owner
+
+    async def claim(self, code: str) -> bool:
+        """Use the one-time code up; False when it is wrong or used."""
+        wanted = await self.store.meta.get(_CLAIM)
+        given = _code_hash(code)
+        if wanted is None or not hmac.compare_digest(wanted, given):
+            return False
+        return await self.store.meta.take(_CLAIM, wanted)
+
+    async def _print_claim_code(self) -> None:
+        code = "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(10))
+        await self.store.meta.put(_CLAIM, _code_hash(code))
+        self._say(
+            f"Nobody owns this bot yet. Send it, from your own WeChat:  /claim {code}\n"
+            "The code works once, until the next start. "
+            'Or name your openid in the configuration: owners = ["o…"].'
+        )
+
+    # Jobs and the operator's port
+
+    def _jobs(self) -> list[Job]:
+        store, settings = self.store, self.config.store
+        folder: Path = settings.backup_dir or settings.path.parent / "backups"
+        return [
+            Job(
+                "backup",
+                lambda: jobs.backup(store, folder, settings.backup_keep, self._now()),
+                at=self.config.schedule.backup_at,
+            ),
+            Job(
+                "purge",
+                lambda: jobs.purge(store, settings.keep_messages_h * 3600.0, self._now()),
+                at=self.config.schedule.purge_at,
+            ),
+            Job(
+                "order_catalogue",
+                lambda: jobs.order_catalogue(store, self.reload, self._now()),
+                every_s=3600.0,
+            ),
+        ]
+
+    def _ops(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if not self.metrics.ready:
+            return web.Response(status=503, text="starting\n")
+        try:
+            async with asyncio.timeout(1.0):
+                self.metrics.sends = await self.store.sends.counts()
+        except (StoreError, TimeoutError) as error:
+            log.error("not_ready", error=type(error).__name__)
+            return web.Response(status=503, text="the database does not answer\n")
+        return web.Response(text="ready\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        self.metrics.sends = await self.store.sends.counts()
+        body, content_type = self.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _code_hash(code: str) -> str:
+    plain = "".join(ch for ch in code.upper() if ch.isalnum())
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _faq_entry(faq: Faq) -> Entry:
+    return Entry(id=f"faq:{faq.id}", questions=faq.questions)
+
+
+def _item_entry(item: Item) -> Entry:
+    return Entry(
+        id=f"item:{item.id}",
+        questions=(item.title, " ".join(item.tags)),
+        body=f"{item.author} {item.summary}",
+    )

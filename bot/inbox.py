@@ -1,0 +1,507 @@
+"""Record once, answer in time, else late: what becomes of a message after the door.
+
+WeChat gives five seconds, asks three times in all, and may ask again after it was
+answered. So a message is a row before it is work; the work runs in a task of its own
+that no hang-up can cancel; every request for the same key waits for the same answer;
+and the answer goes out by exactly one way, which is written down with it.
+
+What this room will not do: know XML (the seal does), decide what to say (`converse`
+does), or talk to WeChat (`bot/late.py` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from bot.official import SUCCESS, TEXT_LIMIT, split_text
+from handlers.message import Kind, Message, Reply, reply_to_json
+from store import Store, StoreError
+from store.members import Member
+from store.messages import Finished, Incoming, Late, Unanswered
+from store.sends import PLANNED, WAITING
+
+log = structlog.get_logger()
+
+DELIVERIES = 3
+"""WeChat asks this often in all."""
+
+REDELIVERY_S = 6.0
+"""After a request that got no answer, the next comes within this time or never."""
+
+HOLD_S = 6.0
+"""How long an early request is kept open when only the later ones may carry the answer.
+
+WeChat hangs up after 5 s; holding longer costs nothing and leaves the choice to it.
+"""
+
+GRACE_S = 0.2
+"""How long an answer that is being written may exceed the deadline."""
+
+
+class Refusal(enum.Enum):
+    """Why a request gets no answer; WeChat asks again."""
+
+    BUSY = "busy"
+    NOT_RECORDED = "not_recorded"
+    NOT_READY = "not_ready"
+
+
+Answer = bytes | Refusal
+
+
+class Seal(Protocol):
+    """Turns a reply into the bytes this request understands."""
+
+    def reply(self, reply: Reply, now: float, message_kind: Kind) -> bytes:
+        """SUCCESS when there is nothing to show."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the conversation decided. erased: the member is gone, push nothing."""
+
+    reply: Reply
+    handler: str
+    item: str = ""
+    erased: bool = False
+
+
+class Converse(Protocol):
+    """The conversation: `bot/app.py` gives the routers, tests give what they like."""
+
+    async def __call__(self, message: Message, member: Member) -> Outcome: ...
+
+
+class Watch(Protocol):
+    """What is counted; `bot/metrics.py` has it."""
+
+    def message(self, channel: str, kind: str, outcome: str) -> None: ...
+    def answered(self, channel: str, seconds: float) -> None: ...
+    def deadline_missed(self, channel: str) -> None: ...
+    def retry_joined(self, channel: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """The few things the inbox itself says."""
+
+    crashed: str
+    thinking: str
+    more: str
+    transfer_again: str
+
+
+class _Work:
+    """One message on its way through: who waits for it and what they were told."""
+
+    __slots__ = (
+        "acked",
+        "body",
+        "committing",
+        "deliveries",
+        "first_at",
+        "message",
+        "next_request",
+        "over",
+        "previous",
+        "recorded",
+        "reply",
+        "retry_mode",
+        "seal",
+        "told",
+        "waiters",
+    )
+
+    def __init__(self, message: Message, seal: Seal | None, body: bytes, retry_mode: bool) -> None:
+        self.message = message
+        self.seal = seal
+        self.body = body
+        self.retry_mode = retry_mode
+        self.first_at = 0.0
+        self.deliveries = 0
+        self.waiters: list[asyncio.Future[Answer]] = []
+        self.previous: _Work | None = None
+        self.over: asyncio.Future[None] | None = None
+        self.next_request: asyncio.Future[None] | None = None
+        self.recorded = False
+        self.committing = False
+        self.acked = False  # WeChat was told "success" or "still thinking": it asks no more
+        self.told = SUCCESS  # the bytes it was told
+        self.reply: bytes | None = None
+
+
+class Inbox:
+    """Messages in, answers out, each exactly once.
+
+    converse: what to say; awaited in a task of its own, at most `handler_limit_s`.
+    retry_channels: channels that may not push, so that WeChat's own retries carry a
+    slow answer. late: called when a push is waiting in the store.
+    now: Unix seconds. deadline_s: from the request to the answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        converse: Converse,
+        watch: Watch,
+        sentences: Sentences,
+        *,
+        now: Callable[[], float],
+        late: Callable[[], None],
+        retry_channels: frozenset[str] = frozenset(),
+        deadline_s: float = 4.2,
+        handler_limit_s: float = 120.0,
+        max_running: int = 2000,
+        redelivery_s: float = REDELIVERY_S,
+    ) -> None:
+        self._store = store
+        self._converse = converse
+        self._watch = watch
+        self._sentences = sentences
+        self._now = now
+        self._late = late
+        self._retry_channels = retry_channels
+        self._deadline_s = deadline_s
+        self._handler_limit_s = handler_limit_s
+        self._max_running = max_running
+        self._redelivery_s = redelivery_s
+        self._works: dict[str, _Work] = {}
+        self._tails: dict[tuple[str, str], _Work] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ready: asyncio.Event | None = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """Messages being worked on now."""
+        return len(self._works)
+
+    def open(self) -> None:
+        """The conversation can begin; until then messages are recorded and wait."""
+        if self._ready is not None:
+            self._ready.set()
+            self._ready = None
+
+    async def answer(self, message: Message, seal: Seal, body: bytes) -> Answer:
+        """The bytes for this request, or why there are none.
+
+        body: the message as it came, decrypted, to be worked on again if this process
+        dies. A caller that is cancelled (the peer hung up) cancels nothing but its own
+        waiting.
+        """
+        loop = asyncio.get_running_loop()
+        work = self._works.get(message.key)
+        if work is None:
+            if len(self._works) >= self._max_running:
+                self._watch.message(message.channel, message.kind, "busy")
+                return Refusal.BUSY
+            work = _Work(message, seal, body, message.channel in self._retry_channels)
+            self._start(work, loop)
+        else:
+            self._watch.retry_joined(message.channel)
+            if work.seal is None:
+                work.seal = seal
+        work.deliveries += 1
+        if work.next_request is not None and not work.next_request.done():
+            work.next_request.set_result(None)
+        if work.reply is not None:
+            return work.reply
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        work.waiters.append(waiter)
+        timer = loop.call_later(self._deadline_s, self._over_deadline, work, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            work.waiters.remove(waiter)
+
+    async def recover(self, read: Callable[[Unanswered], Message | None]) -> int:
+        """Take up what an earlier process left unfinished; says how many messages.
+
+        read: the stored message, None when it can't be read any more. WeChat may ask
+        again for these, so each waits a moment for that before its answer is pushed.
+        """
+        rows = await self._store.messages.unanswered()
+        loop = asyncio.get_running_loop()
+        count = 0
+        for row in rows:
+            message = read(row)
+            if message is None:
+                log.warning("unfinished_message_unreadable", key=row.key.hex())
+                continue
+            if message.key in self._works:
+                continue
+            work = _Work(message, None, row.body, message.channel in self._retry_channels)
+            work.recorded = True
+            work.acked = self._now() - row.received_at > DELIVERIES * REDELIVERY_S
+            self._start(work, loop)
+            count += 1
+        return count
+
+    async def drain(self, seconds: float) -> int:
+        """Let running work finish for so long, then stop it; says how much was left.
+
+        What is left stays recorded, and the next start takes it up.
+        """
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        left = [task for task in self._tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1.0)
+        return len(left)
+
+    # The clock
+
+    def _over_deadline(self, work: _Work, waiter: asyncio.Future[Answer], again: bool) -> None:
+        if waiter.done():
+            return
+        loop = asyncio.get_running_loop()
+        if work.committing and not again:
+            loop.call_later(GRACE_S, self._over_deadline, work, waiter, True)
+            return
+        if not again:
+            self._watch.deadline_missed(work.message.channel)
+        if not work.recorded or work.committing:
+            # Nothing durable to acknowledge: let WeChat ask again.
+            waiter.set_result(Refusal.NOT_RECORDED)
+            return
+        if not work.retry_mode:
+            work.acked = True
+            waiter.set_result(SUCCESS)
+            return
+        if work.deliveries < DELIVERIES:
+            hold = HOLD_S - self._deadline_s
+            loop.call_later(hold, self._hold_over, waiter)
+            return
+        work.acked = True
+        if work.seal is not None:
+            thinking = Reply.text(self._sentences.thinking)
+            work.told = work.seal.reply(thinking, self._now(), work.message.kind)
+        waiter.set_result(work.told)
+
+    @staticmethod
+    def _hold_over(waiter: asyncio.Future[Answer]) -> None:
+        if not waiter.done():
+            waiter.set_result(Refusal.NOT_READY)
+
+    # The work
+
+    def _start(self, work: _Work, loop: asyncio.AbstractEventLoop) -> None:
+        message = work.message
+        work.first_at = loop.time()
+        self._works[message.key] = work
+        sender = (message.channel, message.sender)
+        work.previous = self._tails.get(sender)
+        self._tails[sender] = work
+        task = loop.create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, work: _Work) -> None:
+        message = work.message
+        try:
+            await self._answer_once(work)
+        except StoreError as error:
+            # Nothing was promised: WeChat asks again, a later start finds the row.
+            log.error("message_not_stored", key=message.key, error=str(error))
+            self._watch.message(message.channel, message.kind, "not_stored")
+            self._tell(work, Refusal.NOT_RECORDED)
+        finally:
+            work.previous = None
+            self._works.pop(message.key, None)
+            sender = (message.channel, message.sender)
+            if self._tails.get(sender) is work:
+                del self._tails[sender]
+            if work.over is not None and not work.over.done():
+                work.over.set_result(None)
+            self._tell(work, Refusal.NOT_RECORDED)
+
+    async def _answer_once(self, work: _Work) -> None:
+        message = work.message
+        loop = asyncio.get_running_loop()
+        key = bytes.fromhex(message.key)
+        if not work.recorded:
+            recorded = await self._store.messages.record(
+                Incoming(key, message.channel, message.sender, self._now(), work.body)
+            )
+            work.recorded = True
+            if recorded.reply is not None:
+                self._watch.message(message.channel, message.kind, "repeated")
+                self._tell(work, recorded.reply)
+                return
+            if not recorded.fresh:
+                log.info("message_taken_up_again", key=message.key)
+        if self._ready is not None:
+            await self._ready.wait()
+        await self._turn(work)
+
+        member = self._store.members.known(message.channel, message.sender)
+        if member is None:
+            member = await self._store.members.meet(message.channel, message.sender, self._now())
+        outcome = await self._ask(message, member)
+
+        if outcome.reply.kind != "none" and not self._listening(work):
+            await self._next_request(work)
+        finished = self._finished(work, key, member, outcome)
+        parts = self._parts(outcome.reply)
+        seal = work.seal
+        if seal is not None and self._listening(work):
+            way = await self._answer_waiting(work, seal, finished, parts)
+        else:
+            late = () if outcome.erased else self._late_parts(work, parts)
+            await self._store.messages.finish(finished._replace(reply=work.told, late=late))
+            self._settle(work, work.told)
+            way = "late" if late else "silent"
+        if way == "late":
+            self._late()
+        self._watch.message(message.channel, message.kind, way)
+        seconds = loop.time() - work.first_at
+        self._watch.answered(message.channel, seconds)
+        log.info(
+            "answered",
+            key=message.key,
+            channel=message.channel,
+            kind=message.kind,
+            handler=outcome.handler,
+            way=way,
+            ms=round(seconds * 1000, 1),
+        )
+
+    async def _answer_waiting(
+        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply]
+    ) -> str:
+        """Somebody waits: the first part goes back in that exchange."""
+        first, rest = parts[0], parts[1:]
+        if rest:
+            first = Reply.text(f"{first.content}\n{self._sentences.more}")
+        stored = seal.reply(first, finished.at, work.message.kind)
+        waiting = tuple(
+            Late(number, reply_to_json(reply), WAITING) for number, reply in enumerate(rest, 1)
+        )
+        work.committing = True
+        await self._store.messages.finish(finished._replace(reply=stored, late=waiting))
+        work.committing = False
+        if stored == SUCCESS:
+            self._settle(work, stored)
+            return "silent"
+        if self._settle(work, stored) or await self._next_request(work):
+            return "passive"
+        # Its request gave up while the answer was being written, and none came after it.
+        work.reply = work.told
+        late = self._late_parts(work, [first])
+        await self._store.messages.turn_late(finished._replace(late=late), work.told)
+        return "late"
+
+    async def _turn(self, work: _Work) -> None:
+        """Wait until this member's earlier messages are over."""
+        previous = work.previous
+        if previous is None or self._works.get(previous.message.key) is not previous:
+            return
+        if previous.over is None:
+            previous.over = asyncio.get_running_loop().create_future()
+        await previous.over
+
+    async def _ask(self, message: Message, member: Member) -> Outcome:
+        try:
+            async with asyncio.timeout(self._handler_limit_s):
+                return await self._converse(message, member)
+        except TimeoutError:
+            log.error("handler_too_slow", key=message.key, limit_s=self._handler_limit_s)
+        except Exception as error:
+            log.error("handler_failed", key=message.key, error=type(error).__name__, exc_info=True)
+        return Outcome(Reply.text(self._sentences.crashed), "error")
+
+    async def _next_request(self, work: _Work) -> bool:
+        """Wait for WeChat to ask again; False when it won't."""
+        if work.acked or work.deliveries >= DELIVERIES:
+            return False
+        work.next_request = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._redelivery_s):
+                await work.next_request
+        except TimeoutError:
+            return False
+        finally:
+            work.next_request = None
+        return True
+
+    @staticmethod
+    def _listening(work: _Work) -> bool:
+        return any(not waiter.done() for waiter in work.waiters)
+
+    @staticmethod
+    def _tell(work: _Work, answer: Answer) -> bool:
+        """Give the answer to every request that still waits; False when none did."""
+        heard = False
+        for waiter in work.waiters:
+            if not waiter.done():
+                waiter.set_result(answer)
+                heard = True
+        return heard
+
+    def _settle(self, work: _Work, reply: bytes) -> bool:
+        work.reply = reply
+        return self._tell(work, reply)
+
+    def _finished(self, work: _Work, key: bytes, member: Member, outcome: Outcome) -> Finished:
+        message = work.message
+        allowance, burst = _opens(message)
+        event = message.kind == "event"
+        return Finished(
+            key=key,
+            reply=SUCCESS,
+            at=self._now(),
+            channel=message.channel,
+            sender=message.sender,
+            member_id=member.id,
+            kind=f"event:{message.event}" if event else message.kind,
+            text=message.event_key if event else message.text,
+            handler=outcome.handler,
+            item=outcome.item,
+            allowance=allowance,
+            burst=burst,
+        )
+
+    def _parts(self, reply: Reply) -> list[Reply]:
+        """The reply as WeChat can carry it: text in pieces of at most 2048 bytes."""
+        if reply.kind != "text" or len(reply.content) * 4 <= TEXT_LIMIT:
+            return [reply]
+        if len(reply.content.encode("utf-8", "replace")) <= TEXT_LIMIT:
+            return [reply]
+        room = TEXT_LIMIT - len(self._sentences.more.encode()) - 1
+        return [Reply.text(part) for part in split_text(reply.content, room)]
+
+    def _late_parts(self, work: _Work, parts: list[Reply]) -> tuple[Late, ...]:
+        status = WAITING if work.retry_mode else PLANNED
+        replies = []
+        for reply in parts:
+            if reply.kind == "transfer":
+                # A hand-over exists only as an answer to a message.
+                replies.append(Reply.text(self._sentences.transfer_again))
+            elif reply.kind != "none":
+                replies.append(reply)
+        return tuple(
+            Late(number, reply_to_json(reply), status) for number, reply in enumerate(replies)
+        )
+
+
+def _opens(message: Message) -> tuple[int, int]:
+    """Customer-service messages that this message allows: (for 48 h, for one minute).
+
+    Source: reference 3.1; a click on a message menu counts as a menu click.
+    """
+    if message.kind != "event":
+        return (0, 3) if message.raw.get("bizmsgmenuid") else (5, 0)
+    if message.event in _BURST_EVENTS:
+        return 0, 3
+    return 0, 0
+
+
+_BURST_EVENTS = frozenset({"subscribe", "scan", "click", "scancode_push", "scancode_waitmsg"})

@@ -1,0 +1,187 @@
+"""Answers that missed their exchange: pushed once each, as customer-service messages.
+
+The store says what is due and pays the member's allowance; this room makes the call and
+writes down how it ended. What certainly did not leave is tried again; what may have left
+is `unknown` and stays so; what WeChat won't take becomes refused, or waits for 继续.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from bot.client import Unheard, Unreachable, WeChatError
+from bot.errcodes import Action
+from bot.official import custom_message
+from handlers.message import Reply, reply_from_json
+from store import Store, StoreError
+from store.sends import REFUSED, SENT, UNKNOWN, WAITING, Send
+
+log = structlog.get_logger()
+
+PARALLEL = 8
+"""Calls under way at a time; one member's parts still go one after the other."""
+
+GIVE_UP_S = 1800.0
+"""An answer half an hour late is no answer: after that it waits for 继续."""
+
+_BUSY_TRIES = 5
+
+
+class CustomSender(Protocol):
+    """The one call this room needs of a channel's client."""
+
+    async def send_custom(self, payload: dict[str, Any]) -> None:
+        """Errors: WeChatError."""
+
+
+class LateAnswers:
+    """The worker that empties the table `sends`.
+
+    wake: call it when something was added. now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clients: Mapping[str, CustomSender],
+        *,
+        now: Callable[[], float],
+        observe: Callable[[str, str], None],
+        backoff_s: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._clients = clients
+        self._now = now
+        self._observe = observe
+        self._backoff_s = backoff_s
+        self._something = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._something.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. What was under way at the last end becomes `unknown`."""
+        lost = await self._store.sends.recover(self._now())
+        if lost:
+            log.warning("late_answers_unknown", count=lost, say="see /sends in the chat")
+        while True:
+            self._something.clear()
+            try:
+                pause = await self._round()
+            except StoreError as error:
+                log.error("late_answers_store", error=str(error))
+                pause = 5.0
+            try:
+                async with asyncio.timeout(pause):
+                    await self._something.wait()
+            except TimeoutError:
+                pass
+
+    async def _round(self) -> float | None:
+        """Claim and send what is due; says for how long nothing more will be, None: unknown."""
+        room = PARALLEL - len(self._calls)
+        if room > 0:
+            for send in await self._store.sends.claim(self._now(), limit=room):
+                task = asyncio.create_task(self._send(send))
+                self._calls.add(task)
+                task.add_done_callback(self._done)
+        if self._calls:
+            return None
+        due = await self._store.sends.next_due()
+        return None if due is None else min(60.0, max(0.05, due - self._now()))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # The row stays `sending` and is listed as unknown after the next start.
+            log.error("late_answer_not_settled", error=type(task.exception()).__name__)
+        self._something.set()
+
+    async def close(self) -> None:
+        """Let calls under way end; call after `run` was cancelled."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=3.0)
+
+    async def _send(self, send: Send) -> None:
+        sends, key = self._store.sends, send.message_key.hex()
+        client = self._clients.get(send.channel)
+        try:
+            payloads = custom_message(_reply(send), send.external_id)
+        except ValueError:
+            payloads = []
+        if client is None or not payloads:
+            await sends.settle(send.id, REFUSED, self._now(), note="cannot be sent here")
+            self._observe(send.channel, REFUSED)
+            return
+        left = False
+        try:
+            for payload in payloads:
+                await client.send_custom(payload)
+                left = True
+        except Unheard as error:
+            await sends.settle(send.id, UNKNOWN, self._now(), note=str(error))
+            self._observe(send.channel, UNKNOWN)
+            log.warning("late_answer_unknown", key=key, channel=send.channel, error=str(error))
+        except WeChatError as error:
+            if left:
+                # Half of it arrived: neither sending it all again nor dropping it is right.
+                await sends.settle(send.id, UNKNOWN, self._now(), note=f"in part; {error}")
+                self._observe(send.channel, UNKNOWN)
+                return
+            await self._refused(send, error)
+        else:
+            await sends.settle(send.id, SENT, self._now())
+            self._observe(send.channel, SENT)
+            log.info("late_answer_sent", key=key, channel=send.channel)
+
+    async def _refused(self, send: Send, error: WeChatError) -> None:
+        """It did not go out: again later, or never by this way."""
+        sends, now = self._store.sends, self._now()
+        pause: float | None = None
+        if isinstance(error, Unreachable):
+            pause = min(60.0, self._backoff_s * 2 ** min(send.tries, 6))
+        elif error.action is Action.RETRY and send.tries + 1 < _BUSY_TRIES:
+            pause = self._backoff_s * 2**send.tries
+        elif error.action is Action.WAIT_MINUTE:
+            pause = 60.0
+        if pause is not None and now + pause - send.created_at < GIVE_UP_S:
+            await sends.put_off(send.id, now + pause, errcode=error.errcode, note=str(error))
+            self._observe(send.channel, "put_off")
+            return
+        # The member can still fetch it, unless WeChat says that there is no such member.
+        status = REFUSED
+        if pause is not None or error.action in _OUR_SIDE or error.errcode in _MEMBER_MAY_ASK:
+            status = WAITING
+        await sends.settle(send.id, status, now, errcode=error.errcode, note=str(error))
+        self._observe(send.channel, status)
+        log.warning(
+            "late_answer_refused",
+            key=send.message_key.hex(),
+            channel=send.channel,
+            errcode=error.errcode,
+            error=str(error),
+        )
+
+
+_MEMBER_MAY_ASK = frozenset({45015, 45047, 48002})
+"""The member can't be pushed to now, but their next message may still be answered."""
+
+_OUR_SIDE = frozenset(
+    {
+        Action.RETRY,
+        Action.REFRESH_TOKEN,
+        Action.CONFIG,
+        Action.STOP_API_UNTIL_TOMORROW,
+    }
+)
+"""The member did nothing wrong; what we cannot push they can still fetch."""
+
+
+def _reply(send: Send) -> Reply:
+    return reply_from_json(send.reply)

@@ -1,0 +1,214 @@
+"""HTTP in and out: the webhooks, with every limit that a public door needs.
+
+`/hook/NAME` for each channel: GET is WeChat's check of the address, POST a message. A
+refusal is a status, an empty body and one log line; it never says why to the outside.
+A plain aiohttp server without routes, since a lookup by path is all that is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from bot.crypto import BadMessage
+from bot.inbox import Inbox, Refusal
+from bot.official import Codec
+
+log = structlog.get_logger()
+
+MAX_QUERY = 2048
+_BUSY_STATUS = 503
+
+
+class Watch(Protocol):
+    """What the door counts; `bot/metrics.py` has it."""
+
+    def refused(self, channel: str, reason: str) -> None: ...
+
+
+class Limits(Protocol):
+    """The limits of the door; `bot/config.py: ServerSettings` has them."""
+
+    @property
+    def max_body_bytes(self) -> int: ...
+    @property
+    def header_timeout_s(self) -> float: ...
+    @property
+    def body_timeout_s(self) -> float: ...
+    @property
+    def max_connections(self) -> int: ...
+
+
+def parse_query(path: str) -> tuple[str, dict[str, str]]:
+    """The bare path and its query; a name given twice keeps the last value.
+
+    Errors: BadMessage when it is far longer than WeChat's.
+    """
+    bare, mark, text = path.partition("?")
+    if not mark:
+        return bare, {}
+    if len(text) > MAX_QUERY:
+        raise BadMessage("too_large")
+    if "%" not in text and "+" not in text:
+        # What WeChat sends: nothing to unquote.
+        query = {}
+        for pair in text.split("&"):
+            name, _, value = pair.partition("=")
+            query[name] = value
+        return bare, query
+    try:
+        return bare, dict(parse_qsl(text, keep_blank_values=True, max_num_fields=50))
+    except ValueError:
+        raise BadMessage("missing_field") from None
+
+
+class Webhook:
+    """The handler of the public port.
+
+    codecs: path ("/hook/mp") -> the channel's codec. now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        codecs: Mapping[str, Codec],
+        inbox: Inbox,
+        watch: Watch,
+        limits: Limits,
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self._codecs = codecs
+        self._inbox = inbox
+        self._watch = watch
+        self._limits = limits
+        self._now = now
+
+    def server(self) -> web.Server:
+        """What `web.ServerRunner` runs."""
+        return _Server(self._handle, self._limits)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        channel = "-"
+        try:
+            path, query = parse_query(request.raw_path)
+            codec = self._codecs.get(path)
+            if codec is None:
+                return web.Response(status=404)
+            channel = codec.channel
+            if request.method == "POST":
+                body = await self._body(request)
+                opened = codec.open(query, body, self._now())
+                answer = await self._inbox.answer(opened.message, opened.seal, opened.plain)
+                if isinstance(answer, bytes):
+                    return web.Response(
+                        body=answer, content_type=opened.seal.content_type, charset="utf-8"
+                    )
+                self._watch.refused(channel, answer.value)
+                if answer is not Refusal.NOT_READY:
+                    log.warning("not_answered", key=opened.message.key, reason=answer.value)
+                return web.Response(status=_BUSY_STATUS)
+            if request.method == "GET":
+                echo = codec.check_url(query, self._now())
+                return web.Response(text=echo, content_type="text/plain")
+            return web.Response(status=405, headers={"Allow": "GET, POST"})
+        except BadMessage as error:
+            self._watch.refused(channel, error.reason)
+            log.warning("refused", channel=channel, reason=error.reason)
+            status = 413 if error.reason == "too_large" else 403
+            response = web.Response(status=status)
+            if error.reason in ("too_large", "too_slow"):
+                response.force_close()
+            return response
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limit = self._limits.max_body_bytes
+        if (request.content_length or 0) > limit:
+            raise BadMessage("too_large")
+        try:
+            if request.content.is_eof():
+                # The usual case: headers and body came together.
+                body = await request.read()
+            else:
+                async with asyncio.timeout(self._limits.body_timeout_s):
+                    body = await request.read()
+        except TimeoutError:
+            raise BadMessage("too_slow") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise BadMessage("too_large") from None
+        except (web.RequestPayloadError, ValueError):
+            raise BadMessage("bad_body") from None
+        if len(body) > limit:
+            raise BadMessage("too_large")
+        return body
+
+
+class _Server(web.Server):
+    """aiohttp's server with a limit on connections and on the time for the headers."""
+
+    def __init__(self, handler: Any, limits: Limits) -> None:
+        def request(*args: Any) -> web.BaseRequest:
+            message, payload, protocol, writer, task = args
+            return web.BaseRequest(
+                message,
+                payload,
+                protocol,
+                writer,
+                task,
+                asyncio.get_running_loop(),
+                client_max_size=limits.max_body_bytes,
+            )
+
+        super().__init__(
+            handler,
+            request_factory=request,
+            # A hang-up ends the waiting at once; the work itself is a task of the inbox.
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=75.0,
+            lingering_time=1.0,
+            auto_decompress=False,
+            max_headers=64,
+        )
+        self.limits = limits
+        self.open_connections = 0
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(RequestHandler):
+    __slots__ = ("_header_timer",)
+
+    def __init__(self, manager: _Server, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        manager = self._manager
+        assert isinstance(manager, _Server)
+        super().connection_made(transport)
+        manager.open_connections += 1
+        if manager.open_connections > manager.limits.max_connections:
+            self.force_close()
+            return
+        self._header_timer = asyncio.get_running_loop().call_later(
+            manager.limits.header_timeout_s, self._too_slow
+        )
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+        if isinstance(self._manager, _Server):
+            self._manager.open_connections -= 1
+        super().connection_lost(exc)
+
+    def _too_slow(self) -> None:
+        # aiohttp limits the pause between requests but not the first headers.
+        if self._request_count == 0 and not self._request_in_progress:
+            self.force_close()

@@ -1,0 +1,58 @@
+"""The jobs: backup, forgetting what is no longer needed, the order of the catalogue.
+
+Each says in one line what it did. Time comes in as `now`, Unix seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from recommender.popular import popular
+from store import Store
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+POPULAR = "popular_items"
+"""Name of the finding: a JSON list of item ids, most wanted first."""
+
+_VIEWS_S = 90 * 86400.0
+
+
+async def backup(store: Store, folder: Path, keep: int, now: float) -> str:
+    """Copy the database into `folder`, keep the newest `keep` copies. keep 0: nothing."""
+    if keep <= 0:
+        return "backups are switched off"
+    stamp = datetime.fromtimestamp(now, SHANGHAI).strftime("%Y%m%d-%H%M%S")
+    await store.backup(folder / f"zhiqun-{stamp}.db")
+
+    def thin() -> int:
+        old = sorted(folder.glob("zhiqun-????????-??????.db"))[:-keep]
+        for path in old:
+            path.unlink()
+        return len(old)
+
+    dropped = await asyncio.to_thread(thin)
+    return f"zhiqun-{stamp}.db written, {dropped} old ones dropped"
+
+
+async def purge(store: Store, keep_messages_s: float, now: float) -> str:
+    """Forget answered messages, settled sends and expired states; tidy the file."""
+    messages = await store.messages.purge(now - keep_messages_s)
+    sends = await store.sends.purge(now - keep_messages_s)
+    states = await store.members.purge_states(now)
+    await store.optimise()
+    return f"{messages} messages, {sends} sends, {states} states forgotten"
+
+
+async def order_catalogue(
+    store: Store, reload: Callable[[], Awaitable[None]], now: float
+) -> str:
+    """Rank the items by what members asked for lately; the next list shows it."""
+    ranked = popular(await store.interactions.item_views(now - _VIEWS_S), now)
+    await store.interactions.put_finding(POPULAR, json.dumps(ranked), now)
+    await reload()
+    return f"{len(ranked)} items ranked"
