@@ -162,6 +162,10 @@ class App:
             handler_limit_s=config.inbox.handler_limit_s,
             max_running=config.inbox.max_running,
         )
+        # Before the doors open: what an earlier process left comes before what comes now.
+        taken_up = await self._inbox.recover(self._read_again)
+        if taken_up:
+            log.info("taken_up", unfinished=taken_up)
         self.metrics.running = lambda: self._inbox.running if self._inbox else 0
         webhook = Webhook(
             {f"/hook/{name}": channel.codec for name, channel in self.channels.items()},
@@ -192,7 +196,6 @@ class App:
         # full collection over half a million words would stall every answer.
         gc.collect()
         gc.freeze()
-        taken_up = await self._inbox.recover(self._read_again)
         self._inbox.open()
         self._tasks.append(asyncio.create_task(self._late.run()))
         self._clock = Clock(self._jobs())
@@ -201,7 +204,7 @@ class App:
             await self._print_claim_code()
         self.metrics.ready = True
         self.ready.set()
-        log.info("ready", channels=list(self.channels), taken_up=taken_up)
+        log.info("ready", channels=list(self.channels))
 
     async def failed(self) -> None:
         """Returns when the bot cannot get ready and should be stopped."""

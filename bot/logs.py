@@ -1,16 +1,19 @@
 """Logs: one line an event, JSON or for a terminal, and nothing about a person.
 
 Callers pass ids and numbers, never openids or texts; the mask here is only the last net,
-for what slips through a foreign exception or library. Lines go to stderr at once: no
+for what slips through a foreign exception or library. Lines go to stderr: no
 files, no rotation, that is the service manager's job.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import queue
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -82,9 +85,10 @@ def configure(
 ) -> None:
     """Set up structlog and the standard library's logging, once, before the first line.
 
-    secrets: values to blank wherever they appear. stream: default sys.stderr.
+    secrets: values to blank wherever they appear. stream: default sys.stderr, written by
+    a thread of its own, so that a reader who is slow or gone holds up no answer.
     """
-    out = sys.stderr if stream is None else stream
+    out = cast(TextIO, Behind(sys.stderr)) if stream is None else stream
     level = _LEVELS[settings.level]
     terminal = settings.format == "console" or (settings.format == "auto" and out.isatty())
     stamp = _Stamp(now)
@@ -133,6 +137,61 @@ def configure(
     chatty = logging.getLogger("jieba")
     chatty.filters = [f for f in chatty.filters if not isinstance(f, _OwnHandlers)]
     chatty.addFilter(_OwnHandlers(chatty))
+
+
+class Behind:
+    """A stream whose lines are written by a thread behind it.
+
+    At most `limit` lines wait; further ones are counted and dropped, and the count is
+    written when there is room again. `close` writes what waits.
+    """
+
+    def __init__(self, out: TextIO, limit: int = 10_000) -> None:
+        self._out = out
+        self._limit = limit
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def write(self, line: str) -> int:
+        """Never waits."""
+        if self._lines.qsize() >= self._limit:
+            self._dropped += 1
+        else:
+            self._lines.put(line)
+        return len(line)
+
+    def flush(self) -> None:
+        """Nothing: the thread flushes whenever it has caught up."""
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+        return self._out.isatty()
+
+    def close(self) -> None:
+        """Write what waits; a reader who does not read gets a second."""
+        self._lines.put(None)
+        self._thread.join(timeout=1.0)
+        atexit.unregister(self.close)
+
+    def _caught_up(self) -> None:
+        if self._dropped:
+            self._out.write(f"({self._dropped} log lines were dropped)\n")
+            self._dropped = 0
+        self._out.flush()
+
+    def _work(self) -> None:
+        try:
+            while (line := self._lines.get()) is not None:
+                self._out.write(line)
+                if self._lines.empty():
+                    self._caught_up()
+            self._caught_up()
+        except (OSError, ValueError):
+            # Nobody reads any more: the service goes on without a log.
+            self._limit = 0
 
 
 class _Stamp:

@@ -207,9 +207,7 @@ async def test_a_second_question_while_the_first_is_thinking_is_answered_too(
         return await echo(message)
 
     async with desk(tmp_path, slow) as d:
-        answers = await asyncio.gather(
-            d.ask(said("一", number=1)), d.ask(said("二", number=2))
-        )
+        answers = await asyncio.gather(d.ask(said("一", number=1)), d.ask(said("二", number=2)))
         assert answers == [SUCCESS, SUCCESS]
         await d.idle()
         first = await d.planned()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import pytest
 import structlog
 
 from bot.config import LogSettings
-from bot.logs import configure, logger, masker
+from bot.logs import Behind, configure, logger, masker
 
 OPENID = "oZ8k3sQ_-1aB2cD3eF4gH5iJ6kL7"
 PHONE = "13812345678"
@@ -193,3 +194,40 @@ def test_configuring_twice_does_not_write_twice() -> None:
     out = configured()
     logging.getLogger("library").warning("once")
     assert len(lines(out)) == 1
+
+
+def test_lines_written_behind_arrive_whole_and_in_order() -> None:
+    out = io.StringIO()
+    behind = Behind(out)
+    for n in range(100):
+        behind.write(f"line {n}\n")
+    behind.close()
+    assert out.getvalue() == "".join(f"line {n}\n" for n in range(100))
+
+
+def test_a_reader_who_does_not_read_holds_nobody_up_and_the_loss_is_counted() -> None:
+    gate = threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, line: str) -> int:
+            gate.wait(10)
+            return super().write(line)
+
+    out = Stuck()
+    behind = Behind(out, limit=5)
+    for n in range(50):
+        behind.write(f"line {n}\n")
+    gate.set()
+    behind.close()
+    written = out.getvalue()
+    assert "line 0\n" in written
+    assert "log lines were dropped" in written
+
+
+def test_a_reader_who_is_gone_stops_nothing() -> None:
+    out = io.StringIO()
+    out.close()
+    behind = Behind(out)
+    behind.write("to nobody\n")
+    behind.close()
+    behind.write("still fine\n")
