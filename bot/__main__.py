@@ -10,9 +10,10 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from errno import EADDRINUSE
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 # Only what every command needs is imported here; `zhiqun --help` answers at once.
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class CommandError(Exception):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; docs/commands.md names every command (a test checks)."""
+    """The whole command line; docs/cli.md names every command and option (a test checks)."""
     parser = argparse.ArgumentParser(
         prog="zhiqun",
         description="A WeChat community bot for people who sell knowledge.",
@@ -41,17 +42,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zhiqun {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, help_: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    def add(
+        name: str, help_: str, run: Callable[[argparse.Namespace], int], *, config: bool = True
+    ) -> Any:
         command = commands.add_parser(name, help=help_, description=help_)
         command.set_defaults(run=run)
-        command.add_argument(
-            "-c",
-            "--config",
-            type=Path,
-            default=Path("config.toml"),
-            metavar="FILE",
-            help="the configuration (default: config.toml in this folder)",
-        )
+        if config:
+            command.add_argument(
+                "-c",
+                "--config",
+                type=Path,
+                default=Path("config.toml"),
+                metavar="FILE",
+                help="the configuration (default: config.toml in this folder)",
+            )
         return command
 
     add("init", "Write a configuration with every key, its default and its reason.", _init)
@@ -60,8 +64,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--online", action="store_true", help="also ask WeChat whether the credentials are right"
     )
     add("serve", "Run the bot until it is told to stop (Ctrl-C or SIGTERM).", _serve)
-    demo = add("demo", "Run the bot with a fake WeChat and a phone page in the browser.", _demo)
-    demo.add_argument("--port", type=int, default=8765, help="port of the page (default: 8765)")
+    demo = add(
+        "demo",
+        "Run the bot with a fake WeChat and a phone page in the browser.",
+        _demo,
+        config=False,
+    )
+    demo.add_argument(
+        "--port", type=_port, default=8765, help="port of the page; 0: any (default: 8765)"
+    )
     demo.add_argument(
         "--data", type=Path, metavar="DIR", help="keep the demo's data here (default: a new one)"
     )
@@ -88,18 +99,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bot.config import ConfigError
     from bot.transfer import BadFile
     from handlers.texts import TextsError
+    from knowledge import WordsError
     from store import StoreError
 
     try:
         return int(args.run(args))
-    except (ConfigError, TextsError) as error:
+    except (ConfigError, TextsError, WordsError) as error:
         print(f"zhiqun: {error}", file=sys.stderr)
         return USAGE
     except (CommandError, BadFile, StoreError) as error:
         print(f"zhiqun: {error}", file=sys.stderr)
         return FAILED
     except OSError as error:
-        print(f"zhiqun: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        todo = ". `zhiqun check` says which port to change" if error.errno == EADDRINUSE else ""
+        print(f"zhiqun: {error.strerror or error}{where}{todo}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130
@@ -112,14 +126,34 @@ def _version() -> str:
         return "(not installed)"
 
 
+def _port(text: str) -> int:
+    # Checked here because uvloop would take 99999 and silently open another port.
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
 def _config(args: argparse.Namespace) -> Config:
-    from bot.config import load
+    from bot.config import ConfigError, load
 
     if not args.config.exists():
-        raise CommandError(
-            f"there is no {args.config}. Write one with: zhiqun init --config {args.config}"
+        raise ConfigError(
+            f"there is no such file. Write one with: zhiqun init --config {args.config}",
+            source=str(args.config),
         )
     return load(args.config, os.environ)
+
+
+def _config_of_database(args: argparse.Namespace) -> Config:
+    """The configuration, for commands that make no sense without a database."""
+    config = _config(args)
+    if not config.store.path.exists():
+        # Opening it would make an empty one, and a mistyped path would look like success.
+        raise CommandError(
+            f"there is no database {config.store.path} yet: check store.path, "
+            "or fill one with `zhiqun serve` or `zhiqun import`"
+        )
+    return config
 
 
 def run_loop(main: Awaitable[T]) -> T:
@@ -183,7 +217,8 @@ def _check(args: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{finding.level:<4}  {finding.what}: {finding.say}")
     failed = sum(finding.level == "fail" for finding in findings)
-    print(f"{failed} problems" if failed else "all well")
+    problems = "1 problem" if failed == 1 else f"{failed} problems"
+    print(problems if failed else "all well")
     return FAILED if failed else OK
 
 
@@ -224,7 +259,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from bot.transfer import BadFile, read_faq, read_items
+    from bot.transfer import BadFile, line_of, read_faq, read_items
     from store.content import QuestionTaken
 
     config = _config(args)
@@ -240,7 +275,10 @@ def _import(args: argparse.Namespace) -> int:
     except QuestionTaken as taken:
         raise BadFile(
             args.file,
-            [f"“{taken.question}” belongs to entry {taken.faq_id} already; delete it there first"],
+            [
+                f"line {line_of(args.file, taken.question)}: “{taken.question}” belongs to entry "
+                f"{taken.faq_id} already: take it out here, or /faq del {taken.faq_id} in the chat"
+            ],
         ) from taken
     print(f"{added} entries added, {renewed} renewed")
     return OK
@@ -249,7 +287,7 @@ def _import(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from bot.transfer import faq_csv, items_csv
 
-    config = _config(args)
+    config = _config_of_database(args)
     if args.what == "faq":
         text = faq_csv(_with_store(config, lambda store: store.content.faqs()))
     elif args.what == "items":
@@ -264,14 +302,22 @@ def _export(args: argparse.Namespace) -> int:
     if args.file == "-":
         sys.stdout.write(text)
     else:
-        Path(args.file).write_text(text, encoding="utf-8")
+        with _private(args.file) as file:
+            file.write(text)
         print(f"{args.file} written")
     return OK
 
 
+def _private(name: str) -> TextIO:
+    """A file for members' words: like the database, only its owner may read it."""
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # newline="": CSV brings its own line ends.
+    return os.fdopen(handle, "w", encoding="utf-8", newline="")
+
+
 async def _export_log(store: Store, name: str) -> int:
     """The interaction log as NDJSON, page by page: it may be larger than memory."""
-    out = sys.stdout if name == "-" else open(name, "w", encoding="utf-8")  # noqa: SIM115, ASYNC230
+    out = sys.stdout if name == "-" else _private(name)
     count = after = 0
     try:
         while page := await store.interactions.page(after):
@@ -287,7 +333,7 @@ async def _export_log(store: Store, name: str) -> int:
 
 
 def _backup(args: argparse.Namespace) -> int:
-    config = _config(args)
+    config = _config_of_database(args)
     if args.file.exists():
         raise CommandError(f"{args.file} is there already and was left as it is; choose another")
     _with_store(config, lambda store: store.backup(args.file))
@@ -296,12 +342,15 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 def _erase(args: argparse.Namespace) -> int:
-    config = _config(args)
+    config = _config_of_database(args)
     member = _with_store(config, lambda store: _member_id(store, args.member))
     if not args.yes:
-        answer = input(f"Forget member {member} for good? Type their number again: ")
+        try:
+            answer = input(f"Forget member {member} for good? Type their number again: ")
+        except EOFError:
+            raise CommandError("nothing was erased; without a terminal, add --yes") from None
         if answer.strip() != str(member):
-            raise CommandError("nothing was erased")
+            raise CommandError("nothing was erased: that is another number")
 
     async def work(store: Store) -> dict[str, int]:
         erased = await store.members.erase(member)
@@ -317,7 +366,7 @@ def _erase(args: argparse.Namespace) -> int:
 
 async def _member_id(store: Store, name: str) -> int:
     found = await store.members.find(name)
-    if not found and name.isdigit() and len(name) < 19 and await store.members.card(int(name)):
+    if not found and name.isdecimal() and len(name) < 19 and await store.members.card(int(name)):
         found = [int(name)]
     if len(found) == 1:
         return found[0]

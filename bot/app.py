@@ -28,6 +28,7 @@ from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
 from bot.crypto import BadMessage
 from bot.inbox import Inbox, Outcome, Sentences
+from bot.introduce import Introductions
 from bot.late import LateAnswers
 from bot.metrics import Metrics
 from bot.official import Codec
@@ -66,6 +67,7 @@ class App:
 
     config: from `bot.config`. routers: the conversation, in the order asked. now: Unix
     seconds. say: where a person reads (the claim code goes there and not into the log).
+    Raises SynonymsError (a WordsError) when the configured synonyms cannot be used.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class App:
             if config.knowledge.answer_at is None
             else config.knowledge.answer_at,
             offer_at=OFFER_AT if config.knowledge.offer_at is None else config.knowledge.offer_at,
+            synonyms_file=config.knowledge.synonyms_file,
         )
         self.channels: dict[str, Channel] = {}
         self._answers: dict[str, str] = {}
@@ -117,6 +120,7 @@ class App:
         self._session: aiohttp.ClientSession | None = None
         self._clock: Clock | None = None
         self._late: LateAnswers | None = None
+        self._introductions: Introductions | None = None
         self._inbox: Inbox | None = None
         self._texts: Texts | None = None
 
@@ -142,6 +146,10 @@ class App:
             {name: channel.client for name, channel in self.channels.items()},
             now=self._now,
             observe=self.metrics.late_answer,
+        )
+        self._introductions = Introductions(
+            self.store,
+            {name: c.client for name, c in self.channels.items() if c.settings.verified},
         )
         self._inbox = Inbox(
             self.store,
@@ -225,6 +233,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._introductions is not None:
+            await self._introductions.close()
         if self._late is not None:
             await self._late.close()
         for runner in self._runners:
@@ -291,6 +301,8 @@ class App:
             items=self._items,
         )
         done = await dispatch(self._rules, message, ctx)
+        if message.event == "subscribe" and self._introductions is not None:
+            self._introductions.met(message.channel, message.sender)
         return Outcome(done.reply, done.handler, ctx.item, ctx.erased)
 
     def _read_again(self, row: Unanswered) -> Message | None:

@@ -163,8 +163,8 @@ class KnowledgeSettings:
     answer_at: From this confidence the bot answers outright; unset, the measured threshold.
     offer_at: From this confidence it asks 您是不是想问; below, it says that it does not know.
         Unset, the measured threshold.
-    synonyms_file: Words that mean the same in this business, one group a line; "" uses the ones
-        that come along.
+    synonyms_file: Words that mean the same in this business, one group a line, blanks between;
+        they join the ones that come along.
     """
 
     answer_at: Annotated[float | None, Key(number(0, 1), "0.7")] = None

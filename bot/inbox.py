@@ -106,6 +106,7 @@ class _Work:
         "committing",
         "deliveries",
         "first_at",
+        "heard_at",
         "message",
         "next_request",
         "over",
@@ -126,6 +127,7 @@ class _Work:
         self.body = body
         self.retry_mode = retry_mode
         self.first_at = 0.0
+        self.heard_at = 0.0  # loop time at which WeChat last asked, or hung up
         self.deliveries = 0
         self.waiters: list[asyncio.Future[Answer]] = []
         self.previous: _Work | None = None
@@ -211,6 +213,7 @@ class Inbox:
             if work.seal is None:
                 work.seal = seal
         work.deliveries += 1
+        work.heard_at = loop.time()
         if work.next_request is not None and not work.next_request.done():
             work.next_request.set_result(None)
         if work.reply is not None:
@@ -223,6 +226,7 @@ class Inbox:
         finally:
             timer.cancel()
             work.waiters.remove(waiter)
+            work.heard_at = loop.time()
 
     async def recover(self, read: Callable[[Unanswered], Message | None]) -> int:
         """Take up what an earlier process left unfinished; says how many messages.
@@ -299,7 +303,7 @@ class Inbox:
 
     def _start(self, work: _Work, loop: asyncio.AbstractEventLoop) -> None:
         message = work.message
-        work.first_at = loop.time()
+        work.first_at = work.heard_at = loop.time()
         self._works[message.key] = work
         work.task = task = loop.create_task(self._run(work))
         self._tasks.add(task)
@@ -443,7 +447,9 @@ class Inbox:
             return False
         work.next_request = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(self._redelivery_s):
+            # Counted from the last sign of WeChat and not from now: what several unfinished
+            # messages of one member wait for after a restart, they wait for together.
+            async with asyncio.timeout_at(work.heard_at + self._redelivery_s):
                 await work.next_request
         except TimeoutError:
             return False

@@ -39,6 +39,7 @@ REASONS: Final = frozenset(
         *("bad_ciphertext", "bad_padding", "bad_length", "bad_encoding", "receive_id_mismatch"),
         *("bad_xml", "bad_json", "missing_field", "too_deep"),
         *("too_large", "too_slow", "bad_body"),
+        *("unknown_path", "bad_method", "bad_http", "too_many"),
         *("busy", "not_recorded", "not_ready"),
     }
 )

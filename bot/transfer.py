@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from store.content import Faq, Item, NewFaq
@@ -111,7 +112,7 @@ def read_faq(path: Path) -> list[NewFaq]:
     seen: dict[str, int] = {}
     for line, row in _rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
         question, answer = row["question"], row["answer"]
-        aliases = tuple(a.strip() for a in row.get("aliases", "").split("|") if a.strip())
+        aliases = _parts(row.get("aliases", ""))
         if not question or not answer:
             problems.append(f"line {line}: the {'answer' if question else 'question'} is empty")
             continue
@@ -136,6 +137,18 @@ def read_faq(path: Path) -> list[NewFaq]:
     return entries
 
 
+def line_of(path: Path, wording: str) -> int:
+    """The line of a FAQ file whose entry has this question or alias; 0 when none has."""
+    for line, row in _rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
+        if wording in (row["question"], *_parts(row.get("aliases", ""))):
+            return line
+    return 0
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in cell.split("|") if part.strip())
+
+
 def read_items(path: Path) -> list[Item]:
     """Catalogue items of a CSV with ITEM_COLUMNS; price in yuan, tags as a|b.
 
@@ -155,8 +168,8 @@ def read_items(path: Path) -> list[Item]:
             (_is_link(get("url", "")), "url must begin with http:// or https://"),
             (_is_link(get("cover_url", "")), "cover_url must begin with http:// or https://"),
             (
-                not get("published_on") or bool(_DAY.fullmatch(row["published_on"])),
-                "published_on must look like 2026-11-21",
+                _is_day(get("published_on", "")),
+                "published_on must be a day that looks like 2026-11-21",
             ),
             (row["id"] not in seen, f"this id stands in line {seen.get(row['id'])} too"),
         )
@@ -170,7 +183,7 @@ def read_items(path: Path) -> list[Item]:
                     kind=row["kind"],
                     title=row["title"],
                     summary=get("summary", ""),
-                    tags=tuple(t.strip() for t in get("tags", "").split("|") if t.strip()),
+                    tags=_parts(get("tags", "")),
                     author=get("author", ""),
                     level=get("level", ""),
                     price_cents=int(yuan) * 100 + int((fen + "00")[:2]),
@@ -184,6 +197,15 @@ def read_items(path: Path) -> list[Item]:
     if problems:
         raise BadFile(path, problems)
     return items
+
+
+def _is_day(day: str) -> bool:
+    if not day:
+        return True
+    try:
+        return bool(_DAY.fullmatch(day)) and bool(date.fromisoformat(day))
+    except ValueError:
+        return False
 
 
 def _is_link(url: str) -> bool:

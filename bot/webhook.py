@@ -91,7 +91,12 @@ class Webhook:
 
     def server(self) -> web.Server:
         """What `web.ServerRunner` runs."""
-        return _Server(self._handle, self._limits)
+        return _Server(self._handle, self._limits, self._refused)
+
+    def _refused(self, channel: str, reason: str) -> None:
+        """Count a refusal and say so in one line, without anything the visitor sent."""
+        self._watch.refused(channel, reason)
+        log.warning("refused", channel=channel, reason=reason)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         channel = "-"
@@ -99,6 +104,7 @@ class Webhook:
             path, query = parse_query(request.raw_path)
             codec = self._codecs.get(path)
             if codec is None:
+                self._refused(channel, "unknown_path")
                 return web.Response(status=404)
             channel = codec.channel
             if request.method == "POST":
@@ -116,10 +122,10 @@ class Webhook:
             if request.method == "GET":
                 echo = codec.check_url(query, self._now())
                 return web.Response(text=echo, content_type="text/plain")
+            self._refused(channel, "bad_method")
             return web.Response(status=405, headers={"Allow": "GET, POST"})
         except BadMessage as error:
-            self._watch.refused(channel, error.reason)
-            log.warning("refused", channel=channel, reason=error.reason)
+            self._refused(channel, error.reason)
             status = 413 if error.reason == "too_large" else 403
             response = web.Response(status=status)
             if error.reason in ("too_large", "too_slow"):
@@ -149,9 +155,12 @@ class Webhook:
 
 
 class _Server(web.Server):
-    """aiohttp's server with a limit on connections and on the time for the headers."""
+    """aiohttp's server with a limit on connections and on the time for the headers.
 
-    def __init__(self, handler: Any, limits: Limits) -> None:
+    refused: called with a channel ("-": none yet) and the reason of every refusal.
+    """
+
+    def __init__(self, handler: Any, limits: Limits, refused: Callable[[str, str], None]) -> None:
         def request(*args: Any) -> web.BaseRequest:
             message, payload, protocol, writer, task = args
             return web.BaseRequest(
@@ -176,7 +185,9 @@ class _Server(web.Server):
             max_headers=64,
         )
         self.limits = limits
+        self.refused = refused
         self.open_connections = 0
+        self.full = False
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -195,20 +206,61 @@ class _Connection(RequestHandler):
         super().connection_made(transport)
         manager.open_connections += 1
         if manager.open_connections > manager.limits.max_connections:
+            if not manager.full:
+                # Once until there is room again: a flood must not become a flood of lines.
+                manager.full = True
+                manager.refused("-", "too_many")
             self.force_close()
             return
         self._header_timer = asyncio.get_running_loop().call_later(
-            manager.limits.header_timeout_s, self._too_slow
+            manager.limits.header_timeout_s, self._too_slow, 0
         )
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Idle, and yet there were bytes: the headers of a further request that has begun.
+        waiter, manager = self._waiter, self._manager
+        if (
+            waiter is not None
+            and not waiter.done()
+            and self._header_timer is None
+            and isinstance(manager, _Server)
+        ):
+            self._header_timer = asyncio.get_running_loop().call_later(
+                manager.limits.header_timeout_s, self._too_slow, self._request_count
+            )
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
         if isinstance(self._manager, _Server):
             self._manager.open_connections -= 1
+            if self._manager.open_connections < self._manager.limits.max_connections:
+                self._manager.full = False
         super().connection_lost(exc)
 
-    def _too_slow(self) -> None:
-        # aiohttp limits the pause between requests but not the first headers.
-        if self._request_count == 0 and not self._request_in_progress:
+    def _too_slow(self, requests: int) -> None:
+        # aiohttp limits the pause between requests but not the time for the headers.
+        self._header_timer = None
+        if self._request_count == requests and not self._request_in_progress:
+            if isinstance(self._manager, _Server):
+                self._manager.refused("-", "too_slow")
             self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A bare status. aiohttp's own would quote what came, to the visitor and in the log."""
+        if status >= 500 or not isinstance(self._manager, _Server):
+            log.error("webhook_failed", error=type(exc).__name__, exc_info=exc)
+        else:
+            self._manager.refused("-", "bad_http")
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        response = web.Response(status=status)
+        response.force_close()
+        return response

@@ -44,7 +44,7 @@ def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
     A text without two letters ("？？", "2") is no gap.
     """
     sample = _PRIVATE.sub("***", text[:MAX_CHARS])
-    question = knowledge.words.clean(sample)
+    question = knowledge.clean(sample)
     if sum(char.isalpha() for char in question) < 2:
         return None
     return question, sample

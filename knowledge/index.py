@@ -1,10 +1,8 @@
 """Index: which of the entries a question may mean, with the evidence for each.
 
-Two steps. Characters and, in a large index, character pairs find the few rows worth a
-look, through postings, the rare ones first and never more than a fixed number of them:
-that bounds the time of the worst question. Those rows are then compared with the question
-in full (words, pairs, characters); `scorer.py` turns the evidence into a score and a
-confidence.
+Two steps. Shared characters, counted for all rows at once, find the few rows worth a look.
+Those are then compared with the question in full (words, pairs, characters); `scorer.py`
+turns the evidence into a score and a confidence.
 
 Everything is exact after every change: no stale statistics, no rebuild. A search takes no
 lock; `replace_all` builds beside and swaps. It keeps no answers and reads no files.
@@ -13,13 +11,10 @@ lock; `replace_all` builds beside and swaps. It keeps no answers and reads no fi
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
-from math import log
-from operator import itemgetter
+from itertools import pairwise, repeat
+from math import ceil, log
 from sys import intern
 from threading import Lock
 
@@ -29,11 +24,17 @@ from knowledge.words import Parts, Words
 MAX_ROWS = 64
 """Rows (main question, aliases, body) kept of one entry."""
 
-_MIN_SCAN, _MAX_SCAN = 600, 12_000
-"""Postings read for one question, at most: two a row within these bounds (1 ms)."""
+_MAX_ALIKE = 300
+"""Rows told apart in the second look, at most: when more share as much, the shortest."""
+
+_DIGITS = 16
+"""Binary digits of a row's sum; thousands of different characters would fit."""
+
+_STRANGERS = 4096
+"""Terms of no row whose weights are kept."""
 
 _STEPS = 0.6
-"""Steps of weight per nat when terms are counted instead of summed."""
+"""Steps of weight per nat when shared characters are counted instead of summed."""
 
 _SPARE = 3
 """Rows compared beyond the k asked for: several may belong to one entry."""
@@ -79,14 +80,20 @@ class _Row:
 
 
 class _Table(dict[str, float]):
-    """Term -> weight, filled as terms are met."""
+    """Term -> weight, filled as terms are met.
 
-    __slots__ = ("_weigh",)
+    known: the rows' terms. It is emptied when it has far more: members type new ones all day.
+    """
 
-    def __init__(self, weigh: Callable[[str], float]) -> None:
+    __slots__ = ("_known", "_weigh")
+
+    def __init__(self, known: Sized, weigh: Callable[[str], float]) -> None:
+        self._known = known
         self._weigh = weigh
 
     def __missing__(self, term: str) -> float:
+        if len(self) > len(self._known) + _STRANGERS:
+            self.clear()
         weight = self[term] = self._weigh(term)
         return weight
 
@@ -102,15 +109,18 @@ class _Weights:
 
     def __init__(self, state: _State) -> None:
         rows = len(state.rows) + 0.5
-        chars, pairs = state.chars, state.pairs
+        chars, pair_rows = state.chars, state.pair_rows
         raw_rows, word_rows, rarity = state.raw_rows, state.word_rows, state.rarity
-        self.chars = _Table(lambda term: log(1 + rows / (len(chars.get(term, ())) + 0.5)))
-        self.pairs = _Table(lambda term: log(1 + rows / (len(pairs.get(term, ())) + 0.5)))
-        self.raw = _Table(lambda term: log(1 + rows / (raw_rows.get(term, 0) + 0.5)))
+        self.chars = _Table(
+            chars, lambda term: log(1 + rows / (chars.get(term, 0).bit_count() + 0.5))
+        )
+        self.pairs = _Table(pair_rows, lambda term: log(1 + rows / (pair_rows.get(term, 0) + 0.5)))
+        self.raw = _Table(raw_rows, lambda term: log(1 + rows / (raw_rows.get(term, 0) + 0.5)))
         self.words = _Table(
+            word_rows,
             lambda term: (
                 log(1 + rows / (word_rows.get(term, 0) + 0.5)) + 0.5 * max(0.0, rarity(term) - 4)
-            )
+            ),
         )
         self.rows: dict[int, tuple[float, float, float]] = {}
 
@@ -135,9 +145,10 @@ class _State:
         self.of_entry: dict[str, array[int]] = {}
         self.rows: dict[int, _Row] = {}
         self.free: list[int] = []
-        self.sizes: list[int] = []
-        self.chars: dict[str, list[int]] = {}
-        self.pairs: dict[str, list[int]] = {}
+        # Sets of rows as long integers: bit n is row n.
+        self.chars: dict[str, int] = {}
+        self.sizes: dict[int, int] = {}  # by number of characters
+        self.pair_rows: dict[str, int] = {}
         self.word_rows: dict[str, int] = {}
         self.raw_rows: dict[str, int] = {}
         self.weights = _Weights(self)
@@ -146,22 +157,14 @@ class _State:
         self.remove(entry.id)
         numbers = array("I")
         for row in rows:
-            if self.free:
-                number = self.free.pop()
-                self.sizes[number] = len(row.chars)
-            else:
-                number = len(self.sizes)
-                self.sizes.append(len(row.chars))
+            number = self.free.pop() if self.free else len(self.rows)
             self.rows[number] = row
             numbers.append(number)
-            for postings, terms in ((self.chars, row.chars), (self.pairs, row.pairs)):
-                for term in terms:
-                    listed = postings.setdefault(term, [])
-                    if not listed or listed[-1] < number:
-                        listed.append(number)
-                    else:
-                        listed.insert(bisect_left(listed, number), number)
-            for counts, terms in ((self.word_rows, row.words), (self.raw_rows, row.raw)):
+            bit = 1 << number
+            self.sizes[len(row.chars)] = self.sizes.get(len(row.chars), 0) | bit
+            for term in row.chars:
+                self.chars[term] = self.chars.get(term, 0) | bit
+            for counts, terms in self._counted(row):
                 for term in terms:
                     counts[term] = counts.get(term, 0) + 1
         self.entries[entry.id] = entry
@@ -174,13 +177,13 @@ class _State:
         for number in self.of_entry.pop(id):
             row = self.rows.pop(number)
             self.free.append(number)
-            for postings, terms in ((self.chars, row.chars), (self.pairs, row.pairs)):
-                for term in terms:
-                    listed = postings[term]
-                    del listed[bisect_left(listed, number)]
-                    if not listed:
-                        del postings[term]
-            for counts, terms in ((self.word_rows, row.words), (self.raw_rows, row.raw)):
+            bit = 1 << number
+            self.sizes[len(row.chars)] ^= bit
+            for term in row.chars:
+                self.chars[term] ^= bit
+                if not self.chars[term]:
+                    del self.chars[term]
+            for counts, terms in self._counted(row):
                 for term in terms:
                     if counts[term] == 1:
                         del counts[term]
@@ -188,6 +191,13 @@ class _State:
                         counts[term] -= 1
         self.weights = _Weights(self)
         return True
+
+    def _counted(self, row: _Row) -> tuple[tuple[dict[str, int], tuple[str, ...]], ...]:
+        return (
+            (self.pair_rows, row.pairs),
+            (self.word_rows, row.words),
+            (self.raw_rows, row.raw),
+        )
 
 
 class Index:
@@ -280,25 +290,25 @@ class Index:
         all_chars, all_raw = sum(chars.values()), sum(raw.values())
         text, size, negated = "".join(parts.raw), len(chars), _negated(parts.words)
         none = repeat(0.0)
+        of_words, of_pairs, of_chars, of_raw = words.get, pairs.get, chars.get, raw.get
         if self._topical:
-            numbers = _candidates(state, pairs, chars, 3 * k + _SPARE, 0.1, 0.0)
+            numbers = _candidates(state, chars, 3 * k + _SPARE, 0.1, 0.0)
         else:
             share = _WORTH_A_LOOK if k <= 5 else _WORTH_A_LONG_LOOK
-            numbers = _candidates(state, pairs, chars, k + _SPARE, share, 1.0)
+            numbers = _candidates(state, chars, k + _SPARE, share, 1.0)
         found = []
         for number in numbers:
             row = state.rows.get(number)
             if row is None:  # removed a moment ago by another thread
                 continue
             row_pairs, row_chars, row_raw = weights.of_row(number, row)
-            same_words = sum(map(words.get, row.words, none))
-            same_chars = sum(map(chars.get, row.chars, none))
+            same_chars = sum(map(of_chars, row.chars, none))
             row_size = len(row.chars)
             evidence = Evidence(
-                2 * sum(map(pairs.get, row.pairs, none)) / (all_pairs + row_pairs),
+                2 * sum(map(of_pairs, row.pairs, none)) / (all_pairs + row_pairs),
                 2 * same_chars / (all_chars + row_chars),
-                2 * sum(map(raw.get, row.raw, none)) / (all_raw + row_raw),
-                same_words / all_words,
+                2 * sum(map(of_raw, row.raw, none)) / (all_raw + row_raw),
+                sum(map(of_words, row.words, none)) / all_words,
                 same_chars / all_chars,
                 size / row_size if size < row_size else row_size / size,
                 1.0 if negated != row.negated else 0.0,
@@ -320,70 +330,84 @@ class Index:
 
 
 def _candidates(
-    state: _State,
-    pairs: dict[str, float],
-    chars: dict[str, float],
-    limit: int,
-    share: float,
-    by_length: float,
+    state: _State, chars: dict[str, float], limit: int, share: float, by_length: float
 ) -> list[int]:
     """The numbers of at most `limit` rows, by shared characters.
 
     share: rows below this part of the best one's value are left out. by_length: 1.0 when
     a long row counts less, 0.0 when its length does not matter.
 
-    Character pairs join in when the characters alone are too common to read them all.
-    Weights are rounded to a few steps, and a posting list is counted as often as its term
-    weighs: Counter does that in C, and the long lists are the ones that weigh 1.
+    All rows are counted at once: weights are rounded to a few steps, and digit d of row n's
+    sum is bit n of digits[d], so that an addition is a few operations on long integers.
     """
-    scans: list[tuple[int, int, list[int]]] = []
-    left = max(_MIN_SCAN, min(_MAX_SCAN, 2 * len(state.sizes)))
-    total = _scans(chars, state.chars, scans)
-    if total > left:
-        _scans(pairs, state.pairs, scans)
-        scans.sort(key=itemgetter(0))
-        for kept, (length, times, listed) in enumerate(scans):
-            if length > left:
-                scans[kept:] = [] if kept else [(left, times, listed[-left // times :])]
-                break
-            left -= length
-    repeated: list[list[int]] = []
-    asked = 0
-    for _, times, listed in scans:
-        repeated += (listed,) * times
-        asked += times
-    sums = Counter(chain.from_iterable(repeated))
-    if not sums:
-        return []
-    # A row much below the best sum can't reach it by being short; skip it unmeasured.
-    floor = 0.8 * share * max(sums.values())
-    sizes = state.sizes
+    digits = [0] * _DIGITS
+    get = state.chars.get
+    for term, weight in chars.items():
+        if rows := get(term):
+            times = int(weight * _STEPS + 0.5) or 1
+            lowest = 0
+            while times:
+                if times & 1:
+                    digit, carry = lowest, rows
+                    while carry:
+                        held = digits[digit]
+                        digits[digit] = held ^ carry
+                        carry &= held
+                        digit += 1
+                times >>= 1
+                lowest += 1
+    while digits and not digits[-1]:
+        digits.pop()
+    none = repeat(0.0)
+    asked = sum(chars.values())
     per_unit = by_length * asked / len(chars)
-    first = [
-        (value / (asked + per_unit * sizes[number]), number)
-        for number, value in sums.items()
-        if value >= floor
-    ]
+    first = []
+    for number in _most(digits, share, state.sizes):
+        if (row := state.rows.get(number)) is not None:  # else removed by another thread
+            same = sum(map(chars.get, row.chars, none))
+            first.append((same / (asked + per_unit * len(row.chars)), number))
     first.sort(reverse=True)
-    floor = share * first[0][0]
+    floor = share * first[0][0] if first else 0.0
     return [number for value, number in first[:limit] if value >= floor]
 
 
-def _scans(
-    weighed: dict[str, float],
-    postings: dict[str, list[int]],
-    scans: list[tuple[int, int, list[int]]],
-) -> int:
-    """Append (postings read, times counted, postings) for each term; returns their sum."""
-    total = 0
-    get = postings.get
-    for term, weight in weighed.items():
-        if (listed := get(term)) is not None:
-            times = int(weight * _STEPS + 0.5) or 1
-            length = len(listed) * times
-            scans.append((length, times, listed))
-            total += length
-    return total
+def _most(digits: list[int], share: float, sizes: dict[int, int]) -> list[int]:
+    """The numbers of the rows with at least this share of the greatest sum, at most _MAX_ALIKE.
+
+    Where that is too many: those with the greatest sums, of equal ones the shortest.
+    """
+    most, rows = 0, -1
+    for digit in reversed(digits):
+        most <<= 1
+        if having := rows & digit:
+            rows = having
+            most |= 1
+    if not most:
+        return []
+    floor = max(1, ceil(share * most))
+    while (rows := _from(digits, floor)).bit_count() > _MAX_ALIKE and floor < most:
+        floor += (most - floor + 3) // 4
+    by_size = (rows & sizes[size] for size in sorted(sizes))
+    found: list[int] = []
+    for some in by_size if rows.bit_count() > _MAX_ALIKE else (rows,):
+        bits = bin(some)[:1:-1]
+        at = bits.find("1")
+        while at >= 0 and len(found) < _MAX_ALIKE:
+            found.append(at)
+            at = bits.find("1", at + 1)
+    return found
+
+
+def _from(digits: list[int], floor: int) -> int:
+    """The rows whose sum is at least `floor`."""
+    above, equal = 0, -1
+    for place in range(len(digits) - 1, -1, -1):
+        if floor >> place & 1:
+            equal &= digits[place]
+        else:
+            above |= equal & digits[place]
+            equal &= ~digits[place]
+    return above | equal
 
 
 def _by_score(found: tuple[float, str, _Row, Evidence]) -> tuple[float, str]:

@@ -1,11 +1,10 @@
 """Words: text as a member types it, cut into what can be compared.
 
-Chinese has no blanks, so everything here starts with a dictionary: jieba's, whose words
-and frequencies we read. The cut is jieba's too (the most probable way through the
-dictionary's words), done on whole-number costs instead of logarithms, in a fifth of the time
-and a third of the memory; its guesses at unknown words are left out, for the character
-evidence of `index.py` covers those. jieba itself is never imported: it would print to
-stderr and keep a cache in the shared temporary directory.
+Chinese has no blanks, so everything here starts with jieba: its dictionary, and its cut (the
+most probable way through the dictionary's words). Its guesses at unknown words are left out,
+for the character evidence of `index.py` covers those. Each `Words` has a tokenizer of its
+own, filled from a file of ours; jieba's shared one, with its cache in the shared temporary
+directory, is never started.
 
 What it will not do: spelling, traditional characters, other languages' stems.
 """
@@ -13,26 +12,27 @@ What it will not do: spelling, traditional characters, other languages' stems.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
+import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable
+import warnings
+from array import array
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources, util
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_CHARS = 200
 """Longest text looked at, in characters; what follows is not read."""
 
-_SCALE = 12
-"""Cost steps per nat of information: the rarest word (17 nats) still fits one byte."""
-
-_UNKNOWN = 255
-"""Cost of a character that is in no dictionary."""
+_UNKNOWN = 21.0
+"""Rarity in nats of what is in no dictionary: beyond the rarest listed word's 17.9."""
 
 _MAX_WORD = 8
 """Longest dictionary word kept, in characters."""
@@ -42,7 +42,10 @@ _MIN_FREQUENCY = 4
 answers on the training data stay within 0.1 %."""
 
 _MAX_USER_WORDS = 100_000
-_CACHE_MAGIC = b"zhiqun words 1"
+_MAX_MEMO, _MAX_MEMO_CHARS = 2048, 32
+_MAX_SYNONYM = 20
+_MAX_SYNONYMS_BYTES = 1 << 20
+_CACHE_MAGIC = b"zhiqun words 2"
 _CACHE_NAME = "words.cache"
 
 # What people say around a question. Anchored where it could be part of a word (母亲).
@@ -60,6 +63,10 @@ _SPACE = re.compile(r"[\s\x00-\x1f\x7f]+")
 
 class WordsError(RuntimeError):
     """jieba's dictionary was not found: reinstall the project's dependencies (jieba 0.42.1)."""
+
+
+class SynonymsError(WordsError):
+    """The operator's synonyms file cannot be used; names the file, the line and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +99,53 @@ class Parts(NamedTuple):
 class Words:
     """A dictionary, its user words, stop words and synonyms.
 
+    synonyms_file: words that mean the same in this business, beside ours: one group a line,
+    blanks between, "#" begins a comment line, at most 1 MiB of UTF-8. A line adds to the
+    group of its first word that is in one already, else it begins one; a word on several
+    lines belongs to the last. Raises SynonymsError. Read once, here; blocks.
+
     Empty until `load`; an empty one still cuts (into single characters), so that nothing
     fails before the dictionary is there. One thread may load or add while others cut.
     """
 
-    def __init__(self) -> None:
-        self._costs: dict[str, int] = {}
+    def __init__(self, synonyms_file: Path | None = None) -> None:
+        self._tokenizer: Any = None
+        self._memo: dict[str, list[str]] = {}
+        self._frequencies: dict[str, int] = {}
+        self._information = 0.0
         self._user: dict[str, None] = {}
         self._stop = frozenset(_listed("stopwords.txt"))
         self._same: dict[str, str] = {}
-        for line in _lines("synonyms.txt"):
-            first, *_ = alike = line.split()
-            for word in alike:
-                self._same.setdefault(word, first)
+        for alike in map(str.split, _lines("synonyms.txt")):
+            _join(self._same, alike)
+        if synonyms_file is not None:
+            for alike in _read_synonyms(synonyms_file):
+                _join(self._same, alike)
         self.loaded = False
 
     def load(self, cache_dir: Path | None = None) -> Loaded:
-        """Read the dictionary: 0.1 s from our cache file, about 1 s without. Blocks.
+        """Read the dictionary: 0.2 s from our cache file, about 1 s without. Blocks.
 
         cache_dir: where `words.cache` may lie; None reads jieba's text file each time. A
         cache of another version or with a wrong checksum is written anew; a directory
         that refuses only costs the second. Raises WordsError when jieba is missing.
         """
         source, stamp = _dictionary()
-        costs = _read_cache(cache_dir / _CACHE_NAME, stamp) if cache_dir else None
-        cached, saved = costs is not None, False
-        if costs is None:
-            costs = _read_dictionary(source)
+        known = _read_cache(cache_dir / _CACHE_NAME, stamp) if cache_dir else None
+        cached, saved = known is not None, False
+        if known is None:
+            known = _read_dictionary(source)
             if cache_dir:
-                saved = _write_cache(cache_dir / _CACHE_NAME, stamp, costs)
-        entries = len(costs)
+                saved = _write_cache(cache_dir / _CACHE_NAME, stamp, *known)
+        tokenizer = _new_tokenizer()
+        tokenizer.FREQ, tokenizer.total = known
+        tokenizer.initialized = True  # or jieba would read its whole dictionary and write a cache
+        entries = len(tokenizer.FREQ)
+        self._information = log(tokenizer.total)
         for word in [*_listed("words.txt"), *self._same, *self._stop, *self._user]:
-            _teach(costs, word)
-        self._costs = costs
+            _teach(tokenizer, word)
+        self._tokenizer, self._frequencies = tokenizer, tokenizer.FREQ
+        self._memo = {}
         self.loaded = True
         return Loaded(entries=entries, cached=cached, saved=saved)
 
@@ -134,14 +155,21 @@ class Words:
         Only runs of 2 to 8 Han characters are taken (others are cut alike anyway); after
         100,000 the rest is ignored.
         """
+        if self._learn(words):
+            self._memo = {}
+
+    def _learn(self, words: Iterable[str]) -> bool:
+        taught = False
         for text in words:
             for word in _RUN.findall(_fold(text)):
                 if 2 <= len(word) <= _MAX_WORD and word > "\u3400" and word not in self._user:
                     if len(self._user) >= _MAX_USER_WORDS:
-                        return
+                        return taught
                     self._user[word] = None
-                    if self.loaded:
-                        _teach(self._costs, word)
+                    if self._tokenizer is not None:
+                        _teach(self._tokenizer, word)
+                        taught = True
+        return taught
 
     def clean(self, text: str) -> str:
         """One spelling for one text: NFKC, lower case, single blanks, no polite filler,
@@ -167,7 +195,7 @@ class Words:
         words: list[str] = []
         units: list[str] = []
         raw: list[str] = []
-        get, same, stop = self._costs.get, self._same, self._stop
+        get, same, stop = self._frequencies.get, self._same, self._stop
         found = self.split(cleaned)
         for word in found:
             han = word > "\u3400"
@@ -198,8 +226,9 @@ class Words:
         return Parts(cleaned, words, units, raw)
 
     def rarity(self, word: str) -> float:
-        """How much a word says in general, in nats: 3 (的) to 17; 21 if not listed."""
-        return (self._costs.get(word) or _UNKNOWN) / _SCALE
+        """How much a word says in general, in nats: 3 (的) to 18; 21 if not listed."""
+        frequency = self._frequencies.get(word)
+        return self._information - log(frequency) if frequency else _UNKNOWN
 
     def split(self, cleaned: str) -> list[str]:
         """A cleaned text's words, all of them, in order; blanks and punctuation are left out."""
@@ -208,48 +237,88 @@ class Words:
             if run < "\u3400" or len(run) == 1:
                 words.append(run)
             else:
-                _cut_run(self._costs.get, run, words)
+                words += self._cut_run(run)
+        return words
+
+    def _cut_run(self, run: str) -> list[str]:
+        """A run of Han characters cut, or remembered: a question is cut again for `find`."""
+        # The memo first: a cut by a tokenizer that has just learnt may go into an old memo,
+        # one by an old tokenizer never into a new one.
+        memo = self._memo
+        words = memo.get(run)
+        if words is None:
+            words = list(run if self._tokenizer is None else self._tokenizer.cut(run, HMM=False))
+            if len(run) <= _MAX_MEMO_CHARS:
+                if len(memo) >= _MAX_MEMO:
+                    memo.clear()
+                memo[run] = words
         return words
 
 
-def _cut_run(get: Callable[[str], int | None], run: str, words: list[str]) -> None:
-    """Append the cheapest way through a run of Han characters."""
-    n = len(run)
-    cost = [1 << 30] * (n + 1)
-    back = [0] * (n + 1)
-    cost[0] = 0
-    for i in range(n):
-        here = cost[i]
-        j = i + 1
-        step = get(run[i])
-        through = here + (step or _UNKNOWN)
-        if through < cost[j]:
-            cost[j] = through
-            back[j] = i
-        while step is not None and j < n:
-            j += 1
-            step = get(run[i:j])
-            if step and here + step < cost[j]:
-                cost[j] = here + step
-                back[j] = i
-    at = len(words)
-    while n:
-        words.insert(at, run[back[n] : n])
-        n = back[n]
+def _new_tokenizer() -> Any:
+    """A tokenizer of jieba's that knows no word yet; jieba is imported here and only here."""
+    # jieba wants pkg_resources only to open a file: without it, it opens it itself, 0.2 s and
+    # 10 MB sooner, and pkg_resources' own warning stays away.
+    hide = "pkg_resources" not in sys.modules
+    if hide:
+        sys.modules["pkg_resources"] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # unescaped "\\s" in its sources
+            import jieba
+    except ImportError as error:
+        raise WordsError(WordsError.__doc__) from error
+    finally:
+        if hide:
+            del sys.modules["pkg_resources"]
+    jieba.setLogLevel(logging.ERROR)
+    return jieba.Tokenizer()
 
 
-def _teach(costs: dict[str, int], word: str) -> None:
-    """Make a word cheaper than the sum of its parts."""
-    if len(word) < 2 or word < "\u3400":
-        return
-    parts: list[str] = []
-    _cut_run(costs.get, word, parts)
-    if parts == [word]:
-        return
-    for end in range(1, len(word)):
-        costs.setdefault(word[:end], 0)
-    together = sum(costs.get(part) or _UNKNOWN for part in parts)
-    costs[word] = max(1, min(_UNKNOWN, together - 1))
+def _teach(tokenizer: Any, word: str) -> None:
+    """Make a word of Han characters more probable than its parts, where it is not yet."""
+    if len(word) > 1 and word > "\u3400" and list(tokenizer.cut(word, HMM=False)) != [word]:
+        tokenizer.add_word(word)
+
+
+def _join(same: dict[str, str], alike: Sequence[str]) -> None:
+    """One line of synonyms: all its words stand for one from now on."""
+    meaning = next((same[word] for word in alike if word in same), alike[0])
+    same.update(dict.fromkeys(alike, meaning))
+
+
+def _read_synonyms(path: Path) -> list[list[str]]:
+    """The operator's groups, spelt as members' texts are after `clean`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_SYNONYMS_BYTES + 1)
+    except OSError as error:
+        raise SynonymsError(f'{path}: {error.strerror}: create it, or set it to ""') from error
+    if len(data) > _MAX_SYNONYMS_BYTES:
+        raise SynonymsError(f"{path} has more than 1 MiB: keep only words that members type")
+    groups = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            raise SynonymsError(f"{path}, line {number} is not UTF-8: save it as UTF-8") from None
+        alike = unicodedata.normalize("NFKC", text).lower().split()
+        if not alike or alike[0].startswith("#"):
+            continue
+        if len(alike) < 2:
+            raise SynonymsError(
+                f"{path}, line {number} has one word only: write those that mean the same on one "
+                "line, with blanks between"
+            )
+        for word in alike:
+            if len(word) > _MAX_SYNONYM or not _RUN.fullmatch(word):
+                raise SynonymsError(
+                    f"{path}, line {number}: {word[:_MAX_SYNONYM]!r} can't be matched: a word is "
+                    f"at most {_MAX_SYNONYM} Chinese characters, or letters and digits, not both; "
+                    "blanks separate words"
+                )
+        groups.append(alike)
+    return groups
 
 
 def _fold(text: str) -> str:
@@ -277,14 +346,15 @@ def _dictionary() -> tuple[Path, bytes]:
         facts = path.stat()
     except OSError as error:
         raise WordsError(WordsError.__doc__) from error
-    return (
-        path,
-        f"{facts.st_size} {facts.st_mtime_ns} {_SCALE} {_MAX_WORD} {_MIN_FREQUENCY}".encode(),
-    )
+    kept = f"{_MAX_WORD} {_MIN_FREQUENCY} {sys.byteorder}"
+    return path, f"{facts.st_size} {facts.st_mtime_ns} {kept}".encode()
 
 
-def _read_dictionary(path: Path) -> dict[str, int]:
-    """jieba's lines "word frequency tag" -> costs; a mere beginning of a word costs 0."""
+def _read_dictionary(path: Path) -> tuple[dict[str, int], int]:
+    """jieba's lines "word frequency tag" -> frequencies and their sum over all lines.
+
+    As jieba wants them: a mere beginning of a word has frequency 0.
+    """
     frequencies: dict[str, int] = {}
     total = 0
     with path.open(encoding="utf-8") as lines:
@@ -294,19 +364,14 @@ def _read_dictionary(path: Path) -> dict[str, int]:
             total += times
             if len(word) == 1 or (len(word) <= _MAX_WORD and times >= _MIN_FREQUENCY):
                 frequencies[word.lower()] = times
-    base = log(total)
-    costs = {
-        word: max(1, min(_UNKNOWN - 1, round(_SCALE * (base - log(frequency or 1)))))
-        for word, frequency in frequencies.items()
-    }
-    for word in frequencies:
+    for word in list(frequencies):
         for end in range(1, len(word)):
-            costs.setdefault(word[:end], 0)
-    return costs
+            frequencies.setdefault(word[:end], 0)
+    return frequencies, total
 
 
-def _read_cache(path: Path, stamp: bytes) -> dict[str, int] | None:
-    """The cached costs, or None when the file is absent, foreign or damaged."""
+def _read_cache(path: Path, stamp: bytes) -> tuple[dict[str, int], int] | None:
+    """The cached frequencies and total, or None when the file is absent, foreign or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -317,15 +382,18 @@ def _read_cache(path: Path, stamp: bytes) -> dict[str, int] | None:
         return None
     if hashlib.blake2b(payload, digest_size=32).digest() != digest:
         return None
-    size = int.from_bytes(payload[:4], "big")
-    words = payload[4 + size :].decode().split("\n")
-    return dict(zip(words, payload[4 : 4 + size], strict=True))
+    total, size = (int.from_bytes(payload[at : at + 8], "big") for at in (0, 8))
+    numbers = array("I", payload[16 : 16 + size])
+    words = payload[16 + size :].decode().split("\n")
+    return dict(zip(words, numbers, strict=True)), total
 
 
-def _write_cache(path: Path, stamp: bytes, costs: dict[str, int]) -> bool:
+def _write_cache(path: Path, stamp: bytes, frequencies: dict[str, int], total: int) -> bool:
     """Write beside and rename, for our eyes only; False when the directory refuses."""
-    words = "\n".join(costs).encode()
-    payload = len(costs).to_bytes(4, "big") + bytes(costs.values()) + words
+    words = "\n".join(frequencies).encode()
+    numbers = array("I", frequencies.values()).tobytes()
+    sizes = total.to_bytes(8, "big") + len(numbers).to_bytes(8, "big")
+    payload = sizes + numbers + words
     digest = hashlib.blake2b(payload, digest_size=32).digest()
     temporary = ""
     try:

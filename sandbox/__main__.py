@@ -30,8 +30,12 @@ from bot.config import (
     StoreSettings,
 )
 from bot.transfer import read_faq, read_items
+from handlers import ROUTERS
+from handlers.context import Context
+from handlers.message import Message, Reply
+from handlers.router import Router
 from sandbox.fake_wechat import Account, FakeWeChat
-from sandbox.phone import Link, Person, Phone
+from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 
 SEED = Path(__file__).parent / "seed"
 
@@ -46,9 +50,10 @@ ACCOUNT = Account(
     gh_id="gh_zhixingdemo",
 )
 
+_TRY = (*SUGGESTIONS, "慢慢想")
 MEMBERS = (
-    Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def"),
-    Person("oChenMo__demo_member_0000002", "陈默", "成员", "#e08a3c"),
+    Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def", _TRY),
+    Person("oChenMo__demo_member_0000002", "陈默", "成员", "#e08a3c", _TRY),
 )
 OPERATOR = Person(
     "oSuLaoshi_demo_operator_0003",
@@ -81,6 +86,21 @@ MENU = (
         ),
     ),
 )
+
+
+THINKING_S = 7.0
+
+slow = Router("demo.slow")
+
+
+@slow.text("慢慢想|慢回答")
+async def think(message: Message, ctx: Context) -> Reply:
+    """Take longer than WeChat waits, so that one can watch an answer come late."""
+    await asyncio.sleep(THINKING_S)
+    return Reply.text(
+        f"想好了：这个回答用了 {THINKING_S:g} 秒，超过微信等待的 5 秒，"
+        "所以先回了 success，再用客服消息发给你。右边「线路」里能看到这两步。"
+    )
 
 
 def demo_config(folder: Path, api_base: str) -> Config:
@@ -123,7 +143,7 @@ class Demo:
         """Open everything, seed an empty store, put up the menu; ready when it returns."""
         api_base = await self.fake.start()
         config = demo_config(self._folder, api_base)
-        app = self.app = App(config, say=lambda _: None)
+        app = self.app = App(config, routers=(slow, *ROUTERS), say=lambda _: None)
         await app.start()
         await app.ready.wait()
         if not await app.store.content.faqs():

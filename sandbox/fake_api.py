@@ -296,6 +296,7 @@ class FakeApi(Platform):
         if not member.followed:
             return {"subscribe": 0, "openid": openid}
         return {
+            **({"unionid": member.unionid} if member.unionid else {}),
             "subscribe": 1,
             "openid": openid,
             "language": "zh_CN",

@@ -63,6 +63,7 @@ class FakeMember:
     tags: set[int] = field(default_factory=set)
     windows: dict[str, tuple[int, float]] = field(default_factory=dict)
     typing: bool = False
+    unionid: str = ""
 
 
 @dataclass
