@@ -299,6 +299,8 @@ class App:
             claims=self,
             answers=self._answers,
             items=self._items,
+            # Only verified accounts have WeChat's customer-service desk.
+            can_transfer=channel.settings.verified,
         )
         done = await dispatch(self._rules, message, ctx)
         if message.event == "subscribe" and self._introductions is not None:

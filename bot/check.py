@@ -24,6 +24,7 @@ from bot.client import Client, Refused, WeChatError, new_session
 from bot.config import ChannelSettings, Config, ServerSettings
 from bot.rules import Secret
 from handlers.texts import Texts, TextsError
+from knowledge import Words, WordsError
 from store import Store, StoreError
 
 EXAMPLE_APP_ID = "wx0123456789abcdef"
@@ -231,13 +232,9 @@ def _files(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "texts.file", str(config.texts.file or "the texts that come along"))
     if (synonyms := config.knowledge.synonyms_file) is not None:
         try:
-            synonyms.read_text("utf-8")
-        except OSError as error:
-            say = f'{synonyms}: {error.strerror}: create it, or set it to ""'
-            yield Finding("fail", "knowledge.synonyms_file", say)
-        except UnicodeDecodeError:
-            say = f"{synonyms} is not UTF-8: save it as UTF-8"
-            yield Finding("fail", "knowledge.synonyms_file", say)
+            Words(synonyms)
+        except WordsError as error:
+            yield Finding("fail", "knowledge.synonyms_file", str(error))
         else:
             yield Finding("ok", "knowledge.synonyms_file", str(synonyms))
 

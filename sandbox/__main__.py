@@ -145,7 +145,12 @@ class Demo:
         config = demo_config(self._folder, api_base)
         app = self.app = App(config, routers=(slow, *ROUTERS), say=lambda _: None)
         await app.start()
-        await app.ready.wait()
+        ready, failed = asyncio.create_task(app.ready.wait()), asyncio.create_task(app.failed())
+        await asyncio.wait({ready, failed}, return_when=asyncio.FIRST_COMPLETED)
+        failed.cancel()
+        if not ready.done():
+            ready.cancel()
+            raise RuntimeError("the bot could not get ready; the log line above says why")
         if not await app.store.content.faqs():
             now = time.time()
             faq, items = await asyncio.to_thread(

@@ -1,0 +1,244 @@
+"""A newcomer's first minute: `zhiqun demo` in a process of its own, its page in a browser.
+
+The browser is headless Chromium, found on this machine and never downloaded; without one
+these tests skip. With ZHIQUN_SCREENSHOTS=DIR set, the page as the README shows it is
+written to DIR/phone.png:
+
+    ZHIQUN_SCREENSHOTS=docs/images python -m pytest tests/browser
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+from selenium.webdriver.chrome.service import Service  # noqa: E402 - after the skip
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMEDRIVER = shutil.which("chromedriver")
+WAIT_S = 20.0
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and CHROMEDRIVER),
+        reason="no chromium and chromedriver here (Debian: apt install chromium chromium-driver)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address that `zhiqun demo` prints; it ends by Ctrl-C, with exit code 0."""
+    folder = tmp_path_factory.mktemp("demo")
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "bot", "demo", "--port", "0", "--data", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+    lines: queue.Queue[str] = queue.Queue()
+    out = demo.stdout
+    assert out is not None
+
+    def read() -> None:
+        for line in out:
+            lines.put(line)
+
+    threading.Thread(target=read, daemon=True).start()
+    printed = ""
+    try:
+        give_up = time.monotonic() + 60
+        while (found := re.search(r"http://127\.0\.0\.1:\d+/", printed)) is None:
+            try:
+                printed += lines.get(timeout=0.5)
+            except queue.Empty:
+                assert demo.poll() is None, printed
+                assert time.monotonic() < give_up, f"no address in 60 s: {printed}"
+        yield found[0]
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(15) == 0
+        while not lines.empty():
+            printed += lines.get()
+        assert "Traceback" not in printed
+        assert "error" not in printed.lower(), printed
+    finally:
+        demo.kill()
+        demo.wait()
+
+
+class Browser:
+    """The page in Chromium, by what a visitor sees of it."""
+
+    def __init__(self, driver: Any, url: str) -> None:
+        self.driver = driver
+        driver.get(url)
+        self.wait("body[data-ready=yes]")
+
+    def all(self, css: str) -> list[Any]:
+        found: list[Any] = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found
+
+    def wait(self, css: str, text: str = "") -> Any:
+        """The first visible element whose text holds `text`, as soon as there is one."""
+
+        def look(_: Any) -> Any:
+            for one in self.all(css):
+                if one.is_displayed() and text in one.text:
+                    return one
+            return False
+
+        return WebDriverWait(
+            self.driver,
+            WAIT_S,
+            poll_frequency=0.1,
+            ignored_exceptions=[_stale()],
+        ).until(look, f"nothing shown at {css!r} with {text!r}")
+
+    def click(self, css: str, text: str = "") -> None:
+        self.wait(css, text).click()
+
+    def become(self, name: str) -> None:
+        self.click("#people button", name)
+        self.wait("#people button[aria-selected=true]", name)
+
+    def say(self, text: str) -> None:
+        self.wait("[data-test=input]:enabled").send_keys(text)
+        self.click("[data-test=send]")
+        self.wait(".row.out .bubble", text)
+
+    def texts(self, css: str) -> list[str]:
+        return [one.text for one in self.all(css)]
+
+
+def _stale() -> type[Exception]:
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    return StaleElementReferenceException
+
+
+@pytest.fixture
+def browser(url: str, tmp_path: Path) -> Iterator[Browser]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,800",
+        "--lang=zh-CN",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(executable_path=CHROMEDRIVER))
+    try:
+        # The window counts its own frame, if it has one: what matters is the page's size.
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+        )
+        yield Browser(driver, url)
+        problems = [one for one in driver.get_log("browser") if one["level"] == "SEVERE"]
+        assert problems == []
+    finally:
+        driver.quit()
+
+
+def _keep(picture: bytes) -> None:
+    """The README's picture, when somebody asks for it."""
+    assert picture.startswith(b"\x89PNG")
+    folder = os.environ.get("ZHIQUN_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "phone.png").write_bytes(picture)
+
+
+def test_the_first_minute_on_the_phone(browser: Browser) -> None:
+    browser.become("林晓")
+    browser.click("[data-test=follow]", "关注")
+    browser.wait(".row.in .bubble", "欢迎来到知行小课")
+
+    browser.say("怎么退款")
+    answer = browser.wait(".row.in .bubble", "（回复「有用」或「没用」告诉我）").text
+    assert "退" in answer
+
+    browser.click("#wire .card.delivery:first-child summary")
+    opened = browser.wait("#wire .card[open]", "解密之后").text
+    assert "<Encrypt>" in opened, "the wire shows the message as it travelled"
+    assert "<Content><![CDATA[怎么退款]]></Content>" in opened
+    assert "msg_signature" in opened
+    _keep(browser.driver.get_screenshot_as_png())
+    browser.click("#wire .card[open] summary")
+
+    browser.click("#menu .top > button", "看内容")
+    browser.wait("#chat .system", "点击菜单「看内容」")
+    browser.wait(".row.in .bubble", "这些内容可以学，回复数字看详情")
+
+    cards = browser.texts("#wire .card.delivery summary")
+    assert len(cards) == 3
+    assert "菜单点击" in cards[0]
+    assert "「怎么退款」" in cards[1]
+    assert "关注事件" in cards[2]
+    assert all("林晓" in card and "第 1/3 次" in card for card in cards)
+    assert all("200 已回复" in card for card in cards)
+    assert any("设置菜单" in card for card in browser.texts("#wire .card.api summary"))
+
+
+def test_the_operator_reads_the_numbers_and_a_member_may_not(browser: Browser) -> None:
+    browser.become("苏老师")
+    browser.click("[data-test=follow]", "关注")
+    browser.wait(".row.in .bubble", "欢迎来到知行小课")
+    browser.say("/stats")
+    numbers = browser.wait(".row.in .bubble", "今天（").text
+    assert "问答 44 条，内容 14 条" in numbers
+
+    browser.become("陈默")
+    browser.click("[data-test=follow]", "关注")
+    browser.say("/stats")
+    browser.wait(".row.in .bubble", "这个指令只有运营人员可以用")
+
+
+def test_a_menu_below_a_button_opens_and_answers(browser: Browser) -> None:
+    browser.become("陈默")
+    if "取消" not in browser.wait("[data-test=follow]").text:
+        browser.click("[data-test=follow]", "关注")
+    browser.click("#menu .top > button", "帮助")
+    browser.click("#menu .sub button", "能做什么")
+    browser.wait(".row.in .bubble", "我能帮你做这些")
+    assert not any(one.is_displayed() for one in browser.all("#menu .sub"))
+
+
+def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:
+    browser.become("陈默")
+    if "取消" not in browser.wait("[data-test=follow]").text:
+        browser.click("[data-test=follow]", "关注")
+    browser.say("<img src=x onerror=document.title='owned'> ]]>")
+    browser.wait("#wire .card.delivery:first-child", "200 已回复")
+    assert browser.driver.title == "知行小课"
+    assert browser.all("#chat img, #wire img") == []
