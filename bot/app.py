@@ -204,6 +204,9 @@ class App:
         # full collection over half a million words would stall every answer.
         gc.collect()
         gc.freeze()
+        # A message makes some hundred short-lived objects: look every hundred messages, not
+        # at every second one.
+        gc.set_threshold(20_000, 20, 20)
         self._inbox.open()
         self._tasks.append(asyncio.create_task(self._late.run()))
         self._clock = Clock(self._jobs())

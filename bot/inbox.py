@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -218,6 +218,9 @@ class Inbox:
             work.next_request.set_result(None)
         if work.reply is not None:
             return work.reply
+        if work.acked:
+            # The answer goes another way by now; a copy or a replay must not catch it.
+            return work.told
         waiter: asyncio.Future[Answer] = loop.create_future()
         work.waiters.append(waiter)
         timer = loop.call_later(self._deadline_s, self._over_deadline, work, waiter, False)
@@ -246,7 +249,8 @@ class Inbox:
                 continue
             work = _Work(message, None, row.body, message.channel in self._retry_channels)
             work.recorded = True
-            work.acked = self._now() - row.received_at > DELIVERIES * REDELIVERY_S
+            old = self._now() - row.received_at > DELIVERIES * REDELIVERY_S
+            work.acked = row.acked or old
             self._start(work, loop)
             count += 1
         return count
@@ -281,18 +285,33 @@ class Inbox:
             waiter.set_result(Refusal.NOT_RECORDED)
             return
         if not work.retry_mode:
-            work.acked = True
-            waiter.set_result(SUCCESS)
+            self._spawn(self._acknowledge(work, waiter, SUCCESS))
             return
         if work.deliveries < DELIVERIES:
             hold = HOLD_S - self._deadline_s
             loop.call_later(hold, self._hold_over, waiter)
             return
-        work.acked = True
+        thinking = Reply.text(self._sentences.thinking)
         if work.seal is not None:
-            thinking = Reply.text(self._sentences.thinking)
-            work.told = work.seal.reply(thinking, self._now(), work.message.kind)
-        waiter.set_result(work.told)
+            told = work.seal.reply(thinking, self._now(), work.message.kind)
+            self._spawn(self._acknowledge(work, waiter, told))
+
+    async def _acknowledge(self, work: _Work, waiter: asyncio.Future[Answer], told: bytes) -> None:
+        """Say that we have it, once the disk has it too."""
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await asyncio.shield(
+                    self._store.messages.acknowledge(bytes.fromhex(work.message.key))
+                )
+        except (TimeoutError, StoreError):
+            if not waiter.done():
+                waiter.set_result(Refusal.NOT_RECORDED)
+            return
+        if not waiter.done():
+            if not work.acked:
+                work.acked = True
+                work.told = told
+            waiter.set_result(work.told)
 
     @staticmethod
     def _hold_over(waiter: asyncio.Future[Answer]) -> None:
@@ -305,9 +324,13 @@ class Inbox:
         message = work.message
         work.first_at = work.heard_at = loop.time()
         self._works[message.key] = work
-        work.task = task = loop.create_task(self._run(work))
-        self._tasks.add(task)
+        work.task = self._spawn(self._run(work))
+
+    def _spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coro)
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _run(self, work: _Work) -> None:
         message = work.message
@@ -485,7 +508,6 @@ class Inbox:
             at=self._now(),
             channel=message.channel,
             sender=message.sender,
-            member_id=member.id,
             kind=f"event:{message.event}" if event else message.kind,
             text=message.event_key if event else message.text,
             handler=outcome.handler,

@@ -24,9 +24,7 @@ _MAX_UNIONID = 128
 class Asker(Protocol):
     """The one call this room needs of a channel's client."""
 
-    async def call(
-        self, method: str, path: str, *, params: Mapping[str, str]
-    ) -> Mapping[str, Any]:
+    async def call(self, method: str, path: str, *, params: Mapping[str, str]) -> Mapping[str, Any]:
         """Errors: WeChatError."""
 
 

@@ -48,9 +48,7 @@ async def purge(store: Store, keep_messages_s: float, now: float) -> str:
     return f"{messages} messages, {sends} sends, {states} states forgotten"
 
 
-async def order_catalogue(
-    store: Store, reload: Callable[[], Awaitable[None]], now: float
-) -> str:
+async def order_catalogue(store: Store, reload: Callable[[], Awaitable[None]], now: float) -> str:
     """Rank the items by what members asked for lately; the next list shows it."""
     ranked = popular(await store.interactions.item_views(now - _VIEWS_S), now)
     await store.interactions.put_finding(POPULAR, json.dumps(ranked), now)

@@ -153,25 +153,32 @@ class Content:
         """
 
         def run(conn: Connection) -> tuple[int, int]:
-            added = renewed = 0
+            ids: dict[str, int] = {}
+            # All renewed entries give up their questions first: an alias may move from one
+            # to another in the same file.
             for entry in entries:
                 row = conn.execute(
-                    "select faq_id from faq_questions where question = ? and main = 1",
+                    "delete from faq_questions where faq_id = (select faq_id from "
+                    "faq_questions where question = ? and main = 1) returning faq_id",
                     (entry.question,),
                 ).fetchone()
-                if row is None:
-                    _insert_faq(conn, entry, now)
+                if row is not None:
+                    ids[entry.question] = row[0]
+            added = 0
+            for entry in entries:
+                faq_id = ids.get(entry.question)
+                if faq_id is None:
+                    ids[entry.question] = _insert_faq(conn, entry, now)
                     added += 1
                     continue
                 conn.execute(
                     "update faq set answer = ?, updated_at = ? where id = ?",
-                    (entry.answer, now, row[0]),
+                    (entry.answer, now, faq_id),
                 )
-                conn.execute("delete from faq_questions where faq_id = ?", (row[0],))
-                _insert_questions(conn, row[0], (entry.question, *entry.aliases))
-                renewed += 1
+                conn.execute("delete from faq_questions where faq_id = ?", (faq_id,))
+                _insert_questions(conn, faq_id, (entry.question, *entry.aliases))
             _touch(conn)
-            return added, renewed
+            return added, len(entries) - added
 
         return await self._db.write(run)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,8 +23,9 @@ from store.dialect import Connection
 T = TypeVar("T")
 A = TypeVar("A")
 
-_STOP = object()
 _BATCH = 512
+_LOOK_S = 0.5
+"""How often the writer looks whether another process has written."""
 
 
 class StoreError(Exception):
@@ -34,13 +36,17 @@ class Many(Generic[A, T]):
     """A write that is cheaper many at a time.
 
     run: takes the connection and the arguments of all calls that met in one
-    transaction, gives one result for each, in order.
+    transaction, gives one result for each, in order. sync: False when a power cut may
+    take the rows as long as nothing that was written later survives it.
     """
 
-    __slots__ = ("run",)
+    __slots__ = ("run", "sync")
 
-    def __init__(self, run: Callable[[Connection, Sequence[A]], Sequence[T]]) -> None:
+    def __init__(
+        self, run: Callable[[Connection, Sequence[A]], Sequence[T]], *, sync: bool = True
+    ) -> None:
         self.run = run
+        self.sync = sync
 
 
 class _Job:
@@ -72,10 +78,12 @@ class Database:
     ) -> None:
         self.path = path
         self.changed: Callable[[], None] | None = None
-        self._durability = durability
+        self._may_sync = durability == "full"
+        self._syncing: bool | None = None
         self._busy_timeout_s = busy_timeout_s
         self._observe = observe
-        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._pending: list[_Job] = []
         self._local = threading.local()
         self._reader_conns: list[Connection] = []
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
@@ -91,12 +99,13 @@ class Database:
         self._loop = asyncio.get_running_loop()
 
         def start() -> Connection:
+            conn: Connection | None = None
             try:
-                conn = dialect.connect(
-                    self.path, durability=self._durability, busy_timeout_s=self._busy_timeout_s
-                )
+                conn = dialect.connect(self.path, busy_timeout_s=self._busy_timeout_s)
                 prepare(conn)
             except (dialect.DatabaseError, OSError) as error:
+                if conn is not None:
+                    conn.close()
                 raise StoreError(
                     f"cannot open the database {self.path}: {error}. "
                     "Check the path, its permissions and the free space."
@@ -114,10 +123,12 @@ class Database:
         if self._thread is None:
             return
         self._stopping = True
-        self._jobs.put(_STOP)
+        self._hand_over()
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._thread = None
-        self._readers.shutdown()
+        # In a thread: a long read (a backup) must not hold the event loop.
+        await asyncio.to_thread(self._readers.shutdown)
         for conn in self._reader_conns:
             conn.close()
         self._reader_conns.clear()
@@ -135,11 +146,13 @@ class Database:
         return self._submit(op, args)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        """Run `fn` on a reading connection; it sees the newest commit.
+        """Run `fn` on a reading connection; all it reads is one moment, the newest commit.
 
         Errors: StoreError.
         """
         assert self._loop is not None
+        if self._thread is None:
+            raise StoreError("the store is closed; nothing can be read")
         return await self._loop.run_in_executor(self._readers, self._read, fn)
 
     def _read(self, fn: Callable[[Connection], T]) -> T:
@@ -151,7 +164,12 @@ class Database:
                 )
                 self._local.conn = conn
                 self._reader_conns.append(conn)
-            return fn(conn)
+            dialect.begin_read(conn)
+            try:
+                return fn(conn)
+            finally:
+                if conn.in_transaction:
+                    conn.execute("rollback")
         except dialect.DatabaseError as error:
             raise StoreError(f"reading {self.path} failed: {error}") from error
 
@@ -160,40 +178,50 @@ class Database:
         if self._stopping:
             raise StoreError("the store is closing; nothing was written")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put(_Job(op, args, future))
+        # Handed over when everything that is ready on the loop has had its turn: who comes
+        # in the same moment shares one wake-up of the writer and one sync to the disk.
+        self._pending.append(_Job(op, args, future))
+        if len(self._pending) == 1:
+            self._loop.call_soon(self._hand_over)
         return future
+
+    def _hand_over(self) -> None:
+        if self._pending:
+            self._jobs.put(self._pending)
+            self._pending = []
 
     # On the writer thread
 
     def _write_loop(self, conn: Connection) -> None:
         jobs = self._jobs
-        seen = dialect.foreign_changes(conn)
+        seen, looked = dialect.foreign_changes(conn), time.monotonic()
         stopping = False
         while not stopping:
             batch: list[_Job] = []
-            try:
-                first = jobs.get(timeout=1.0)
-            except queue.Empty:
-                first = None
-            if first is _STOP:
-                stopping = True
-            elif first is not None:
-                batch.append(first)
-            try:
-                while len(batch) < _BATCH:
-                    job = jobs.get_nowait()
-                    if job is _STOP:
-                        stopping = True
-                    else:
-                        batch.append(job)
-            except queue.Empty:
-                pass
+            timeout: float | None = 1.0  # to notice other processes' writes when idle
+            while len(batch) < _BATCH:
+                try:
+                    more = jobs.get(timeout=timeout) if timeout else jobs.get_nowait()
+                except queue.Empty:
+                    break
+                timeout = None
+                if more is None:
+                    stopping = True
+                else:
+                    batch += more
             if batch:
                 self._commit(conn, batch)
                 self._call_back(self._deliver, batch)
                 if self._observe is not None:
                     self._observe(len(batch))
-            now = dialect.foreign_changes(conn)
+            if batch and time.monotonic() - looked < _LOOK_S:
+                continue
+            looked = time.monotonic()
+            try:
+                now = dialect.foreign_changes(conn)
+            except dialect.DatabaseError:
+                # The next write says what is wrong; the writer itself must not end here.
+                continue
             if now != seen:
                 seen = now
                 if self.changed is not None:
@@ -220,6 +248,12 @@ class Database:
                     job.error = self._named(alone)
 
     def _transaction(self, conn: Connection, batch: list[_Job]) -> None:
+        sync = self._may_sync and any(
+            job.op.sync if isinstance(job.op, Many) else True for job in batch
+        )
+        if sync is not self._syncing:
+            dialect.sync_commits(conn, sync)
+            self._syncing = sync
         while True:
             try:
                 dialect.begin(conn)

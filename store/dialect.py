@@ -18,16 +18,11 @@ ID = "integer primary key"
 ID_FOREVER = "integer primary key autoincrement"
 """A row number that is never handed out again: people and answers are named by it."""
 
-_SYNCHRONOUS = {"full": "full", "process": "normal"}
 
-
-def connect(
-    path: Path, *, durability: str = "full", busy_timeout_s: float = 30.0, writable: bool = True
-) -> Connection:
+def connect(path: Path, *, busy_timeout_s: float = 30.0, writable: bool = True) -> Connection:
     """Open the file; a missing one is made readable to its owner only.
 
-    durability: "full" syncs every commit to the disk, "process" survives a killed
-    process but not a power cut. Errors: sqlite3.OperationalError.
+    Errors: sqlite3.OperationalError.
     """
     if writable and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,10 +33,12 @@ def connect(
     )
     if writable:
         conn.execute("pragma journal_mode = wal")
-        conn.execute(f"pragma synchronous = {_SYNCHRONOUS[durability]}")
         # 4 MB: the working set of the inbox; more only costs memory here.
         conn.execute("pragma cache_size = -4000")
         conn.execute("pragma journal_size_limit = 67108864")
+        # What is deleted is overwritten: forgetting a member must not leave their words in
+        # free pages. Not every build does this by itself. Measured: 3 µs per purged row.
+        conn.execute("pragma secure_delete = on")
     else:
         conn.execute("pragma query_only = on")
         conn.execute("pragma cache_size = -2000")
@@ -49,9 +46,23 @@ def connect(
     return conn
 
 
+def sync_commits(conn: Connection, wanted: bool) -> None:
+    """Whether the commits to come wait for the disk; between transactions only.
+
+    Without, they survive a killed process but not a power cut. The log is written in
+    order, so one synced commit carries all before it to the disk.
+    """
+    conn.execute(f"pragma synchronous = {'full' if wanted else 'normal'}")
+
+
 def begin(conn: Connection) -> None:
     """Start a writing transaction; waits for other processes up to the busy timeout."""
     conn.execute("begin immediate")
+
+
+def begin_read(conn: Connection) -> None:
+    """Start a reading transaction: all its statements see one moment."""
+    conn.execute("begin deferred")
 
 
 def is_locked(error: Exception) -> bool:

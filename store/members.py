@@ -134,27 +134,32 @@ class Members:
             else:
                 conn.execute(
                     "update identities set followed = 0, unfollowed_at = ?, allowance = 0, "
-                    "burst = 0 where channel = ? and external_id = ?",
+                    "allowance_until = 0, burst = 0, burst_until = 0 "
+                    "where channel = ? and external_id = ?",
                     (now, channel, external_id),
                 )
             return before is not None and before[0] is not None
 
+        before = await self._db.write(run)
+        # Only now: dropped earlier, somebody could have read the old row in between.
         self._cache.pop((channel, external_id), None)
-        return await self._db.write(run)
+        return before
 
-    async def unite(self, channel: str, external_id: str, unionid: str) -> int:
+    async def unite(self, channel: str, external_id: str, unionid: str) -> int | None:
         """Tie an identity to the person that `unionid` names; says the member's id.
 
         Two members found to be one are merged into the older; nothing they did is lost.
+        None when nobody was met by this identity.
         """
 
-        def run(conn: Connection) -> int:
-            mine = int(
-                conn.execute(
-                    "select member_id from identities where channel = ? and external_id = ?",
-                    (channel, external_id),
-                ).fetchone()[0]
-            )
+        def run(conn: Connection) -> int | None:
+            row = conn.execute(
+                "select member_id from identities where channel = ? and external_id = ?",
+                (channel, external_id),
+            ).fetchone()
+            if row is None:
+                return None
+            mine = int(row[0])
             other = conn.execute("select id from members where unionid = ?", (unionid,)).fetchone()
             if other is None:
                 conn.execute("update members set unionid = ? where id = ?", (unionid, mine))
@@ -175,7 +180,7 @@ class Members:
                 (keep, drop),
             )
             for table in ("states", "attempts", "subscriptions"):
-                conn.execute(f"delete from {table} where member_id = ?", (drop,))  # noqa: S608
+                conn.execute(f"delete from {table} where member_id = ?", (drop,))
             conn.execute("delete from members where id = ?", (drop,))
             conn.execute(
                 "update members set unionid = ?, role = ? where id = ?",
@@ -272,7 +277,7 @@ class Members:
             rows: dict[str, int] = {}
             for table in _MEMBER_TABLES:
                 rows[table] = conn.execute(
-                    f"delete from {table} where member_id = ?",  # noqa: S608 - fixed names
+                    f"delete from {table} where member_id = ?",
                     (member_id,),
                 ).rowcount
             rows["messages"] = rows["sends"] = 0
@@ -397,22 +402,28 @@ class Members:
     async def wrong(
         self, member_id: int, name: str, now: float, *, limit: int, lock_s: float
     ) -> int:
-        """Count a wrong try; at `limit` the member is locked for `lock_s`. Tries left."""
+        """Count a wrong try; at `limit` the member is locked for `lock_s`. Tries left.
+
+        0 when there is no such member.
+        """
 
         def run(conn: Connection) -> int:
-            count = conn.execute(
+            row = conn.execute(
                 "insert into attempts (member_id, name, count) select id, ?, 1 from members "
                 "where id = ? on conflict (member_id, name) do update set count = "
                 "case when locked_until > 0 and locked_until <= ? then 1 else count + 1 end, "
                 "locked_until = case when locked_until <= ? then 0 else locked_until end "
                 "returning count",
                 (name, member_id, now, now),
-            ).fetchone()[0]
+            ).fetchone()
+            if row is None:
+                return 0
+            count = int(row[0])
             if count >= limit:
                 conn.execute(
                     "update attempts set locked_until = ? where member_id = ? and name = ?",
                     (now + lock_s, member_id, name),
                 )
-            return max(0, limit - int(count))
+            return max(0, limit - count)
 
         return await self._db.write(run)

@@ -7,19 +7,19 @@ WeChat asks again within seconds, never after days.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from store.db import Database, Many
 from store.dialect import Connection
 
-SEEN = 0
-ANSWERED = 1
+T = TypeVar("T")
 
 
 class Incoming(NamedTuple):
-    """A message at the door. key: 16 bytes; body: as received, decrypted, kept until it is answered."""
+    """A message at the door. key: 16 bytes; body: decrypted, kept until it is answered."""
 
     key: bytes
     channel: str
@@ -58,7 +58,6 @@ class Finished(NamedTuple):
     at: float
     channel: str
     sender: str
-    member_id: int
     kind: str
     text: str
     handler: str
@@ -70,94 +69,150 @@ class Finished(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A message that was recorded but not finished when the process ended."""
+    """A message that was recorded but not finished when the process ended.
+
+    acked: WeChat was told "success" and will not ask again.
+    """
 
     key: bytes
     channel: str
     sender: str
     received_at: float
     body: bytes
+    acked: bool
 
 
-ALLOWANCE_S = 48 * 3600.0
-BURST_S = 60.0
+_GROUP = 32
+"""Rows in one statement at most."""
+
+
+def _groups(rows: Sequence[T]) -> Iterator[list[T]]:
+    """The rows in pieces of 1, 2, 4, 8, 16 or 32, filled up by repeating the last row.
+
+    Every step of a statement hands the interpreter's lock over, which under load costs
+    more than the row itself: so few statements, and few texts of them to prepare. Every
+    statement here is one for which a repeated row changes nothing.
+    """
+    for at in range(0, len(rows), _GROUP):
+        piece = list(rows[at : at + _GROUP])
+        full = 1 << (len(piece) - 1).bit_length()
+        yield piece + piece[-1:] * (full - len(piece))
+
+
+@functools.cache
+def _values(row: str, count: int) -> str:
+    return ", ".join([row] * count)
+
+
+def _flat(rows: Iterable[Sequence[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
 
 
 def _record(conn: Connection, rows: Sequence[Incoming]) -> list[Recorded]:
-    execute = conn.execute
+    known: dict[bytes, bytes | None] = {}
+    for group in _groups(rows):
+        known.update(
+            conn.execute(
+                "select key, case when status = 1 then reply end from messages "
+                f"where key in ({_values('?', len(group))})",
+                [row.key for row in group],
+            ).fetchall()
+        )
+        conn.execute(
+            "insert into messages (key, channel, sender, received_at, body) values "
+            f"{_values('(?, ?, ?, ?, ?)', len(group))} on conflict (key) do nothing",
+            _flat(group),
+        )
     out = []
     for row in rows:
-        inserted = execute(
-            "insert into messages (key, channel, sender, received_at, body) "
-            "values (?, ?, ?, ?, ?) on conflict (key) do nothing",
-            row,
-        ).rowcount
-        if inserted:
-            out.append(Recorded(True, None))
-            continue
-        reply = execute(
-            "select case when status = 1 then reply end from messages where key = ?", (row.key,)
-        ).fetchone()[0]
-        out.append(Recorded(False, reply))
+        if row.key in known:
+            out.append(Recorded(False, known[row.key]))
+        else:
+            known[row.key] = None  # the same message again in this very batch
+            out.append(_FRESH)
     return out
+
+
+_FRESH = Recorded(True, None)
 
 
 def insert_sends(conn: Connection, row: Finished, late: Sequence[Late]) -> None:
     """Write what is to be sent for this message; a part that is there already stays."""
+    # `from messages`: a member who was erased meanwhile is not written down again.
     conn.executemany(
         "insert into sends (message_key, part, channel, external_id, reply, status, "
-        "created_at, due_at) values (?, ?, ?, ?, ?, ?, ?, ?) "
+        "created_at, due_at) select key, ?, ?, ?, ?, ?, ?, ? from messages where key = ? "
         "on conflict (message_key, part) do nothing",
         [
-            (row.key, one.part, row.channel, row.sender, one.reply, one.status, row.at, row.at)
+            (one.part, row.channel, row.sender, one.reply, one.status, row.at, row.at, row.key)
             for one in late
         ],
     )
 
 
 def _finish(conn: Connection, rows: Sequence[Finished]) -> list[None]:
-    conn.executemany(
-        "update messages set status = 1, reply = ?, answered_at = ?, body = null where key = ?",
-        [(row.reply, row.at, row.key) for row in rows],
-    )
-    # `from members`: a member who was erased meanwhile leaves no trace.
-    conn.executemany(
-        "insert into interactions (at, channel, member_id, kind, text, handler, item, "
-        "message_key) select ?, ?, id, ?, ?, ?, ?, ? from members where id = ? "
-        "on conflict (message_key) do nothing",
-        [
-            (row.at, row.channel, row.kind, row.text, row.handler, row.item, row.key, row.member_id)
-            for row in rows
-        ],
-    )
-    conn.executemany(
-        "update identities set last_seen_at = ?, "
-        "allowance = case when ? > 0 then ? else allowance end, "
-        "allowance_until = case when ? > 0 then ? else allowance_until end, "
-        "burst = case when ? > 0 then ? else burst end, "
-        "burst_until = case when ? > 0 then ? else burst_until end "
-        "where channel = ? and external_id = ?",
-        [
-            (
-                row.at,
-                row.allowance,
-                row.allowance,
-                row.allowance,
-                row.at + ALLOWANCE_S,
-                row.burst,
-                row.burst,
-                row.burst,
-                row.at + BURST_S,
-                row.channel,
-                row.sender,
+    for group in _groups(rows):
+        count = len(group)
+        conn.execute(
+            "update messages set status = 1, reply = v.column2, answered_at = v.column3, "
+            f"body = null from (values {_values('(?, ?, ?)', count)}) as v "
+            "where messages.key = v.column1",
+            _flat([(row.key, row.reply, row.at) for row in group]),
+        )
+        # The join: a member who was erased meanwhile leaves no trace, and one who was found
+        # to be somebody else meanwhile is that person.
+        conn.execute(
+            "insert into interactions (at, channel, member_id, kind, text, handler, item, "
+            "message_key) select v.column1, v.column2, i.member_id, v.column4, v.column5, "
+            "v.column6, v.column7, v.column8 "
+            f"from (values {_values('(?, ?, ?, ?, ?, ?, ?, ?)', count)}) as v "
+            "join identities as i on i.channel = v.column2 and i.external_id = v.column3 "
+            "where true "
+            "on conflict (message_key) do nothing",
+            _flat(
+                [
+                    (
+                        row.at,
+                        row.channel,
+                        row.sender,
+                        row.kind,
+                        row.text,
+                        row.handler,
+                        row.item,
+                        row.key,
+                    )
+                    for row in group
+                ]
+            ),
+        )
+    # An identity twice in one statement would count once: the last word of each, by kind.
+    for name in ("allowance", "burst"):
+        opened = {(row.channel, row.sender): row for row in rows if getattr(row, name) > 0}
+        for some in _groups(list(opened.values())):
+            conn.execute(
+                f"update identities set {name} = v.column3, {name}_until = v.column4, "
+                f"last_seen_at = v.column5 from (values {_values('(?, ?, ?, ?, ?)', len(some))}) "
+                "as v where identities.channel = v.column1 and identities.external_id = v.column2",
+                _flat(
+                    [
+                        (
+                            row.channel,
+                            row.sender,
+                            getattr(row, name),
+                            row.at + _WINDOW_S[name],
+                            row.at,
+                        )
+                        for row in some
+                    ]
+                ),
             )
-            for row in rows
-        ],
-    )
     for row in rows:
         if row.late:
             insert_sends(conn, row, row.late)
     return [None] * len(rows)
+
+
+_WINDOW_S = {"allowance": 48 * 3600.0, "burst": 60.0}
 
 
 class Messages:
@@ -165,12 +220,26 @@ class Messages:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._record = Many(_record)
+        # A message that a power cut takes was not acknowledged, and nothing that came of it
+        # survived either: the answer's own commit carries this one to the disk.
+        self._record = Many(_record, sync=False)
         self._finish = Many(_finish)
 
     async def record(self, incoming: Incoming) -> Recorded:
-        """Remember a message before anything is done about it; durable when it returns."""
+        """Remember a message before anything is done about it.
+
+        It survives the process from here on, and a power cut from `acknowledge`, `finish`
+        or any effect on, whichever comes first.
+        """
         return await self._db.write_many(self._record, incoming)
+
+    async def acknowledge(self, key: bytes) -> None:
+        """WeChat is about to be told "success": it will not ask again."""
+
+        def run(conn: Connection) -> None:
+            conn.execute("update messages set acked = 1 where key = ? and status = 0", (key,))
+
+        await self._db.write(run)
 
     async def finish(self, finished: Finished) -> None:
         """Store the answer, its interaction and its late parts, together."""
@@ -190,10 +259,13 @@ class Messages:
 
         def run(conn: Connection) -> list[Unanswered]:
             rows = conn.execute(
-                "select key, channel, sender, received_at, body from messages "
+                "select key, channel, sender, received_at, body, acked from messages "
                 "where status = 0 order by id"
             )
-            return [Unanswered(*row) for row in rows]
+            return [
+                Unanswered(key, channel, sender, received_at, body, bool(acked))
+                for key, channel, sender, received_at, body, acked in rows
+            ]
 
         return await self._db.read(run)
 

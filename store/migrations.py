@@ -68,6 +68,7 @@ def m0001_first(db: Database) -> None:
             sender text not null,
             received_at real not null,
             body blob,
+            acked integer not null default 0,
             status integer not null default 0,
             reply blob,
             answered_at real
@@ -84,8 +85,9 @@ def m0001_first(db: Database) -> None:
             message_key blob unique
         )""",
         "create index interactions_member on interactions(member_id, id)",
+        # Its number is held during a call, while the row itself may be forgotten.
         f"""create table sends (
-            id {ID},
+            id {ID_FOREVER},
             message_key blob not null,
             part integer not null,
             channel text not null,
@@ -99,6 +101,8 @@ def m0001_first(db: Database) -> None:
             note text not null default '',
             settled_at real,
             fetched_by blob,
+            paid_allowance real,
+            paid_burst real,
             unique (message_key, part)
         )""",
         "create index sends_status on sends(status, due_at)",

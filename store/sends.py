@@ -21,6 +21,13 @@ WAITING = "waiting"
 FETCHED = "fetched"
 
 
+_FIRST = (
+    "and not exists (select 1 from sends as e where e.channel = s.channel "
+    "and e.external_id = s.external_id and e.id < s.id "
+    "and e.status in ('planned', 'sending')) "
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """One part of one answer on its way. reply: JSON of the Reply; tries: calls so far."""
@@ -56,48 +63,58 @@ class Sends:
     async def claim(self, now: float, limit: int = 50) -> list[Send]:
         """Take what is due, in each member's order, paying one allowance each.
 
-        What has no allowance left becomes `waiting`: the member fetches it with 继续.
+        An answer with no allowance left becomes `waiting`, all its parts: the member
+        fetches it with 继续.
         """
 
         def run(conn: Connection) -> list[Send]:
             rows = conn.execute(
                 "select id, message_key, channel, external_id, reply, created_at, tries "
-                "from sends as s where status = 'planned' and due_at <= ? and not exists ("
-                "select 1 from sends as e where e.channel = s.channel "
-                "and e.external_id = s.external_id and e.id < s.id "
-                "and e.status in ('planned', 'sending')) order by id limit ?",
+                "from sends as s where status = 'planned' and due_at <= ? "
+                + _FIRST
+                + "order by id limit ?",
                 (now, limit),
             ).fetchall()
             claimed = []
             for row in rows:
                 send = Send(*row)
-                if self._pay(conn, send, now):
+                paid = self._pay(conn, send, now)
+                if paid is not None:
                     conn.execute(
-                        "update sends set status = 'sending', tries = tries + 1 where id = ?",
-                        (send.id,),
+                        "update sends set status = 'sending', tries = tries + 1, "
+                        "paid_allowance = ?, paid_burst = ? where id = ?",
+                        (*paid, send.id),
                     )
                     claimed.append(send)
                 else:
                     conn.execute(
-                        "update sends set status = 'waiting', note = 'no allowance' where id = ?",
-                        (send.id,),
+                        "update sends set status = 'waiting', note = 'no allowance' "
+                        "where message_key = ? and status = 'planned'",
+                        (send.message_key,),
                     )
             return claimed
 
         return await self._db.write(run)
 
     @staticmethod
-    def _pay(conn: Connection, send: Send, now: float) -> bool:
+    def _pay(conn: Connection, send: Send, now: float) -> tuple[float | None, float | None] | None:
+        """The windows that paid, each by its end; None when none had anything left."""
+        who = (send.channel, send.external_id)
+        row = conn.execute(
+            "select case when allowance > 0 and allowance_until > ? then allowance_until end, "
+            "case when burst > 0 and burst_until > ? then burst_until end "
+            "from identities where channel = ? and external_id = ?",
+            (now, now, *who),
+        ).fetchone()
+        if row is None or row == (None, None):
+            return None
         # Both windows are charged: WeChat keeps the larger one, so this never overspends.
-        paid = conn.execute(
-            "update identities set "
-            "allowance = case when allowance > 0 then allowance - 1 else 0 end, "
-            "burst = case when burst > 0 then burst - 1 else 0 end "
-            "where channel = ? and external_id = ? and "
-            "((allowance > 0 and allowance_until > ?) or (burst > 0 and burst_until > ?))",
-            (send.channel, send.external_id, now, now),
-        ).rowcount
-        return paid == 1
+        conn.execute(
+            "update identities set allowance = allowance - ?, burst = burst - ? "
+            "where channel = ? and external_id = ?",
+            (int(row[0] is not None), int(row[1] is not None), *who),
+        )
+        return row[0], row[1]
 
     async def settle(
         self, send_id: int, status: str, now: float, *, errcode: int | None = None, note: str = ""
@@ -120,12 +137,16 @@ class Sends:
         def run(conn: Connection) -> None:
             row = conn.execute(
                 "update sends set status = 'planned', due_at = ?, errcode = ?, note = ? "
-                "where id = ? and status = 'sending' returning channel, external_id",
+                "where id = ? and status = 'sending' "
+                "returning paid_allowance, paid_burst, channel, external_id",
                 (due_at, errcode, note, send_id),
             ).fetchone()
             if row is not None:
+                # Only to the window that paid: a newer one is full already.
                 conn.execute(
-                    "update identities set allowance = allowance + 1 "
+                    "update identities set "
+                    "allowance = allowance + case when allowance_until = ? then 1 else 0 end, "
+                    "burst = burst + case when burst_until = ? then 1 else 0 end "
                     "where channel = ? and external_id = ?",
                     row,
                 )
@@ -133,11 +154,14 @@ class Sends:
         await self._db.write(run)
 
     async def next_due(self) -> float | None:
-        """When the next planned part is due, Unix seconds; None when nothing is planned."""
+        """When `claim` will find something, Unix seconds; None when nothing is planned.
+
+        A part behind another of the same member does not count: it waits for that one.
+        """
 
         def run(conn: Connection) -> float | None:
             value = conn.execute(
-                "select min(due_at) from sends where status = 'planned'"
+                "select min(due_at) from sends as s where status = 'planned' " + _FIRST
             ).fetchone()[0]
             return None if value is None else float(value)
 
@@ -156,8 +180,10 @@ class Sends:
             if row is None:
                 row = conn.execute(
                     "update sends set status = 'fetched', fetched_by = ?, settled_at = ? "
-                    "where id = (select min(id) from sends where status = 'waiting' "
-                    "and channel = ? and external_id = ?) returning reply",
+                    "where id = (select s.id from sends as s where s.status = 'waiting' "
+                    "and s.channel = ? and s.external_id = ? order by (select min(f.id) "
+                    "from sends as f where f.message_key = s.message_key), s.part limit 1) "
+                    "returning reply",
                     (by, now, channel, external_id),
                 ).fetchone()
             if row is None:

@@ -199,6 +199,18 @@ async def test_over_the_deadline_wechat_gets_success_and_the_answer_is_pushed_on
         assert await d.planned() == []
 
 
+async def test_after_success_a_copy_of_the_request_cannot_catch_the_answer(tmp_path: Path) -> None:
+    async def slow(message: Message) -> Reply:
+        await asyncio.sleep(0.45)
+        return await echo(message)
+
+    async with desk(tmp_path, slow) as d:
+        assert await d.ask(said("1")) == SUCCESS
+        assert await d.ask(said("1")) == SUCCESS
+        await d.idle()
+        assert await d.planned() == ["答1"]
+
+
 async def test_a_second_question_while_the_first_is_thinking_is_answered_too(
     tmp_path: Path,
 ) -> None:

@@ -27,9 +27,7 @@ def two_channels(folder: Path, here: str, there: str) -> Config:
 
 async def test_a_unionid_joins_two_identities_into_one_member(tmp_path: Path) -> None:
     first, second = FakeWeChat(ACCOUNT), FakeWeChat(OTHER)
-    app = App(
-        two_channels(tmp_path, await first.start(), await second.start()), say=lambda _: None
-    )
+    app = App(two_channels(tmp_path, await first.start(), await second.start()), say=lambda _: None)
     await app.start()
     await app.ready.wait()
     first.webhook = f"http://127.0.0.1:{app.webhook_port}/hook/mp"

@@ -49,7 +49,7 @@ class Stage:
     async def owe(self, text: str, number: int = 1, *, allowance: int = 5) -> None:
         """An answer that missed its exchange."""
         key = number.to_bytes(16, "big")
-        member = await self.store.members.meet("mp", "o_lin", NOW)
+        await self.store.members.meet("mp", "o_lin", NOW)
         await self.store.messages.record(Incoming(key, "mp", "o_lin", NOW, b""))
         late = (Late(0, reply_to_json(Reply.text(text)), "planned"),)
         await self.store.messages.finish(
@@ -59,7 +59,6 @@ class Stage:
                 at=NOW,
                 channel="mp",
                 sender="o_lin",
-                member_id=member.id,
                 kind="text",
                 text="?",
                 handler="faq",

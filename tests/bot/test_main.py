@@ -121,7 +121,7 @@ async def _visit(
     key = number.to_bytes(16, "big")
     await store.messages.record(Incoming(key, "mp", openid, NOW, b"<xml/>"))
     await store.messages.finish(
-        Finished(key, b"success", NOW, "mp", openid, member.id, "text", text, "faq", "faq:1")
+        Finished(key, b"success", NOW, "mp", openid, "text", text, "faq", "faq:1")
     )
     return member.id
 

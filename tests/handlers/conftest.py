@@ -212,7 +212,6 @@ class Conversation:
                 self.at,
                 CHANNEL,
                 message.sender,
-                ctx.member.id,
                 f"event:{message.event}" if event else message.kind,
                 message.event_key if event else message.text,
                 outcome.handler,
@@ -253,13 +252,13 @@ class Conversation:
 
     async def leave(self, *replies: str, who: str = "o_lin", status: str = WAITING) -> None:
         """Parts of an earlier answer that were too late for their exchange."""
-        number = await self.member(who)
+        await self.member(who)
         key = hashlib.blake2b(f"late {who}".encode(), digest_size=16).digest()
         late = tuple(Late(part, reply, status) for part, reply in enumerate(replies))
         await self.store.messages.record(Incoming(key, CHANNEL, who, self.at, b"{}"))
         await self.store.messages.finish(
             Finished(
-                *(key, b"", self.at, CHANNEL, who, number, "text", "", "faq", ""),
+                *(key, b"", self.at, CHANNEL, who, "text", "", "faq", ""),
                 allowance=5,
                 late=late,
             )

@@ -1,0 +1,138 @@
+"""Forgetting a member: no row, no column and no free page of the file keeps a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from store import Store
+from tests.store.rows import (
+    CHANNEL,
+    LIN,
+    MEI,
+    NOW,
+    answered,
+    ask_file,
+    incoming,
+    key,
+    late,
+    places_of,
+)
+
+ELSEWHERE = "team"
+OTHER_ID = "oTEST_lin_in_the_team"
+TRACES = [LIN, OTHER_ID, "uTEST_union", "秘密"]
+
+
+async def _life(store: Store) -> int:
+    """A member who left something in every table that can hold it; a neighbour as well."""
+    member_id = 0
+    for number in range(1, 41):
+        at = NOW + number
+        await store.messages.record(incoming(number, body=f"秘密 {LIN}".encode() * 20, at=at))
+        member_id = await answered(
+            store,
+            number,
+            at=at,
+            reply=f"<xml>{LIN} 秘密".encode() * 20,
+            text=f"秘密 {number}" * 10,
+            allowance=5,
+            late=late(2, word="秘密"),
+        )
+        await answered(store, 500 + number, MEI, at=at, text="公开", allowance=5, late=late(1))
+    await store.messages.record(incoming(100, body=f"秘密 {LIN}".encode()))
+    for send in await store.sends.claim(NOW + 100):
+        note = "秘密" if send.external_id == LIN else ""
+        await store.sends.settle(send.id, "refused", NOW, errcode=40003, note=note)
+    await store.members.meet(ELSEWHERE, OTHER_ID, NOW)
+    await store.members.unite(CHANNEL, LIN, "uTEST_union")
+    await store.members.unite(ELSEWHERE, OTHER_ID, "uTEST_union")
+    await store.members.set_state(member_id, "offer", ["秘密"], NOW + 9999)
+    await store.members.wrong(member_id, "claim", NOW, limit=5, lock_s=60)
+    await store.content.subscribe(member_id, "秘密", NOW)
+    await store.members.follow(CHANNEL, LIN, True, NOW)
+    return member_id
+
+
+def _raw(folder: Path) -> bytes:
+    return b"".join(one.read_bytes() for one in sorted(folder.iterdir()))
+
+
+async def test_no_table_keeps_a_trace(store: Store) -> None:
+    member_id = await _life(store)
+    before = places_of(store.db.path, TRACES)
+    assert {place.split(".")[0] for place in before} == {
+        "identities",
+        "interactions",
+        "members",
+        "messages",
+        "sends",
+        "states",
+        "subscriptions",
+    }, "the test must have something to find"
+    erased = await store.members.erase(member_id)
+    assert erased is not None
+    assert erased.member_id == member_id
+    assert erased.rows == {
+        "states": 1,
+        "attempts": 1,
+        "subscriptions": 1,
+        "interactions": 40,
+        "messages": 41,
+        "sends": 80,
+        "identities": 2,
+        "members": 1,
+    }
+    assert places_of(store.db.path, TRACES) == set()
+    assert store.members.known(CHANNEL, LIN) is None
+    assert await store.members.find(LIN) == []
+
+
+async def test_no_byte_of_the_file_keeps_a_trace(store: Store, tmp_path: Path) -> None:
+    """Deleted rows leave their text in free pages unless it is overwritten."""
+    member_id = await _life(store)
+    await store.optimise()
+    assert all(trace.encode() in _raw(tmp_path) for trace in TRACES)
+    await store.members.erase(member_id)
+    await store.optimise()
+    assert [trace for trace in TRACES if trace.encode() in _raw(tmp_path)] == []
+    assert MEI.encode() in _raw(tmp_path)
+
+
+async def test_the_neighbours_keep_everything(store: Store) -> None:
+    member_id = await _life(store)
+    mei = (await store.members.meet(CHANNEL, MEI, NOW)).id
+    assert mei != member_id
+    before = await store.members.export(mei)
+    await store.members.erase(member_id)
+    assert await store.members.export(mei) == before
+    assert ask_file(store.db.path, "select count(*) from messages") == [(40,)]
+    assert ask_file(store.db.path, "select count(*) from sends") == [(40,)]
+
+
+async def test_the_message_that_asked_keeps_its_key_for_the_answer(store: Store) -> None:
+    member_id = await answered(store, 1)
+    await store.messages.record(incoming(2, body=f"忘记我 {LIN}".encode()))
+    await store.members.erase(member_id, keep_key=key(2))
+    assert places_of(store.db.path, [LIN, "words 1"]) == set()
+    again = await store.messages.record(incoming(2))
+    assert not again.fresh, "WeChat's retry joins it"
+    assert (await store.messages.record(incoming(1))).fresh
+
+
+async def test_erasing_nobody_says_so(store: Store) -> None:
+    assert await store.members.erase(7) is None
+    member_id = await answered(store, 1)
+    assert await store.members.erase(member_id) is not None
+    assert await store.members.erase(member_id) is None
+
+
+async def test_who_was_erased_comes_back_as_a_stranger(store: Store) -> None:
+    member_id = await _life(store)
+    await store.members.set_role(member_id, "operator")
+    await store.members.erase(member_id)
+    back = await store.members.meet(CHANNEL, LIN, NOW)
+    assert (back.fresh, back.role, back.followed) == (True, "member", False)
+    assert back.id != member_id, "the audit speaks of members by number"
+    card = await store.members.card(back.id)
+    assert card is not None
+    assert (card.messages, card.topics) == (0, ())

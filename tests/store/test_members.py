@@ -1,0 +1,328 @@
+"""People and their identities: met once, joined by unionid, remembered for a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from store import Store
+from store.members import Member
+from tests.store.rows import CHANNEL, LIN, MEI, NOW, answered, ask_file
+
+GROUP = "team"
+UNION = "uTEST_union_1"
+
+
+async def role_of(store: Store, channel: str = CHANNEL, external_id: str = LIN) -> str:
+    return (await store.members.meet(channel, external_id, NOW)).role
+
+
+# Meeting
+
+
+async def test_a_member_is_made_on_first_sight(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    assert met == Member(met.id, CHANNEL, LIN, "member", followed=False, fresh=True)
+    again = await store.members.meet(CHANNEL, LIN, NOW + 1)
+    assert (again.id, again.fresh) == (met.id, False)
+
+
+async def test_two_first_messages_at_once_make_one_member(store: Store) -> None:
+    met = await asyncio.gather(*[store.members.meet(CHANNEL, LIN, NOW) for _ in range(10)])
+    assert len({member.id for member in met}) == 1
+    assert sum(member.fresh for member in met) == 1
+    assert ask_file(store.db.path, "select count(*) from members") == [(1,)]
+
+
+async def test_two_processes_meet_one_member(store: Store) -> None:
+    other = Store(store.db.path, durability="process")
+    await other.open()
+    try:
+        names = [f"oTEST_{number}" for number in range(20)]
+        met = await asyncio.gather(
+            *[one.members.meet(CHANNEL, name, NOW) for name in names for one in (store, other)]
+        )
+    finally:
+        await other.close()
+    assert sum(member.fresh for member in met) == 20
+    assert ask_file(store.db.path, "select count(*) from members") == [(20,)]
+
+
+async def test_the_same_name_on_two_channels_is_two_members(store: Store) -> None:
+    here = await store.members.meet(CHANNEL, LIN, NOW)
+    there = await store.members.meet(GROUP, LIN, NOW)
+    assert here.id != there.id
+    assert await store.members.find(LIN) == [here.id, there.id]
+    assert await store.members.find("oTEST_nobody") == []
+
+
+async def test_who_was_met_is_known_without_the_file(store: Store) -> None:
+    assert store.members.known(CHANNEL, LIN) is None
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    known = store.members.known(CHANNEL, LIN)
+    assert known is not None
+    assert (known.id, known.fresh) == (met.id, False), "new only once"
+    store.members.forget_cache()
+    assert store.members.known(CHANNEL, LIN) is None
+
+
+# Following
+
+
+async def test_following_and_leaving(store: Store) -> None:
+    await store.members.meet(CHANNEL, LIN, NOW)
+    assert not await store.members.follow(CHANNEL, LIN, True, NOW), "never before"
+    assert (await store.members.meet(CHANNEL, LIN, NOW)).followed
+    assert await store.members.follow(CHANNEL, LIN, False, NOW + 1)
+    assert not (await store.members.meet(CHANNEL, LIN, NOW)).followed
+    assert await store.members.follow(CHANNEL, LIN, True, NOW + 2), "back again"
+
+
+async def test_a_follow_is_seen_at_once(store: Store) -> None:
+    """The cache must not keep what a meeting at the same moment read before it."""
+    await store.members.meet(CHANNEL, LIN, NOW)
+    await asyncio.gather(
+        store.members.follow(CHANNEL, LIN, True, NOW), store.members.meet(CHANNEL, LIN, NOW)
+    )
+    known = store.members.known(CHANNEL, LIN)
+    assert known is None or known.followed
+    meeting = asyncio.create_task(store.members.meet(CHANNEL, LIN, NOW))
+    await store.members.follow(CHANNEL, LIN, False, NOW)
+    await meeting
+    known = store.members.known(CHANNEL, LIN)
+    assert known is None or not known.followed
+
+
+# Roles
+
+
+async def test_a_role_holds_from_the_next_message(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    assert not met.is_operator
+    assert await store.members.set_role(met.id, "operator")
+    again = await store.members.meet(CHANNEL, LIN, NOW)
+    assert (again.role, again.is_operator) == ("operator", True)
+    assert not await store.members.set_role(met.id + 99, "operator"), "nobody has this number"
+
+
+async def test_an_owner_by_configuration_is_owner_whatever_the_table_says(store: Store) -> None:
+    named = Store(store.db.path, durability="process", owners=[(CHANNEL, LIN)])
+    await named.open()
+    try:
+        assert await named.members.has_owner(), "before they ever wrote"
+        met = await named.members.meet(CHANNEL, LIN, NOW)
+        assert (met.role, met.is_operator) == ("owner", True)
+        await named.members.set_role(met.id, "member")
+        assert await role_of(named) == "owner"
+        card = await named.members.card(met.id)
+        assert card is not None
+        assert card.role == "owner"
+        assert await role_of(named, GROUP) == "member", "the same name elsewhere is nobody"
+    finally:
+        await named.close()
+
+
+async def test_whether_there_is_an_owner(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.members.set_role(met.id, "operator")
+    assert not await store.members.has_owner()
+    await store.members.set_role(met.id, "owner")
+    assert await store.members.has_owner()
+
+
+# One person, several identities
+
+
+async def test_the_first_identity_of_a_person_takes_the_unionid(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    assert await store.members.unite(CHANNEL, LIN, UNION) == met.id
+    assert await store.members.unite(CHANNEL, LIN, UNION) == met.id
+
+
+async def test_nobody_is_united_who_was_never_met(store: Store) -> None:
+    assert await store.members.unite(CHANNEL, LIN, UNION) is None
+
+
+@pytest.mark.parametrize("late_comer_first", [False, True])
+async def test_two_members_found_to_be_one_become_the_older_one(
+    store: Store, late_comer_first: bool
+) -> None:
+    older = await answered(store, 1, LIN)
+    younger = (await store.members.meet(GROUP, MEI, NOW + 1)).id
+    for member_id, topics in ((older, ("写作", "绘画")), (younger, ("绘画", "音乐"))):
+        for topic in topics:
+            await store.content.subscribe(member_id, topic, NOW + member_id)
+        await store.members.set_state(member_id, "offer", [member_id], NOW + 600)
+        await store.members.wrong(member_id, "claim", NOW, limit=5, lock_s=60)
+    await answered(store, 2, LIN)
+
+    order = [(CHANNEL, LIN), (GROUP, MEI)]
+    for identity in reversed(order) if late_comer_first else order:
+        kept = await store.members.unite(*identity, UNION)
+    assert kept == older
+    for channel, external_id in order:
+        assert (await store.members.meet(channel, external_id, NOW)).id == older
+    card = await store.members.card(older)
+    assert card is not None
+    assert card.channels == (CHANNEL, GROUP)
+    assert (card.messages, card.topics) == (2, ("写作", "绘画", "音乐"))
+    assert await store.members.state(older, "offer", NOW) == [older]
+    assert await store.members.card(younger) is None
+    assert ask_file(store.db.path, "select id, unionid from members") == [(older, UNION)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("member", "operator", "operator"),
+        ("owner", "operator", "owner"),
+        ("member", "owner", "owner"),
+        ("member", "member", "member"),
+    ],
+)
+async def test_the_higher_role_stays(store: Store, first: str, second: str, kept: str) -> None:
+    for (channel, name), role in zip(((CHANNEL, LIN), (GROUP, MEI)), (first, second), strict=True):
+        met = await store.members.meet(channel, name, NOW)
+        await store.members.set_role(met.id, role)
+        await store.members.unite(channel, name, UNION)
+    assert await role_of(store) == await role_of(store, GROUP, MEI) == kept
+
+
+async def test_interactions_of_both_are_kept(store: Store) -> None:
+    older = await answered(store, 1, LIN, text="first")
+    younger = await answered(store, 2, MEI, text="second")
+    await store.members.unite(CHANNEL, LIN, UNION)
+    await store.members.unite(CHANNEL, MEI, UNION)
+    exported = await store.members.export(older)
+    assert exported is not None
+    assert [row["text"] for row in exported["interactions"]] == ["first", "second"]
+    assert await store.members.export(younger) is None
+
+
+# What we know of somebody
+
+
+async def test_the_card_shows_no_words(store: Store) -> None:
+    member_id = await answered(store, 1, text="秘密", allowance=5)
+    await store.members.follow(CHANNEL, LIN, True, NOW)
+    await store.content.subscribe(member_id, "写作", NOW)
+    card = await store.members.card(member_id)
+    assert card is not None
+    assert (card.id, card.role, card.created_at, card.last_seen_at) == (
+        member_id,
+        "member",
+        NOW,
+        NOW,
+    )
+    assert (card.channels, card.followed, card.messages, card.topics) == (
+        (CHANNEL,),
+        True,
+        1,
+        ("写作",),
+    )
+    assert "秘密" not in repr(card)
+    assert LIN not in repr(card)
+    assert await store.members.card(member_id + 99) is None
+
+
+async def test_the_export_holds_everything_about_one_member_only(store: Store) -> None:
+    member_id = await answered(store, 1, text="我的问题", item="faq:1")
+    await answered(store, 2, MEI, text="别人的问题")
+    await store.content.subscribe(member_id, "写作", NOW)
+    exported = await store.members.export(member_id)
+    assert exported is not None
+    assert exported["member"] == {"id": member_id, "role": "member", "created_at": NOW}
+    assert [row["external_id"] for row in exported["identities"]] == [LIN]
+    assert exported["subscriptions"] == [{"topic": "写作", "since": NOW}]
+    assert exported["interactions"] == [
+        {
+            "at": NOW,
+            "channel": CHANNEL,
+            "kind": "text",
+            "text": "我的问题",
+            "handler": "faq",
+            "item": "faq:1",
+        }
+    ]
+    assert await store.members.export(member_id + 99) is None
+
+
+# Between two messages
+
+
+async def test_a_state_is_kept_until_it_expires(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.members.set_state(met.id, "offer", {"ids": ["faq:1", "课程"]}, NOW + 600)
+    assert await store.members.state(met.id, "offer", NOW + 599) == {"ids": ["faq:1", "课程"]}
+    assert await store.members.state(met.id, "offer", NOW + 600) is None
+    assert await store.members.state(met.id, "other", NOW) is None
+
+
+async def test_a_newer_state_replaces_the_older(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.members.set_state(met.id, "offer", 1, NOW + 10)
+    await store.members.set_state(met.id, "offer", 2, NOW + 600)
+    assert await store.members.state(met.id, "offer", NOW + 60) == 2
+
+
+async def test_states_are_cleared_by_name_or_all(store: Store) -> None:
+    lin, mei = [await store.members.meet(CHANNEL, name, NOW) for name in (LIN, MEI)]
+    for member in (lin, mei):
+        for name in ("a", "b", "c"):
+            await store.members.set_state(member.id, name, name, NOW + 600)
+    assert await store.members.clear_states(lin.id, "a", "nothing") == 1
+    assert await store.members.state(lin.id, "a", NOW) is None
+    assert await store.members.state(lin.id, "b", NOW) == "b"
+    assert await store.members.clear_states(lin.id) == 2
+    assert await store.members.clear_states(lin.id) == 0
+    assert await store.members.state(mei.id, "a", NOW) == "a"
+
+
+async def test_the_purge_drops_expired_states(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.members.set_state(met.id, "old", 1, NOW)
+    await store.members.set_state(met.id, "new", 2, NOW + 1)
+    assert await store.members.purge_states(NOW) == 1
+    assert await store.members.state(met.id, "new", NOW) == 2
+
+
+# Guessing
+
+
+async def test_wrong_tries_lock_at_the_limit_and_unlock_after_a_while(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+
+    async def wrong(at: float) -> int:
+        return await store.members.wrong(met.id, "claim", at, limit=5, lock_s=900)
+
+    assert [await wrong(NOW) for _ in range(4)] == [4, 3, 2, 1]
+    assert await store.members.locked_until(met.id, "claim", NOW) == 0
+    assert await wrong(NOW) == 0
+    assert await store.members.locked_until(met.id, "claim", NOW) == NOW + 900
+    assert await store.members.locked_until(met.id, "claim", NOW + 899) == NOW + 900
+    assert await store.members.locked_until(met.id, "other", NOW) == 0
+    assert await store.members.locked_until(met.id, "claim", NOW + 900) == 0
+    assert await wrong(NOW + 900) == 4, "a new start"
+    assert await store.members.locked_until(met.id, "claim", NOW + 900) == 0
+
+
+async def test_tries_at_the_same_time_are_all_counted(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    left = await asyncio.gather(
+        *[store.members.wrong(met.id, "claim", NOW, limit=5, lock_s=900) for _ in range(8)]
+    )
+    assert left == [4, 3, 2, 1, 0, 0, 0, 0]
+    assert await store.members.locked_until(met.id, "claim", NOW) == NOW + 900
+
+
+async def test_what_concerns_an_erased_member_is_not_written(store: Store) -> None:
+    """A handler may still be busy with somebody whom another process erased."""
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.members.erase(met.id)
+    await store.members.set_state(met.id, "offer", 1, NOW + 600)
+    assert await store.members.state(met.id, "offer", NOW) is None
+    assert await store.members.wrong(met.id, "claim", NOW, limit=5, lock_s=900) == 0
+    assert not await store.content.subscribe(met.id, "写作", NOW)
+    for table in ("states", "attempts", "subscriptions"):
+        assert ask_file(store.db.path, f"select count(*) from {table}") == [(0,)]
