@@ -180,6 +180,7 @@ def _with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
             config.store.path,
             durability=config.store.durability,
             busy_timeout_s=config.store.busy_timeout_s,
+            patience_s=config.store.busy_timeout_s,
         )
         await store.open()
         try:
@@ -239,16 +240,22 @@ async def serve(config: Config) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    try:
+
+    async def run() -> None:
         await app.start()
-        failed = asyncio.create_task(app.failed())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({failed, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        code = FAILED if failed.done() else OK
-        failed.cancel()
-        stopping.cancel()
-        return code
+        await app.failed()
+
+    running, stopping = asyncio.create_task(run()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running  # a port that is taken, a file that is none: say so
+            return FAILED
+        return OK
     finally:
+        for task in (running, stopping):
+            task.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
         await app.stop()
 
 
@@ -266,12 +273,25 @@ def _import(args: argparse.Namespace) -> int:
     now = time.time()
     if args.what == "items":
         items = read_items(args.file)
-        count = _with_store(config, lambda store: store.content.put_items(items, now))
+
+        async def put(store: Store) -> int:
+            count = await store.content.put_items(items, now)
+            await store.audit.add(now, "cli", "import.items", detail=f"{count} items")
+            return count
+
+        count = _with_store(config, put)
         print(f"{count} items imported")
         return OK
     entries = read_faq(args.file)
+
+    async def renew(store: Store) -> tuple[int, int]:
+        added, renewed = await store.content.import_faq(entries, now)
+        detail = f"{added} added, {renewed} renewed"
+        await store.audit.add(now, "cli", "import.faq", detail=detail)
+        return added, renewed
+
     try:
-        added, renewed = _with_store(config, lambda store: store.content.import_faq(entries, now))
+        added, renewed = _with_store(config, renew)
     except QuestionTaken as taken:
         raise BadFile(
             args.file,
@@ -288,17 +308,27 @@ def _export(args: argparse.Namespace) -> int:
     from bot.transfer import faq_csv, items_csv
 
     config = _config_of_database(args)
-    if args.what == "faq":
-        text = faq_csv(_with_store(config, lambda store: store.content.faqs()))
-    elif args.what == "items":
-        text = items_csv(_with_store(config, lambda store: store.content.items()))
-    elif args.what == "member":
-        if not args.member:
-            raise CommandError("say whose: zhiqun export member FILE --member NUMBER")
-        data = _with_store(config, lambda store: _member_data(store, args.member))
-        text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
-    else:
-        return _with_store(config, lambda store: _export_log(store, args.file))
+    if args.what == "member" and not args.member:
+        raise CommandError("say whose: zhiqun export member FILE --member NUMBER")
+
+    async def work(store: Store) -> str | None:
+        # The audit row comes first: rather one too many than a copy nobody knows of.
+        member = await _member_id(store, args.member) if args.what == "member" else 0
+        target = f"member:{member}" if member else ""
+        await store.audit.add(time.time(), "cli", f"export.{args.what}", target)
+        if args.what == "faq":
+            return faq_csv(await store.content.faqs())
+        if args.what == "items":
+            return items_csv(await store.content.items())
+        if args.what == "member":
+            data = await store.members.export(member) or {}
+            return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        await _export_log(store, args.file)
+        return None
+
+    text = _with_store(config, work)
+    if text is None:
+        return OK
     if args.file == "-":
         sys.stdout.write(text)
     else:
@@ -315,7 +345,7 @@ def _private(name: str) -> TextIO:
     return os.fdopen(handle, "w", encoding="utf-8", newline="")
 
 
-async def _export_log(store: Store, name: str) -> int:
+async def _export_log(store: Store, name: str) -> None:
     """The interaction log as NDJSON, page by page: it may be larger than memory."""
     out = sys.stdout if name == "-" else _private(name)
     count = after = 0
@@ -329,14 +359,18 @@ async def _export_log(store: Store, name: str) -> int:
         if out is not sys.stdout:
             out.close()
     print(f"{count} interactions written", file=sys.stderr)
-    return OK
 
 
 def _backup(args: argparse.Namespace) -> int:
     config = _config_of_database(args)
     if args.file.exists():
         raise CommandError(f"{args.file} is there already and was left as it is; choose another")
-    _with_store(config, lambda store: store.backup(args.file))
+
+    async def work(store: Store) -> None:
+        await store.audit.add(time.time(), "cli", "backup")
+        await store.backup(args.file)
+
+    _with_store(config, work)
     print(f"{args.file} written, {args.file.stat().st_size} bytes")
     return OK
 
@@ -375,10 +409,6 @@ async def _member_id(store: Store, name: str) -> int:
         if not found
         else f"this openid belongs to several members: give a number of {found}"
     )
-
-
-async def _member_data(store: Store, name: str) -> dict[str, Any]:
-    return await store.members.export(await _member_id(store, name)) or {}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import hmac
 import json
 import secrets
 import time
@@ -43,13 +42,12 @@ from scheduler import jobs
 from scheduler.clock import Clock, Job
 from store import Store, StoreError
 from store.content import Faq, Item
-from store.members import Member
+from store.members import OWNER_CLAIM, Member
 from store.messages import Unanswered
 
 log = structlog.get_logger()
 
 CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-_CLAIM = "owner_claim"
 
 
 @dataclass(slots=True)
@@ -120,6 +118,9 @@ class App:
         self._session: aiohttp.ClientSession | None = None
         self._clock: Clock | None = None
         self._late: LateAnswers | None = None
+        self._late_task: asyncio.Task[None] | None = None
+        self._stale = False
+        self._catching_up: asyncio.Task[None] | None = None
         self._introductions: Introductions | None = None
         self._inbox: Inbox | None = None
         self._texts: Texts | None = None
@@ -191,30 +192,35 @@ class App:
 
     async def _get_ready(self) -> None:
         """Everything that may take its time: the dictionary, the content, unfinished work."""
-        assert self._inbox is not None
-        assert self._late is not None
         try:
             await asyncio.to_thread(self.knowledge.load, self.config.store.path.parent)
             await self.reload()
+            # What is loaded by now stays: the collector need never look at it again, and a
+            # full collection over half a million words would stall every answer.
+            gc.collect()
+            gc.freeze()
+            # A message makes some hundred short-lived objects: look every hundred messages,
+            # not at every second one.
+            gc.set_threshold(20_000, 20, 20)
+            await self._begin()
         except Exception as error:
             log.critical("cannot_get_ready", error=str(error), exc_info=True)
             self._failed.set()
             raise
-        # What is loaded by now stays: the collector need never look at it again, and a
-        # full collection over half a million words would stall every answer.
-        gc.collect()
-        gc.freeze()
-        # A message makes some hundred short-lived objects: look every hundred messages, not
-        # at every second one.
-        gc.set_threshold(20_000, 20, 20)
+
+    async def _begin(self) -> None:
+        assert self._inbox is not None
+        assert self._late is not None
         self._inbox.open()
-        self._tasks.append(asyncio.create_task(self._late.run()))
+        self._late_task = asyncio.create_task(self._late.run())
         self._clock = Clock(self._jobs())
         self._clock.start()
         if not await self.store.members.has_owner():
             await self._print_claim_code()
         self.metrics.ready = True
         self.ready.set()
+        if self._stale:
+            self._changed_elsewhere()
         log.info("ready", channels=list(self.channels))
 
     async def failed(self) -> None:
@@ -233,13 +239,17 @@ class App:
         left = 0
         if self._inbox is not None:
             left = await self._inbox.drain(self.config.server.drain_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._introductions is not None:
             await self._introductions.close()
         if self._late is not None:
             await self._late.close()
+            if self._late_task is not None:
+                # Not cancelled: a claim under way would leave rows that nobody sends.
+                await asyncio.wait({self._late_task}, timeout=1.0)
+        left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
+        for task in left_over:
+            task.cancel()
+        await asyncio.gather(*left_over, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
         if self._session is not None:
@@ -308,7 +318,7 @@ class App:
         done = await dispatch(self._rules, message, ctx)
         if message.event == "subscribe" and self._introductions is not None:
             self._introductions.met(message.channel, message.sender)
-        return Outcome(done.reply, done.handler, ctx.item, ctx.erased)
+        return Outcome(done.reply, done.handler, ctx.item, ctx.erased, ctx.logged)
 
     def _read_again(self, row: Unanswered) -> Message | None:
         channel = self.channels.get(row.channel)
@@ -348,26 +358,31 @@ class App:
     def _changed_elsewhere(self) -> None:
         """`zhiqun import` or `erase` wrote while we run: believe the file, not ourselves."""
         self.store.members.forget_cache()
-        if self.ready.is_set():
-            task = asyncio.create_task(self.reload())
-            self._tasks.append(task)
-            task.add_done_callback(
-                lambda done: self._tasks.remove(done) if done in self._tasks else None
-            )
+        self._stale = True
+        if self.ready.is_set() and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = asyncio.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        while self._stale:
+            self._stale = False
+            try:
+                await self.reload()
+            except StoreError as error:
+                if self.store.closing:
+                    return
+                log.error("content_not_reloaded", error=str(error))
+                self._stale = True
+                await asyncio.sleep(1.0)
 
     # The first owner
 
-    async def claim(self, code: str) -> bool:
-        """Use the one-time code up; False when it is wrong or used."""
-        wanted = await self.store.meta.get(_CLAIM)
-        given = _code_hash(code)
-        if wanted is None or not hmac.compare_digest(wanted, given):
-            return False
-        return await self.store.meta.take(_CLAIM, wanted)
+    async def claim(self, code: str, member_id: int, at: float, by: bytes) -> bool:
+        """Make this member owner and use the one-time code up; False when wrong or used."""
+        return await self.store.members.claim_owner(member_id, _code_hash(code), at, by)
 
     async def _print_claim_code(self) -> None:
         code = "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(10))
-        await self.store.meta.put(_CLAIM, _code_hash(code))
+        await self.store.meta.put(OWNER_CLAIM, _code_hash(code))
         self._say(
             f"Nobody owns this bot yet. Send it, from your own WeChat:  /claim {code}\n"
             "The code works once, until the next start. "
@@ -412,14 +427,18 @@ class App:
             return web.Response(status=503, text="starting\n")
         try:
             async with asyncio.timeout(1.0):
-                self.metrics.sends = await self.store.sends.counts()
+                await asyncio.shield(self.store.ping())
         except (StoreError, TimeoutError) as error:
             log.error("not_ready", error=type(error).__name__)
-            return web.Response(status=503, text="the database does not answer\n")
+            return web.Response(status=503, text="the database takes no writes\n")
         return web.Response(text="ready\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        self.metrics.sends = await self.store.sends.counts()
+        try:
+            async with asyncio.timeout(1.0):
+                self.metrics.sends = await self.store.sends.counts()
+        except (StoreError, TimeoutError):
+            pass  # the counts of last time: the other figures are needed now more than ever
         body, content_type = self.metrics.render()
         return web.Response(body=body, headers={"Content-Type": content_type})
 

@@ -28,6 +28,7 @@ from bot.rules import (
     FILE,
     HOST,
     LINE,
+    LINE_OR_NONE,
     OPENID,
     PATH,
     TOPIC,
@@ -90,7 +91,7 @@ class ServerSettings:
     header_timeout_s: Annotated[float, number(0.1, 60)] = 5.0
     body_timeout_s: Annotated[float, number(0.1, 60)] = 5.0
     max_connections: Annotated[int, whole(1, 100_000)] = 1000
-    drain_s: Annotated[float, number(0, 60)] = 5.0
+    drain_s: Annotated[float, number(0, 60)] = 3.0
     public_url: Annotated[str, URL] = ""
 
 
@@ -189,12 +190,13 @@ class BusinessSettings:
 
     name: What the bot calls the business.
     topics: What a member may subscribe to (订阅 …).
-    human_hours: When people answer; shown when a member asks for one (转人工).
+    human_hours: When people answer; shown on 转人工 where the account cannot hand over (not
+        verified). "" names no hours.
     """
 
     name: Annotated[str, LINE] = "知群"
     topics: Annotated[tuple[str, ...], many(TOPIC)] = ("新课", "直播", "每周精选")
-    human_hours: Annotated[str, LINE] = "工作日 9:00–18:00"
+    human_hours: Annotated[str, LINE_OR_NONE] = "工作日 9:00–18:00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

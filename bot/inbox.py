@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from bot.official import SUCCESS, TEXT_LIMIT, split_text
+from bot.official import SUCCESS
+from bot.parts import late_parts, opens, passive_parts
 from handlers.message import Kind, Message, Reply, reply_to_json
 from store import Store, StoreError
 from store.members import Member
@@ -39,6 +40,9 @@ HOLD_S = 6.0
 
 WeChat hangs up after 5 s; holding longer costs nothing and leaves the choice to it.
 """
+
+PUSHES_S = 3.0
+"""How long an answer waits for the member's earlier ones that are being pushed."""
 
 GRACE_S = 0.2
 """How long an answer that is being written may exceed the deadline."""
@@ -64,12 +68,17 @@ class Seal(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """What the conversation decided. erased: the member is gone, push nothing."""
+    """What the conversation decided.
+
+    erased: the member is gone, push nothing. text: what the log keeps of the message;
+    None: what the member wrote.
+    """
 
     reply: Reply
     handler: str
     item: str = ""
     erased: bool = False
+    text: str | None = None
 
 
 class Converse(Protocol):
@@ -101,6 +110,7 @@ class _Work:
     """One message on its way through: who waits for it and what they were told."""
 
     __slots__ = (
+        "ack",
         "acked",
         "body",
         "committing",
@@ -135,6 +145,7 @@ class _Work:
         self.next_request: asyncio.Future[None] | None = None
         self.recorded = False
         self.committing = False
+        self.ack: asyncio.Task[None] | None = None  # being told "success"
         self.acked = False  # WeChat was told "success" or "still thinking": it asks no more
         self.told = SUCCESS  # the bytes it was told
         self.reply: bytes | None = None
@@ -178,6 +189,7 @@ class Inbox:
         self._max_running = max_running
         self._redelivery_s = redelivery_s
         self._works: dict[str, _Work] = {}
+        self._pushed_at: dict[tuple[str, str], float] = {}  # who was lately owed a push
         self._tails: dict[tuple[str, str], _Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready: asyncio.Event | None = asyncio.Event()
@@ -260,6 +272,8 @@ class Inbox:
 
         What is left stays recorded, and the next start takes it up.
         """
+        if self._ready is not None:
+            seconds = 0.0  # nothing can finish before the conversation begins
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         left = [task for task in self._tasks if not task.done()]
@@ -285,7 +299,7 @@ class Inbox:
             waiter.set_result(Refusal.NOT_RECORDED)
             return
         if not work.retry_mode:
-            self._spawn(self._acknowledge(work, waiter, SUCCESS))
+            self._acknowledge(work, SUCCESS)
             return
         if work.deliveries < DELIVERIES:
             hold = HOLD_S - self._deadline_s
@@ -293,25 +307,28 @@ class Inbox:
             return
         thinking = Reply.text(self._sentences.thinking)
         if work.seal is not None:
-            told = work.seal.reply(thinking, self._now(), work.message.kind)
-            self._spawn(self._acknowledge(work, waiter, told))
+            self._acknowledge(work, work.seal.reply(thinking, self._now(), work.message.kind))
 
-    async def _acknowledge(self, work: _Work, waiter: asyncio.Future[Answer], told: bytes) -> None:
-        """Say that we have it, once the disk has it too."""
+    def _acknowledge(self, work: _Work, told: bytes) -> None:
+        if work.ack is None or work.ack.done():
+            work.ack = self._spawn(self._acknowledged(work, told))
+
+    async def _acknowledged(self, work: _Work, told: bytes) -> None:
+        """Say that we have it, once the disk has it too.
+
+        Every request that waits is told: WeChat closes the message with the first of them,
+        and the answer must not go to another. The answer waits for the end of this.
+        """
+        key = bytes.fromhex(work.message.key)
         try:
             async with asyncio.timeout(GRACE_S):
-                await asyncio.shield(
-                    self._store.messages.acknowledge(bytes.fromhex(work.message.key))
-                )
+                await asyncio.shield(self._store.messages.acknowledge(key))
         except (TimeoutError, StoreError):
-            if not waiter.done():
-                waiter.set_result(Refusal.NOT_RECORDED)
-            return
-        if not waiter.done():
-            if not work.acked:
-                work.acked = True
-                work.told = told
-            waiter.set_result(work.told)
+            self._tell(work, Refusal.NOT_RECORDED)
+        else:
+            work.acked = True
+            work.told = told
+            self._tell(work, told)
 
     @staticmethod
     def _hold_over(waiter: asyncio.Future[Answer]) -> None:
@@ -340,7 +357,10 @@ class Inbox:
             # Nothing was promised: WeChat asks again, a later start finds the row.
             log.error("message_not_stored", key=message.key, error=str(error))
             self._watch.message(message.channel, message.kind, "not_stored")
-            self._tell(work, Refusal.NOT_RECORDED)
+        except Exception as error:
+            # A fault of ours after the handler: the message must not come up for ever.
+            log.error("message_failed", key=message.key, error=type(error).__name__, exc_info=True)
+            await self._give_up(work)
         finally:
             work.previous = work.task = None
             self._works.pop(message.key, None)
@@ -375,24 +395,29 @@ class Inbox:
             await self._ready.wait()
         await self._turn(work)
 
-        member = self._store.members.known(message.channel, message.sender)
-        if member is None:
-            member = await self._store.members.meet(message.channel, message.sender, self._now())
-        outcome = await self._ask(work, member)
-
+        outcome = await self._ask(work)
+        if sender in self._pushed_at and self._listening(work):
+            await self._after_pushes(sender)
+        if work.ack is not None:
+            await asyncio.wait({work.ack})
         if outcome.reply.kind != "none" and not self._listening(work):
             await self._next_request(work)
-        finished = self._finished(work, key, member, outcome)
-        parts = self._parts(outcome.reply)
+        finished = self._finished(work, key, outcome)
+        parts = passive_parts(outcome.reply, self._sentences.more)
         seal = work.seal
         if seal is not None and self._listening(work):
-            way = await self._answer_waiting(work, seal, finished, parts)
+            way = await self._answer_waiting(work, seal, finished, parts, outcome.erased)
         else:
-            late = () if outcome.erased else self._late_parts(work, parts)
-            await self._store.messages.finish(finished._replace(reply=work.told, late=late))
+            late = (
+                ()
+                if outcome.erased
+                else late_parts(parts, self._way(work), self._sentences.transfer_again)
+            )
+            await self._finish(work, finished._replace(reply=work.told, late=late))
             self._settle(work, work.told)
             way = "late" if late else "silent"
         if way == "late":
+            self._pushed_at[sender] = loop.time()
             self._late()
         self._watch.message(message.channel, message.kind, way)
         seconds = loop.time() - work.first_at
@@ -408,7 +433,7 @@ class Inbox:
         )
 
     async def _answer_waiting(
-        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply]
+        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply], erased: bool
     ) -> str:
         """Somebody waits: the first part goes back in that exchange."""
         first, rest = parts[0], parts[1:]
@@ -418,9 +443,7 @@ class Inbox:
         waiting = tuple(
             Late(number, reply_to_json(reply), WAITING) for number, reply in enumerate(rest, 1)
         )
-        work.committing = True
-        await self._store.messages.finish(finished._replace(reply=stored, late=waiting))
-        work.committing = False
+        await self._finish(work, finished._replace(reply=stored, late=waiting))
         if stored == SUCCESS:
             self._settle(work, stored)
             return "silent"
@@ -428,9 +451,52 @@ class Inbox:
             return "passive"
         # Its request gave up while the answer was being written, and none came after it.
         work.reply = work.told
-        late = self._late_parts(work, [first])
+        late = (
+            () if erased else late_parts([first], self._way(work), self._sentences.transfer_again)
+        )
         await self._store.messages.turn_late(finished._replace(late=late), work.told)
         return "late"
+
+    async def _finish(self, work: _Work, finished: Finished) -> None:
+        """Write the end down. The handler has run: only the writing is tried again."""
+        work.committing = True
+        pause = 0.5
+        while True:
+            try:
+                await self._store.messages.finish(finished)
+                break
+            except StoreError as error:
+                if self._store.closing:
+                    raise
+                log.error("answer_not_stored", key=work.message.key, error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(30.0, pause * 2)
+        work.committing = False
+
+    async def _give_up(self, work: _Work) -> None:
+        """One polite sentence instead of the answer, and an end to the message."""
+        outcome = Outcome(Reply.text(self._sentences.crashed), "error", text="")
+        finished = self._finished(work, bytes.fromhex(work.message.key), outcome)
+        try:
+            late = late_parts([outcome.reply], self._way(work), "")
+            await self._finish(work, finished._replace(reply=work.told, late=late))
+            self._settle(work, work.told)
+            self._late()
+        except StoreError as error:
+            log.error("message_lost", key=work.message.key, error=type(error).__name__)
+
+    async def _after_pushes(self, sender: tuple[str, str]) -> None:
+        """Let this member's earlier answers arrive first, for a few seconds at most."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PUSHES_S
+        while await self._store.sends.owed(*sender):
+            if loop.time() > until:
+                return
+            await asyncio.sleep(0.05)
+        self._pushed_at.pop(sender, None)
+        if len(self._pushed_at) > 1000:
+            old = loop.time() - 10 * PUSHES_S
+            self._pushed_at = {s: at for s, at in self._pushed_at.items() if at > old}
 
     async def _turn(self, work: _Work) -> None:
         """Wait until this member's earlier messages are over."""
@@ -441,17 +507,27 @@ class Inbox:
             previous.over = asyncio.get_running_loop().create_future()
         await previous.over
 
-    async def _ask(self, work: _Work, member: Member) -> Outcome:
-        message = work.message
+    async def _ask(self, work: _Work) -> Outcome:
+        message, members = work.message, self._store.members
         # By hand what asyncio.timeout does, for a fifth of its cost on every message.
         limit = asyncio.get_running_loop().call_later(self._handler_limit_s, self._stop, work)
         try:
-            return await self._converse(message, member)
-        except asyncio.CancelledError:
-            if not work.stopped or work.task is None:
+            member = members.known(message.channel, message.sender)
+            if member is None:
+                member = await members.meet(message.channel, message.sender, self._now())
+            outcome = await self._converse(message, member)
+            if not isinstance(outcome.reply, Reply):
+                raise TypeError("a handler gives a Reply or None")
+            return outcome
+        except asyncio.CancelledError as error:
+            task = work.task
+            if work.stopped and task is not None:
+                task.uncancel()
+                log.error("handler_too_slow", key=message.key, limit_s=self._handler_limit_s)
+            elif task is None or task.cancelling():
                 raise
-            work.task.uncancel()
-            log.error("handler_too_slow", key=message.key, limit_s=self._handler_limit_s)
+            else:  # born in the handler itself
+                log.error("handler_failed", key=message.key, error=type(error).__name__)
         except Exception as error:
             log.error("handler_failed", key=message.key, error=type(error).__name__, exc_info=True)
         finally:
@@ -481,6 +557,10 @@ class Inbox:
         return True
 
     @staticmethod
+    def _way(work: _Work) -> str:
+        return WAITING if work.retry_mode else PLANNED
+
+    @staticmethod
     def _listening(work: _Work) -> bool:
         return any(not waiter.done() for waiter in work.waiters)
 
@@ -498,9 +578,9 @@ class Inbox:
         work.reply = reply
         return self._tell(work, reply)
 
-    def _finished(self, work: _Work, key: bytes, member: Member, outcome: Outcome) -> Finished:
+    def _finished(self, work: _Work, key: bytes, outcome: Outcome) -> Finished:
         message = work.message
-        allowance, burst = _opens(message)
+        allowance, burst = opens(message)
         event = message.kind == "event"
         return Finished(
             key=key,
@@ -509,46 +589,11 @@ class Inbox:
             channel=message.channel,
             sender=message.sender,
             kind=f"event:{message.event}" if event else message.kind,
-            text=message.event_key if event else message.text,
+            text=outcome.text
+            if outcome.text is not None
+            else (message.event_key if event else message.text),
             handler=outcome.handler,
             item=outcome.item,
             allowance=allowance,
             burst=burst,
         )
-
-    def _parts(self, reply: Reply) -> list[Reply]:
-        """The reply as WeChat can carry it: text in pieces of at most 2048 bytes."""
-        if reply.kind != "text" or len(reply.content) * 4 <= TEXT_LIMIT:
-            return [reply]
-        if len(reply.content.encode("utf-8", "replace")) <= TEXT_LIMIT:
-            return [reply]
-        room = TEXT_LIMIT - len(self._sentences.more.encode()) - 1
-        return [Reply.text(part) for part in split_text(reply.content, room)]
-
-    def _late_parts(self, work: _Work, parts: list[Reply]) -> tuple[Late, ...]:
-        status = WAITING if work.retry_mode else PLANNED
-        replies = []
-        for reply in parts:
-            if reply.kind == "transfer":
-                # A hand-over exists only as an answer to a message.
-                replies.append(Reply.text(self._sentences.transfer_again))
-            elif reply.kind != "none":
-                replies.append(reply)
-        return tuple(
-            Late(number, reply_to_json(reply), status) for number, reply in enumerate(replies)
-        )
-
-
-def _opens(message: Message) -> tuple[int, int]:
-    """Customer-service messages that this message allows: (for 48 h, for one minute).
-
-    Source: reference 3.1; a click on a message menu counts as a menu click.
-    """
-    if message.kind != "event":
-        return (0, 3) if message.raw.get("bizmsgmenuid") else (5, 0)
-    if message.event in _BURST_EVENTS:
-        return 0, 3
-    return 0, 0
-
-
-_BURST_EVENTS = frozenset({"subscribe", "scan", "click", "scancode_push", "scancode_waitmsg"})

@@ -60,22 +60,29 @@ class LateAnswers:
         self._backoff_s = backoff_s
         self._something = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def wake(self) -> None:
         """Something may be due."""
         self._something.set()
 
     async def run(self) -> None:
-        """Work until cancelled. What was under way at the last end becomes `unknown`."""
-        lost = await self._store.sends.recover(self._now())
-        if lost:
-            log.warning("late_answers_unknown", count=lost, say="see /sends in the chat")
-        while True:
+        """Work until `close`. What was under way at the last end becomes `unknown`."""
+        recovered = False
+        while not self._closing:
             self._something.clear()
             try:
+                if not recovered:
+                    lost = await self._store.sends.recover(self._now())
+                    recovered = True
+                    if lost:
+                        log.warning(
+                            "late_answers_unknown", count=lost, say="see /sends in the chat"
+                        )
                 pause = await self._round()
-            except StoreError as error:
-                log.error("late_answers_store", error=str(error))
+            except Exception as error:
+                # One place for the whole worker: it must not end while the bot lives.
+                log.error("late_answers_failed", error=type(error).__name__, exc_info=True)
                 pause = 5.0
             try:
                 async with asyncio.timeout(pause):
@@ -104,20 +111,21 @@ class LateAnswers:
         self._something.set()
 
     async def close(self) -> None:
-        """Let calls under way end; call after `run` was cancelled."""
+        """Claim no more and let calls under way end, for a second at most."""
+        self._closing = True
+        self._something.set()
         if self._calls:
-            await asyncio.wait(self._calls, timeout=3.0)
+            await asyncio.wait(self._calls, timeout=1.0)
 
     async def _send(self, send: Send) -> None:
-        sends, key = self._store.sends, send.message_key.hex()
+        key = send.message_key.hex()
         client = self._clients.get(send.channel)
         try:
             payloads = custom_message(_reply(send), send.external_id)
         except ValueError:
             payloads = []
         if client is None or not payloads:
-            await sends.settle(send.id, REFUSED, self._now(), note="cannot be sent here")
-            self._observe(send.channel, REFUSED)
+            await self._settle(send, REFUSED, note="cannot be sent here")
             return
         left = False
         try:
@@ -125,20 +133,40 @@ class LateAnswers:
                 await client.send_custom(payload)
                 left = True
         except Unheard as error:
-            await sends.settle(send.id, UNKNOWN, self._now(), note=str(error))
-            self._observe(send.channel, UNKNOWN)
+            await self._settle(send, UNKNOWN, note=str(error))
             log.warning("late_answer_unknown", key=key, channel=send.channel, error=str(error))
         except WeChatError as error:
             if left:
                 # Half of it arrived: neither sending it all again nor dropping it is right.
-                await sends.settle(send.id, UNKNOWN, self._now(), note=f"in part; {error}")
-                self._observe(send.channel, UNKNOWN)
+                await self._settle(send, UNKNOWN, note=f"in part; {error}")
                 return
             await self._refused(send, error)
+        except Exception as error:
+            # A fault of ours: nobody knows whether it left, and the row must not stay open.
+            log.error("late_answer_failed", key=key, error=type(error).__name__, exc_info=True)
+            await self._settle(send, UNKNOWN, note=type(error).__name__)
         else:
-            await sends.settle(send.id, SENT, self._now())
-            self._observe(send.channel, SENT)
+            await self._settle(send, SENT)
             log.info("late_answer_sent", key=key, channel=send.channel)
+
+    async def _settle(
+        self, send: Send, status: str, *, errcode: int | None = None, note: str = ""
+    ) -> None:
+        """Write the end down, however long the store takes: an open row blocks the member."""
+        pause = 0.5
+        while True:
+            try:
+                await self._store.sends.settle(
+                    send.id, status, self._now(), errcode=errcode, note=note
+                )
+                break
+            except StoreError as error:
+                if self._store.closing:
+                    raise
+                log.error("late_answers_store", error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(30.0, pause * 2)
+        self._observe(send.channel, status)
 
     async def _refused(self, send: Send, error: WeChatError) -> None:
         """It did not go out: again later, or never by this way."""
@@ -158,8 +186,7 @@ class LateAnswers:
         status = REFUSED
         if pause is not None or error.action in _OUR_SIDE or error.errcode in _MEMBER_MAY_ASK:
             status = WAITING
-        await sends.settle(send.id, status, now, errcode=error.errcode, note=str(error))
-        self._observe(send.channel, status)
+        await self._settle(send, status, errcode=error.errcode, note=str(error))
         log.warning(
             "late_answer_refused",
             key=send.message_key.hex(),

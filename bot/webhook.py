@@ -136,6 +136,9 @@ class Webhook:
         limit = self._limits.max_body_bytes
         if (request.content_length or 0) > limit:
             raise BadMessage("too_large")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            # Only now that its length is known to be allowed.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             if request.content.is_eof():
                 # The usual case: headers and body came together.

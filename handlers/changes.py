@@ -1,9 +1,9 @@
 """Operator commands that change something: FAQ, menu, roles.
 
-What cannot be taken back is asked first: the question is a state of ten minutes, 确认
-executes it. Every step may run again for the same message after a crash: the state is
-taken in that message's name, effects are the same the second time, and the audit gets one
-row for one message.
+Deleting, the menu and roles are asked first: the question is a state of ten minutes, 确认
+executes it; adding an answer is done at once. Every step may run again for the same message
+after a crash: the state is taken in that message's name, effects are the same the second
+time, and the audit gets one row for one message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Numbered lists: what "2" means shortly after one was shown, and how to leave.
 
 The last list shown to a member is kept for a while; a number picks from it. Without a
-list, a number is a question like any other. Only texts of one or two digits make this
-room look anything up, so ordinary questions pay nothing for it.
+list, a number is nothing to guess an answer from, unless the FAQ has that very number as a
+question. Only texts of one or two digits make this room look anything up, so ordinary
+questions pay nothing for it.
 """
 
 from __future__ import annotations
@@ -50,11 +51,16 @@ async def offer(ctx: Context, things: Sequence[str], source: Literal["faq", "con
 
 @router.text(_NUMBER.pattern)
 async def pick(message: Message, ctx: Context) -> Reply | None:
-    """Tell what the number stands for; None when no list was shown lately."""
+    """Tell what the number stands for. None when it is a question that the FAQ has."""
     number = number_in(message.text)
-    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
-    if number is None or state is None:
+    if number is None:
         return None
+    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    if state is None:
+        hits = ctx.knowledge.ask(message.text).hits
+        if any(folded(hit.question) == folded(message.text) for hit in hits):
+            return None
+        return Reply.text(ctx.texts("faq.no_list"))
     source, things = state["source"], state["things"]
     gone = "content.choice_gone" if source == "content" else "faq.choice_gone"
     if ctx.at >= state["until"]:

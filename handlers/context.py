@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from handlers.texts import Texts
@@ -50,6 +50,8 @@ class Context:
     order to show them. Both are the content as of the last reload, in memory, so that a sure answer
     touches no database; nobody changes them. can_transfer: whether a human hand-over
     exists on this channel. erased: the member has been forgotten; push nothing to them.
+    logged: what the log keeps of the text, None for all of it; set it where the words hold a
+    code or somebody's openid.
     """
 
     store: Store
@@ -67,7 +69,7 @@ class Context:
     handler: str = ""
     item: str = ""
     erased: bool = False
-    notes: dict[str, Any] = field(default_factory=dict)
+    logged: str | None = None
 
     @property
     def at(self) -> float:
@@ -93,8 +95,8 @@ class Reload(Protocol):
 class Claims(Protocol):
     """The one-time code that makes the first owner."""
 
-    async def claim(self, code: str) -> bool:
-        """Use the code up; False when it is wrong or used."""
+    async def claim(self, code: str, member_id: int, at: float, by: bytes) -> bool:
+        """Make this member owner and use the code up; False when it is wrong or used.
 
-
-Members = Sequence[Member]
+        by: the message's key.
+        """

@@ -88,14 +88,13 @@ async def click(message: Message, ctx: Context) -> Reply:
 async def revoked(message: Message, ctx: Context) -> Reply:
     """The user withdrew consent or closed their WeChat account: forget them.
 
-    The event's OpenID names them; the sender may be the platform itself.
+    The event's OpenID names them, on this channel. Without one nobody is forgotten: the
+    sender may be the platform itself.
     """
     openid = message.raw.get("OpenID")
-    if not isinstance(openid, str) or not openid or openid == message.sender:
-        found = [ctx.member.id]
-    else:
-        found = await ctx.store.members.find(openid)
-    for member_id in found:
+    if not isinstance(openid, str) or not openid:
+        return Reply.none()
+    for member_id in await ctx.store.members.find(openid, message.channel):
         await erase(ctx, member_id, "member.revoked", keep_key=bytes.fromhex(message.key))
     return Reply.none()
 

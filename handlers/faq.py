@@ -34,6 +34,7 @@ for 也许你想看 (measured on the seeded catalogue; what is unrelated mostly 
 
 _FEEDBACK_S = 86_400.0
 _PRIVATE = re.compile(r"\d{6,}|\S+@\S+")
+_EMOTICON = re.compile(r"\[[^\[\]]{1,6}\]")
 
 
 def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
@@ -41,9 +42,9 @@ def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
 
     question: cleaned, what equal gaps share; sample: as typed, at most 200 characters.
     Long digit runs and mail addresses are masked: the list outlives the member's data.
-    A text without two letters ("？？", "2") is no gap.
+    A text without two letters ("？？", "2") is no gap; WeChat's emoticons ([微笑]) don't count.
     """
-    sample = _PRIVATE.sub("***", text[:MAX_CHARS])
+    sample = _PRIVATE.sub("***", _EMOTICON.sub("", text[:MAX_CHARS]).strip())
     question = knowledge.clean(sample)
     if sum(char.isalpha() for char in question) < 2:
         return None
@@ -83,14 +84,21 @@ async def ask(message: Message, ctx: Context) -> Reply:
             return reply
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]
     if decision.band is not Band.UNKNOWN:
-        reply = await _suggest(ctx, hits, items)
+        reply = await _suggest(ctx, hits, _named(ctx, text), items)
         if reply is not None:
             return reply
     elif _is_search(ctx, text, items):
         reply = await results(ctx, text)
         if reply is not None:
             return reply
-    return await _unknown(text, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+    return await _unknown(message, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+
+
+def _named(ctx: Context, text: str) -> list[str]:
+    """The items whose title, tags or teacher hold a few letters like these; none for more."""
+    if not 2 <= len(text) <= _WORD_CHARS:
+        return []
+    return containing(ctx.items.items(), folded(text))[0]
 
 
 def _is_search(ctx: Context, text: str, items: Sequence[Hit]) -> bool:
@@ -98,22 +106,26 @@ def _is_search(ctx: Context, text: str, items: Sequence[Hit]) -> bool:
     if not 2 <= len(text) <= _WORD_CHARS:
         return False
     covered = bool(items) and items[0].score >= _COVERED
-    return covered or bool(containing(ctx.items.items(), folded(text))[0])
+    return covered or bool(_named(ctx, text))
 
 
-async def _suggest(ctx: Context, hits: Sequence[Hit], items: Sequence[Hit]) -> Reply | None:
-    """您是不是想问 … The best question, the items that cover what was typed, more questions.
+async def _suggest(
+    ctx: Context, hits: Sequence[Hit], named: Sequence[str], items: Sequence[Hit]
+) -> Reply | None:
+    """您是不是想问 … The items of that very name, the best question, the items that cover
+    what was typed, more questions. One place stays for the best question.
 
     None when nothing of it is known any more.
     """
-    shown: dict[str, str] = {}
     questions = [hit for hit in hits if hit.id in ctx.answers]
+    first = named[: CHOICES - 1] if questions else named[:CHOICES]
+    shown = {thing: ctx.items[thing].title for thing in first}
     covering = [hit for hit in items if hit.score >= _COVERED]
     for hit in (*questions[:1], *covering, *questions[1:]):
-        item = ctx.items.get(hit.id)
-        shown.setdefault(hit.id, hit.question if item is None else item.title)
         if len(shown) == CHOICES:
             break
+        item = ctx.items.get(hit.id)
+        shown.setdefault(hit.id, hit.question if item is None else item.title)
     if not shown:
         return None
     ctx.handler = "faq.offer"
@@ -126,14 +138,15 @@ async def _suggest(ctx: Context, hits: Sequence[Hit], items: Sequence[Hit]) -> R
     return Reply.text("\n".join((head, *lines, tail)))
 
 
-async def _unknown(text: str, ctx: Context, related: Sequence[str]) -> Reply:
+async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Reply:
     ctx.handler = "faq.unknown"
-    gap = gap_of(ctx.knowledge, text)
+    gap = gap_of(ctx.knowledge, message.text)
     if gap is not None:
-        await ctx.store.content.add_gap(*gap, ctx.at)
-    if len(text) > MAX_CHARS:
+        await ctx.store.content.add_gap(*gap, ctx.at, bytes.fromhex(message.key))
+    if len(message.text) > MAX_CHARS:
         return Reply.text(ctx.texts("errors.too_long", limit=MAX_CHARS))
-    unknown = ctx.texts("faq.unknown")
+    # Only what was written down may be said to be.
+    unknown = ctx.texts("faq.unknown" if gap is not None else "faq.no_words")
     if not related:
         return Reply.text(unknown)
     await offer(ctx, related, "content")

@@ -1,8 +1,9 @@
 """Operator commands in chat: look at numbers, members and failures; claim the ownership.
 
-What changes something lives in `handlers/changes.py` and asks before it does. To a member
-who is no operator every command looks the same, so that nothing can be probed; only
-/claim is open to all, and locks after five wrong codes. Members are shown by number.
+What changes something lives in `handlers/changes.py`; deleting, the menu and roles ask
+first. To a member who is no operator every command looks the same, so that nothing can be
+probed; only /claim is open to all, and locks after five wrong codes. Members are shown by
+number, and who looked at whom is in the audit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from handlers import changes
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router
-from store.sends import PLANNED, REFUSED, SENDING, UNKNOWN, WAITING
+from store.sends import PLANNED, REFUSED, SENDING, UNKNOWN, WAITING, Listed
 
 router = Router("operator")
 
@@ -30,6 +31,15 @@ _GAPS_COUNTED = 1000
 _SENDS_LISTED = 10
 _SHOWN_CHARS = 20
 
+_REASONS: Mapping[int, str] = MappingProxyType(
+    {
+        **dict.fromkeys((40003, 43004, 50005), "not_following"),
+        **dict.fromkeys((42007, 43019, 46004, 49003), "unreachable"),
+        **dict.fromkeys((40007, 40008, 40033, 44003, 44004, 45002, 45008), "content"),
+    }
+)
+"""errcode -> the end of its text key, for what is refused for good; see `bot/errcodes.py`."""
+
 _COMMAND = re.compile(r"\s*[/／]\s*(\S*)\s*(.*)", re.DOTALL)
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
@@ -37,10 +47,14 @@ Run = Callable[[Message, Context, str], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """run: gets what follows the command's name, as typed. open: not only for operators."""
+    """run: gets what follows the command's name, as typed. open: not only for operators.
+
+    quiet: the log keeps the command's name only.
+    """
 
     run: Run
     open: bool = False
+    quiet: bool = False
 
 
 def parsed(text: str) -> tuple[str, str]:
@@ -57,6 +71,9 @@ async def command(message: Message, ctx: Context) -> Reply:
     """Run the command, or say which one may be meant."""
     name, rest = parsed(message.text)
     found = COMMANDS.get(name)
+    if found is None or found.quiet:
+        # A claim code or an openid follows, or may: also after a misspelt command.
+        ctx.logged = "/" + name[:_SHOWN_CHARS]
     if found is not None and (found.open or ctx.is_operator()):
         ctx.handler = f"operator.{name}"
         return await found.run(message, ctx, rest)
@@ -123,6 +140,7 @@ async def _who(message: Message, ctx: Context, rest: str) -> Reply:
     card = await ctx.store.members.card(found[0]) if found else None
     if card is None:
         return Reply.text(texts("operator.who_not_found"))
+    await changes.audited(message, ctx, "member.who", f"member:{card.id}")
     return Reply.text(
         texts(
             "operator.who_card",
@@ -148,13 +166,22 @@ async def _sends(message: Message, ctx: Context, rest: str) -> Reply:
             "operator.sends_item",
             number=number,
             when=datetime.fromtimestamp(send.created_at, SHANGHAI).strftime("%m-%d %H:%M"),
-            status=ctx.texts(f"operator.status_{send.status}"),
-            reason=" ".join(part for part in (str(send.errcode or ""), send.note[:80]) if part),
-        ).rstrip()
+            reason=_reason(ctx, send),
+        )
         for number, send in enumerate(listed, 1)
     ]
     total = counts.get(REFUSED, 0) + counts.get(UNKNOWN, 0)
     return Reply.text("\n".join((ctx.texts("operator.sends_head", count=total), *lines)))
+
+
+def _reason(ctx: Context, send: Listed) -> str:
+    """Why a send is listed, in Chinese; the log has WeChat's own words."""
+    if send.status == UNKNOWN:
+        return ctx.texts("operator.sends_reason_unknown")
+    if send.errcode is None:
+        return ctx.texts("operator.sends_reason_not_sent")
+    reason = _REASONS.get(send.errcode, "refused")
+    return ctx.texts(f"operator.sends_reason_{reason}", errcode=send.errcode)
 
 
 async def _claim(message: Message, ctx: Context, rest: str) -> Reply:
@@ -169,14 +196,13 @@ async def _claim(message: Message, ctx: Context, rest: str) -> Reply:
     locked = texts("operator.claim_locked", hours=round(CLAIM_LOCK_S / 3600))
     if await members.locked_until(ctx.member.id, "claim", ctx.at):
         return Reply.text(locked)
-    if not await ctx.claims.claim(code):
-        left = await members.wrong(
-            ctx.member.id, "claim", ctx.at, limit=CLAIM_TRIES, lock_s=CLAIM_LOCK_S
-        )
-        return Reply.text(texts("operator.claim_wrong", left=left) if left else locked)
-    await members.set_role(ctx.member.id, "owner")
-    await changes.audited(message, ctx, "owner.claim", f"member:{ctx.member.id}")
-    return Reply.text(texts("operator.claim_ok"))
+    by = bytes.fromhex(message.key)
+    if await ctx.claims.claim(code, ctx.member.id, ctx.at, by):
+        return Reply.text(texts("operator.claim_ok"))
+    left = await members.wrong(
+        ctx.member.id, "claim", ctx.at, by, limit=CLAIM_TRIES, lock_s=CLAIM_LOCK_S
+    )
+    return Reply.text(texts("operator.claim_wrong", left=left) if left else locked)
 
 
 def _day(ctx: Context, at: float) -> str:
@@ -191,10 +217,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "stats": Command(_stats),
         "faq": Command(changes.faq),
         "menu": Command(changes.menu),
-        "who": Command(_who),
+        "who": Command(_who, quiet=True),
         "role": Command(changes.role),
         "sends": Command(_sends),
-        "claim": Command(_claim, open=True),
+        "claim": Command(_claim, open=True, quiet=True),
     }
 )
 """Every command by name; docs/commands.md describes each (a test compares)."""

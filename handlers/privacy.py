@@ -41,7 +41,10 @@ async def show(message: Message, ctx: Context) -> Reply:
 async def ask(message: Message, ctx: Context) -> Reply:
     """Say what will go, and wait ten minutes for the confirmation."""
     await ctx.store.members.set_state(ctx.member.id, FORGET, True, ctx.at + WINDOW_S)
-    return Reply.text(ctx.texts("privacy.forget_ask"))
+    text = ctx.texts("privacy.forget_ask")
+    if ctx.member.role != "member":
+        text = f"{text}\n{ctx.texts('privacy.forget_ask_role')}"
+    return Reply.text(text)
 
 
 @router.text("确认忘记", name="privacy.forget")

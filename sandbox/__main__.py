@@ -53,7 +53,7 @@ ACCOUNT = Account(
 _TRY = (*SUGGESTIONS, "慢慢想")
 MEMBERS = (
     Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def", _TRY),
-    Person("oChenMo__demo_member_0000002", "陈默", "成员", "#e08a3c", _TRY),
+    Person("oZhouYu__demo_member_0000002", "周雨", "成员", "#e08a3c", _TRY),
 )
 OPERATOR = Person(
     "oSuLaoshi_demo_operator_0003",
@@ -74,7 +74,7 @@ MENU = (
     MenuButton(
         name="我的",
         sub=(
-            MenuButton(name="我的订阅", type="click", key="topics"),
+            MenuButton(name="我的订阅", type="click", key="我的订阅"),
             MenuButton(name="我的数据", type="click", key="mydata"),
         ),
     ),
@@ -99,7 +99,7 @@ async def think(message: Message, ctx: Context) -> Reply:
     await asyncio.sleep(THINKING_S)
     return Reply.text(
         f"想好了：这个回答用了 {THINKING_S:g} 秒，超过微信等待的 5 秒，"
-        "所以先回了 success，再用客服消息发给你。右边「线路」里能看到这两步。"
+        "所以先回了 success，再用客服消息发给你。右边「通信过程」里能看到这两步。"
     )
 
 

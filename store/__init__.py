@@ -7,6 +7,7 @@ the default; what is peculiar to it stands in `dialect.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Store:
         durability: str = "full",
         busy_timeout_s: float = 30.0,
         readers: int = 2,
+        patience_s: float = math.inf,
         owners: Iterable[tuple[str, str]] = (),
         observe: Callable[[int], None] | None = None,
     ) -> None:
@@ -56,17 +58,23 @@ class Store:
             durability=durability,
             busy_timeout_s=busy_timeout_s,
             readers=readers,
+            patience_s=patience_s,
             observe=observe,
         )
-        self.messages = Messages(self.db)
-        self.sends = Sends(self.db)
         self.members = Members(self.db, owners)
+        self.messages = Messages(self.db, self.members.follows)
+        self.sends = Sends(self.db)
         self.content = Content(self.db)
         self.interactions = Interactions(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)
         self.meta = Meta(self.db)
+
+    @property
+    def closing(self) -> bool:
+        """Whether writes are no longer taken."""
+        return self.db.closing
 
     async def open(self) -> None:
         """Open the file and bring its schema up to date. Errors: StoreError."""
@@ -75,6 +83,10 @@ class Store:
     async def close(self) -> None:
         """Finish what was handed over and close the file."""
         await self.db.close()
+
+    async def ping(self) -> None:
+        """Returns when the writer has taken a transaction. Errors: StoreError."""
+        await self.db.write(lambda conn: None)
 
     async def backup(self, target: Path) -> None:
         """Copy everything to `target` while the bot goes on. Errors: StoreError, OSError."""

@@ -272,15 +272,19 @@ class Content:
 
     # What it missed
 
-    async def add_gap(self, question: str, sample: str, now: float) -> None:
-        """Count an unanswered question. question: cleaned; sample: as typed."""
+    async def add_gap(self, question: str, sample: str, now: float, by: bytes) -> None:
+        """Count an unanswered question. question: cleaned; sample: as typed.
+
+        by: key of the message that asked; the same one again is not counted again.
+        """
 
         def run(conn: Connection) -> None:
             conn.execute(
-                "insert into gaps (question, sample, count, first_at, last_at) "
-                "values (?, ?, 1, ?, ?) on conflict (question) do update set "
-                "count = gaps.count + 1, last_at = excluded.last_at",
-                (question, sample, now, now),
+                "insert into gaps (question, sample, count, first_at, last_at, last_key) "
+                "values (?, ?, 1, ?, ?, ?) on conflict (question) do update set "
+                "count = gaps.count + 1, last_at = excluded.last_at, "
+                "last_key = excluded.last_key where gaps.last_key <> excluded.last_key",
+                (question, sample, now, now, by),
             )
 
         await self._db.write(run)

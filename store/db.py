@@ -9,6 +9,7 @@ syncs. Idea: datasette's single write thread.
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 import time
@@ -24,6 +25,9 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 _BATCH = 512
+_STEP_S = 0.25
+_CLOSE_S = 2.0
+"""How long the last writes wait for another process that holds the file."""
 _LOOK_S = 0.5
 """How often the writer looks whether another process has written."""
 
@@ -63,6 +67,8 @@ class _Job:
 class Database:
     """The file, its writer and its readers.
 
+    patience_s: how long a write waits for another process that holds the file; a server
+    waits for ever, a command should not.
     observe: called with the size of every committed batch, on the writer thread.
     changed: called on the event loop when another process has written to the file.
     """
@@ -74,9 +80,11 @@ class Database:
         durability: str = "full",
         busy_timeout_s: float = 30.0,
         readers: int = 2,
+        patience_s: float = math.inf,
         observe: Callable[[int], None] | None = None,
     ) -> None:
         self.path = path
+        self._patience_s = patience_s
         self.changed: Callable[[], None] | None = None
         self._may_sync = durability == "full"
         self._syncing: bool | None = None
@@ -103,6 +111,15 @@ class Database:
             try:
                 conn = dialect.connect(self.path, busy_timeout_s=self._busy_timeout_s)
                 prepare(conn)
+                # A file that can only be read should be found out now.
+                try:
+                    dialect.begin(conn)
+                    conn.execute("rollback")
+                except dialect.DatabaseError as error:
+                    if not dialect.is_locked(error):
+                        raise
+                # From here on the writer waits in short steps, so that it can be stopped.
+                dialect.wait_for_lock(conn, _STEP_S)
             except (dialect.DatabaseError, OSError) as error:
                 if conn is not None:
                     conn.close()
@@ -117,6 +134,11 @@ class Database:
             target=self._write_loop, args=(conn,), name="store-writer", daemon=True
         )
         self._thread.start()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` has begun."""
+        return self._stopping
 
     async def close(self) -> None:
         """Finish every write that was handed over, then close the file."""
@@ -240,6 +262,10 @@ class Database:
             if len(batch) == 1:
                 batch[0].error = self._named(error)
                 return
+            if dialect.is_locked(error):
+                for job in batch:
+                    job.error = self._named(error)
+                return
             # One bad write must not fail its neighbours: each again, alone.
             for job in batch:
                 try:
@@ -254,13 +280,16 @@ class Database:
         if sync is not self._syncing:
             dialect.sync_commits(conn, sync)
             self._syncing = sync
+        began = time.monotonic()
         while True:
             try:
                 dialect.begin(conn)
                 break
             except dialect.DatabaseError as error:
                 # Another process holds the file: waiting loses nothing, failing would.
-                if not dialect.is_locked(error) or self._stopping:
+                waited = time.monotonic() - began
+                patience = min(_CLOSE_S, self._patience_s) if self._stopping else self._patience_s
+                if not dialect.is_locked(error) or waited > patience:
                     raise
         try:
             done: set[int] = set()

@@ -46,6 +46,11 @@ def connect(path: Path, *, busy_timeout_s: float = 30.0, writable: bool = True) 
     return conn
 
 
+def wait_for_lock(conn: Connection, seconds: float) -> None:
+    """How long a statement waits for another process before it fails as locked."""
+    conn.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+
 def sync_commits(conn: Connection, wanted: bool) -> None:
     """Whether the commits to come wait for the disk; between transactions only.
 

@@ -15,7 +15,11 @@ from store.dialect import Connection
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A period in numbers. asked: questions put to the FAQ; bands: how they ended."""
+    """A period in numbers; members and followers are those of now.
+
+    messages: everything that came in, events too; active: the members it came from.
+    answered, offered, unknown: how questions ended.
+    """
 
     members: int
     followers: int

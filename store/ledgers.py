@@ -150,16 +150,3 @@ class Meta:
             )
 
         await self._db.write(run)
-
-    async def take(self, name: str, value: str) -> bool:
-        """Remove the value if it is still this one: only one taker wins."""
-
-        def run(conn: Connection) -> bool:
-            return (
-                conn.execute(
-                    "delete from meta where name = ? and value = ?", (name, value)
-                ).rowcount
-                == 1
-            )
-
-        return await self._db.write(run)

@@ -6,6 +6,7 @@ two identities into one member.
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -14,6 +15,9 @@ from typing import Any
 
 from store.db import Database
 from store.dialect import Connection
+
+OWNER_CLAIM = "owner_claim"
+"""Where `meta` keeps the hash of the code that makes the first owner."""
 
 _CACHE = 10_000
 _MEMBER_TABLES = ("states", "attempts", "subscriptions", "interactions")
@@ -98,6 +102,12 @@ class Members:
             self._cache.popitem(last=False)
         return member
 
+    def follows(self, channel: str, external_id: str) -> None:
+        """A finished message showed that they follow: remember it as the table does."""
+        member = self._cache.get((channel, external_id))
+        if member is not None and not member.followed:
+            self._cache[channel, external_id] = replace(member, followed=True)
+
     async def meet(self, channel: str, external_id: str, now: float) -> Member:
         """The member behind an identity, made on first sight (`fresh` is then true)."""
 
@@ -121,8 +131,10 @@ class Members:
         """Note a follow or an unfollow; says whether they had followed ever before."""
 
         def run(conn: Connection) -> bool:
+            # Who left has followed, if perhaps before the bot was there to see it.
             before = conn.execute(
-                "select followed_at from identities where channel = ? and external_id = ?",
+                "select coalesce(followed_at, unfollowed_at) from identities "
+                "where channel = ? and external_id = ?",
                 (channel, external_id),
             ).fetchone()
             if followed:
@@ -205,6 +217,40 @@ class Members:
         self._cache.clear()
         return done
 
+    async def claim_owner(self, member_id: int, code_hash: str, now: float, by: bytes) -> bool:
+        """Make somebody owner who knows the code: it is used up and written down, in one step.
+
+        False when it is not the code, when it was used, or when there is no such member;
+        True as well for who is owner already, such as by this very message before a crash.
+        by: the message's key, for the audit.
+        """
+
+        def run(conn: Connection) -> bool:
+            role = conn.execute("select role from members where id = ?", (member_id,)).fetchone()
+            if role is None:
+                return False
+            if role[0] == "owner":
+                return True
+            wanted = conn.execute(
+                "select value from meta where name = ?", (OWNER_CLAIM,)
+            ).fetchone()
+            if wanted is None or not hmac.compare_digest(wanted[0].encode(), code_hash.encode()):
+                return False
+            conn.execute("delete from meta where name = ?", (OWNER_CLAIM,))
+            conn.execute("update members set role = 'owner' where id = ?", (member_id,))
+            who = f"member:{member_id}"
+            conn.execute(
+                "insert into audit (at, actor, action, target, detail) "
+                "values (?, ?, 'owner.claim', ?, ?)",
+                (now, who, who, f"[{by.hex()[:12]}]"),
+            )
+            return True
+
+        done = await self._db.write(run)
+        if done:
+            self._cache.clear()
+        return done
+
     async def has_owner(self) -> bool:
         """Whether anybody is owner, by the table or by the configuration."""
         if self._owners:
@@ -252,12 +298,14 @@ class Members:
 
         return await self._db.read(run)
 
-    async def find(self, external_id: str) -> list[int]:
-        """Ids of the members who are known by this external id on any channel."""
+    async def find(self, external_id: str, channel: str | None = None) -> list[int]:
+        """Ids of the members known by this external id, on one channel or (None) on any."""
 
         def run(conn: Connection) -> list[int]:
             rows = conn.execute(
-                "select distinct member_id from identities where external_id = ?", (external_id,)
+                "select distinct member_id from identities where external_id = ? "
+                "and (? is null or channel = ?)",
+                (external_id, channel, channel),
             )
             return [row[0] for row in rows]
 
@@ -267,7 +315,8 @@ class Members:
         """Forget a member wholly; None when there is no such member.
 
         keep_key: the message that asked for it, which still needs its answer; only its
-        key and reply stay, for WeChat's retries, until the purge.
+        key and reply stay, for WeChat's retries, until the purge. What came after it stays
+        whole: it waits for its own answer, and whoever sent it is a stranger.
         """
 
         def run(conn: Connection) -> Erased | None:
@@ -281,14 +330,18 @@ class Members:
                     (member_id,),
                 ).rowcount
             rows["messages"] = rows["sends"] = 0
+            asked = conn.execute("select id from messages where key = ?", (keep_key,)).fetchone()
+            last = None if asked is None else asked[0]
             for channel, external_id in identities:
                 rows["messages"] += conn.execute(
-                    "delete from messages where channel = ? and sender = ? and key <> ?",
-                    (channel, external_id, keep_key or b""),
+                    "delete from messages where channel = ? and sender = ? "
+                    "and (? is null or id < ?)",
+                    (channel, external_id, last, last),
                 ).rowcount
                 conn.execute(
-                    "update messages set sender = '', body = null where channel = ? and sender = ?",
-                    (channel, external_id),
+                    "update messages set sender = '', body = null "
+                    "where channel = ? and sender = ? and id = ?",
+                    (channel, external_id, last),
                 )
                 rows["sends"] += conn.execute(
                     "delete from sends where channel = ? and external_id = ?",
@@ -307,15 +360,20 @@ class Members:
         return erased
 
     async def export(self, member_id: int) -> dict[str, Any] | None:
-        """Everything kept about one member, for them to take away; None when unknown."""
+        """Everything kept about one member, for them to take away; None when unknown.
+
+        Without the inbox's own copies, which go within days: the interactions say what was
+        written.
+        """
+        who = f"member:{member_id}"
 
         def run(conn: Connection) -> dict[str, Any] | None:
-            def rows(sql: str) -> list[dict[str, Any]]:
-                cursor = conn.execute(sql, (member_id,))
+            def rows(sql: str, *args: str) -> list[dict[str, Any]]:
+                cursor = conn.execute(sql, args or (member_id,))
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor]
 
-            members = rows("select id, role, created_at from members where id = ?")
+            members = rows("select id, unionid, role, created_at from members where id = ?")
             if not members:
                 return None
             return {
@@ -328,6 +386,21 @@ class Members:
                 "interactions": rows(
                     "select at, channel, kind, text, handler, item from interactions "
                     "where member_id = ? order by id"
+                ),
+                "states": rows("select name, expires_at from states where member_id = ?"),
+                "attempts": rows(
+                    "select name, count, locked_until from attempts where member_id = ?"
+                ),
+                "sends": rows(
+                    "select s.channel, s.status, s.created_at, s.reply from sends as s "
+                    "join identities as i on i.channel = s.channel "
+                    "and i.external_id = s.external_id where i.member_id = ? order by s.id"
+                ),
+                "audit": rows(
+                    "select at, actor, action, target, detail from audit "
+                    "where actor = ? or target = ? order by id",
+                    who,
+                    who,
                 ),
             }
 
@@ -400,21 +473,28 @@ class Members:
         return await self._db.read(run)
 
     async def wrong(
-        self, member_id: int, name: str, now: float, *, limit: int, lock_s: float
+        self, member_id: int, name: str, now: float, by: bytes, *, limit: int, lock_s: float
     ) -> int:
         """Count a wrong try; at `limit` the member is locked for `lock_s`. Tries left.
 
-        0 when there is no such member.
+        by: the message's key; the same one again costs no other try. 0 when there is no
+        such member.
         """
 
         def run(conn: Connection) -> int:
+            counted = conn.execute(
+                "select count from attempts where member_id = ? and name = ? and last_key = ?",
+                (member_id, name, by),
+            ).fetchone()
+            if counted is not None:
+                return max(0, limit - int(counted[0]))
             row = conn.execute(
-                "insert into attempts (member_id, name, count) select id, ?, 1 from members "
-                "where id = ? on conflict (member_id, name) do update set count = "
+                "insert into attempts (member_id, name, count, last_key) select id, ?, 1, ? "
+                "from members where id = ? on conflict (member_id, name) do update set count = "
                 "case when locked_until > 0 and locked_until <= ? then 1 else count + 1 end, "
-                "locked_until = case when locked_until <= ? then 0 else locked_until end "
-                "returning count",
-                (name, member_id, now, now),
+                "locked_until = case when locked_until <= ? then 0 else locked_until end, "
+                "last_key = excluded.last_key returning count",
+                (name, by, member_id, now, now),
             ).fetchone()
             if row is None:
                 return 0

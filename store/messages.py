@@ -8,8 +8,10 @@ WeChat asks again within seconds, never after days.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from store.db import Database, Many
@@ -100,29 +102,30 @@ def _groups(rows: Sequence[T]) -> Iterator[list[T]]:
 
 
 @functools.cache
-def _values(row: str, count: int) -> str:
-    return ", ".join([row] * count)
+def _filled(statement: str, row: str, count: int) -> str:
+    """The statement with `count` rows of placeholders where it says {rows}."""
+    return statement.replace("{rows}", ", ".join([row] * count))
 
 
 def _flat(rows: Iterable[Sequence[Any]]) -> list[Any]:
-    return [value for row in rows for value in row]
+    return list(chain.from_iterable(rows))
+
+
+_KNOWN = "select key, case when status = 1 then reply end from messages where key in ({rows})"
+_RECORD = (
+    "insert into messages (key, channel, sender, received_at, body) values {rows} "
+    "on conflict (key) do nothing"
+)
 
 
 def _record(conn: Connection, rows: Sequence[Incoming]) -> list[Recorded]:
     known: dict[bytes, bytes | None] = {}
+    # All are looked up before any is written: a row of this batch is not known yet.
     for group in _groups(rows):
-        known.update(
-            conn.execute(
-                "select key, case when status = 1 then reply end from messages "
-                f"where key in ({_values('?', len(group))})",
-                [row.key for row in group],
-            ).fetchall()
-        )
-        conn.execute(
-            "insert into messages (key, channel, sender, received_at, body) values "
-            f"{_values('(?, ?, ?, ?, ?)', len(group))} on conflict (key) do nothing",
-            _flat(group),
-        )
+        keys = [row.key for row in group]
+        known.update(conn.execute(_filled(_KNOWN, "?", len(keys)), keys).fetchall())
+    for group in _groups(rows):
+        conn.execute(_filled(_RECORD, "(?, ?, ?, ?, ?)", len(group)), _flat(group))
     out = []
     for row in rows:
         if row.key in known:
@@ -150,76 +153,68 @@ def insert_sends(conn: Connection, row: Finished, late: Sequence[Late]) -> None:
     )
 
 
+_ANSWER = (
+    "update messages set status = 1, reply = v.column2, answered_at = v.column3, body = null "
+    "from (values {rows}) as v where messages.key = v.column1"
+)
+_answer_of = attrgetter("key", "reply", "at")
+
+# The join: a member who was erased meanwhile leaves no trace, and one who was found to be
+# somebody else meanwhile is that person.
+_INTERACTION = (
+    "insert into interactions (at, channel, member_id, kind, text, handler, item, message_key) "
+    "select v.column1, v.column2, i.member_id, v.column4, v.column5, v.column6, v.column7, "
+    "v.column8 from (values {rows}) as v "
+    "join identities as i on i.channel = v.column2 and i.external_id = v.column3 where true "
+    "on conflict (message_key) do nothing"
+)
+_interaction_of = attrgetter("at", "channel", "sender", "kind", "text", "handler", "item", "key")
+
+# Who followed before the bot was there sends no such event; but who can write to us, click
+# or scan does follow.
+_WINDOW = (
+    "update identities set {name} = v.column3, {name}_until = v.column4 + {seconds}, "
+    "last_seen_at = v.column4, followed = 1 from (values {rows}) as v "
+    "where identities.channel = v.column1 and identities.external_id = v.column2"
+)
+_WINDOWS = tuple(
+    (
+        attrgetter(name),
+        attrgetter("channel", "sender", name, "at"),
+        _WINDOW.replace("{name}", name).replace("{seconds}", str(seconds)),
+    )
+    for name, seconds in (("allowance", 48 * 3600), ("burst", 60))
+)
+
+
 def _finish(conn: Connection, rows: Sequence[Finished]) -> list[None]:
     for group in _groups(rows):
         count = len(group)
+        conn.execute(_filled(_ANSWER, "(?, ?, ?)", count), _flat(map(_answer_of, group)))
         conn.execute(
-            "update messages set status = 1, reply = v.column2, answered_at = v.column3, "
-            f"body = null from (values {_values('(?, ?, ?)', count)}) as v "
-            "where messages.key = v.column1",
-            _flat([(row.key, row.reply, row.at) for row in group]),
+            _filled(_INTERACTION, "(?, ?, ?, ?, ?, ?, ?, ?)", count),
+            _flat(map(_interaction_of, group)),
         )
-        # The join: a member who was erased meanwhile leaves no trace, and one who was found
-        # to be somebody else meanwhile is that person.
-        conn.execute(
-            "insert into interactions (at, channel, member_id, kind, text, handler, item, "
-            "message_key) select v.column1, v.column2, i.member_id, v.column4, v.column5, "
-            "v.column6, v.column7, v.column8 "
-            f"from (values {_values('(?, ?, ?, ?, ?, ?, ?, ?)', count)}) as v "
-            "join identities as i on i.channel = v.column2 and i.external_id = v.column3 "
-            "where true "
-            "on conflict (message_key) do nothing",
-            _flat(
-                [
-                    (
-                        row.at,
-                        row.channel,
-                        row.sender,
-                        row.kind,
-                        row.text,
-                        row.handler,
-                        row.item,
-                        row.key,
-                    )
-                    for row in group
-                ]
-            ),
-        )
-    # An identity twice in one statement would count once: the last word of each, by kind.
-    for name in ("allowance", "burst"):
-        opened = {(row.channel, row.sender): row for row in rows if getattr(row, name) > 0}
+    for count_of, window_of, statement in _WINDOWS:
+        # An identity twice in one statement would count once: the last word of each.
+        opened = {(row.channel, row.sender): row for row in rows if count_of(row) > 0}
         for some in _groups(list(opened.values())):
-            conn.execute(
-                f"update identities set {name} = v.column3, {name}_until = v.column4, "
-                f"last_seen_at = v.column5 from (values {_values('(?, ?, ?, ?, ?)', len(some))}) "
-                "as v where identities.channel = v.column1 and identities.external_id = v.column2",
-                _flat(
-                    [
-                        (
-                            row.channel,
-                            row.sender,
-                            getattr(row, name),
-                            row.at + _WINDOW_S[name],
-                            row.at,
-                        )
-                        for row in some
-                    ]
-                ),
-            )
+            conn.execute(_filled(statement, "(?, ?, ?, ?)", len(some)), _flat(map(window_of, some)))
     for row in rows:
         if row.late:
             insert_sends(conn, row, row.late)
     return [None] * len(rows)
 
 
-_WINDOW_S = {"allowance": 48 * 3600.0, "burst": 60.0}
-
-
 class Messages:
-    """The table `messages`."""
+    """The table `messages`.
 
-    def __init__(self, db: Database) -> None:
+    follows: called with channel and external id of whoever is known to follow by now.
+    """
+
+    def __init__(self, db: Database, follows: Callable[[str, str], None]) -> None:
         self._db = db
+        self._follows = follows
         # A message that a power cut takes was not acknowledged, and nothing that came of it
         # survived either: the answer's own commit carries this one to the disk.
         self._record = Many(_record, sync=False)
@@ -244,6 +239,8 @@ class Messages:
     async def finish(self, finished: Finished) -> None:
         """Store the answer, its interaction and its late parts, together."""
         await self._db.write_many(self._finish, finished)
+        if finished.allowance or finished.burst:
+            self._follows(finished.channel, finished.sender)
 
     async def turn_late(self, finished: Finished, reply: bytes) -> None:
         """Nobody took the stored reply: send `finished.late` instead, and repeat `reply`."""
@@ -260,7 +257,7 @@ class Messages:
         def run(conn: Connection) -> list[Unanswered]:
             rows = conn.execute(
                 "select key, channel, sender, received_at, body, acked from messages "
-                "where status = 0 order by id"
+                "where status = 0 and body is not null order by id"
             )
             return [
                 Unanswered(key, channel, sender, received_at, body, bool(acked))
@@ -274,7 +271,8 @@ class Messages:
 
         def run(conn: Connection) -> int:
             return conn.execute(
-                "delete from messages where status = 1 and received_at < ?", (before,)
+                "delete from messages where (status = 1 or body is null) and received_at < ?",
+                (before,),
             ).rowcount
 
         return await self._db.write(run)

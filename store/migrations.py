@@ -52,6 +52,7 @@ def m0001_first(db: Database) -> None:
             name text not null,
             count integer not null,
             locked_until real not null default 0,
+            last_key blob not null,
             primary key (member_id, name)
         )""",
         """create table subscriptions (
@@ -141,7 +142,8 @@ def m0001_first(db: Database) -> None:
             sample text not null,
             count integer not null,
             first_at real not null,
-            last_at real not null
+            last_at real not null,
+            last_key blob not null
         )""",
         """create table findings (
             name text primary key,

@@ -153,6 +153,19 @@ class Sends:
 
         await self._db.write(run)
 
+    async def owed(self, channel: str, external_id: str) -> bool:
+        """Whether this member has parts that are planned or under way."""
+
+        def run(conn: Connection) -> bool:
+            row = conn.execute(
+                "select 1 from sends where channel = ? and external_id = ? "
+                "and status in ('planned', 'sending') limit 1",
+                (channel, external_id),
+            ).fetchone()
+            return row is not None
+
+        return await self._db.read(run)
+
     async def next_due(self) -> float | None:
         """When `claim` will find something, Unix seconds; None when nothing is planned.
 

@@ -295,7 +295,7 @@ def test_every_toml_and_python_example_can_be_read(page: Path) -> None:
 
 def test_the_guide_names_every_field_of_the_context_that_a_handler_needs() -> None:
     page = _read("docs/writing-a-handler.md")
-    inner = {"claims", "can_transfer", "erased", "notes"}  # for one handler each
+    inner = {"claims", "can_transfer", "erased"}  # for one handler each
     for name in Context.__dataclass_fields__:
         assert name in inner or f"`ctx.{name}`" in page, name
 

@@ -359,11 +359,11 @@ function inside(entry) {
   const toBot = entry.direction === "to_bot";
   const encrypted = toBot && entry.plain && entry.plain !== entry.body;
   if (encrypted) {
-    part(box, "请求正文", "线路上的样子：密文", entry.body, true);
+    part(box, "请求正文", "传输时的样子：密文", entry.body, true);
     part(box, "解密之后", "zhiqun 读到的内容", entry.plain);
   } else part(box, "请求正文", toBot ? "明文" : "zhiqun 发给微信", entry.body);
   if (entry.reply_plain && entry.reply_plain !== entry.reply_body) {
-    part(box, "回复正文", "线路上的样子：密文", entry.reply_body, true);
+    part(box, "回复正文", "传输时的样子：密文", entry.reply_body, true);
     part(box, "回复解密之后", "用户看到的内容", entry.reply_plain);
   } else {
     const nothing = entry.reply_body === "success" ? "收到了，现在不回复；若有答案，稍后用客服消息送达" : "";

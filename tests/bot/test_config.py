@@ -361,6 +361,11 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert config.texts.file == tmp_path / "texts.toml"
 
 
+def test_a_business_may_name_no_hours(tmp_path: Path) -> None:
+    config = load(written(tmp_path, '[business]\nhuman_hours = ""'), ENVIRON)
+    assert config.business.human_hours == ""
+
+
 def test_settings_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         Config().server.port = 1  # type: ignore[misc]

@@ -20,7 +20,7 @@ from store.messages import Unanswered
 SENTENCES = Sentences(
     crashed="出了点小问题", thinking="还在想", more="（未完）", transfer_again="请再说一次转人工"
 )
-Handler = Callable[[Message], Awaitable[Reply]]
+Handler = Callable[[Message], Awaitable[Reply | Outcome]]
 
 
 class PlainSeal:
@@ -80,7 +80,8 @@ class Desk:
 
     async def _converse(self, message: Message, member: Member) -> Outcome:
         self.runs.append(message.text)
-        return Outcome(await self._handler(message), "test", "faq:1")
+        said = await self._handler(message)
+        return said if isinstance(said, Outcome) else Outcome(said, "test", "faq:1")
 
     async def ask(self, message: Message) -> Answer:
         return await self.inbox.answer(message, PlainSeal(), message.text.encode())
@@ -460,3 +461,107 @@ async def test_everything_is_logged_with_who_where_what_and_key(tmp_path: Path) 
 def test_the_limits_leave_room_before_wechat_hangs_up() -> None:
     assert 4.2 + inbox_module.GRACE_S < 4.5
     assert inbox_module.HOLD_S > 5.0
+
+
+async def test_once_wechat_was_told_success_a_copy_still_open_is_told_so_too(
+    tmp_path: Path,
+) -> None:
+    async def slow(message: Message) -> Reply:
+        await asyncio.sleep(0.5)
+        return await echo(message)
+
+    async with desk(tmp_path, slow) as d:
+        first = asyncio.create_task(d.ask(said("1")))
+        await asyncio.sleep(0.2)
+        copy = asyncio.create_task(d.ask(said("1")))  # its own deadline is after the answer
+        assert await first == SUCCESS
+        assert await copy == SUCCESS, "WeChat has closed the message: nobody would see it there"
+        await d.idle()
+        assert await d.planned() == ["答1"]
+
+
+async def test_a_handler_that_gives_nonsense_is_one_polite_sentence(tmp_path: Path) -> None:
+    async def nonsense(message: Message) -> Reply:
+        return "text"  # type: ignore[return-value]
+
+    async with desk(tmp_path, nonsense) as d:
+        assert content(await d.ask(said("1"))) == SENTENCES.crashed
+        assert await d.store.messages.unanswered() == []
+
+
+async def test_a_cancellation_born_in_a_handler_is_no_shutdown(tmp_path: Path) -> None:
+    async def cancelled(message: Message) -> Reply:
+        raise asyncio.CancelledError
+
+    async with desk(tmp_path, cancelled) as d:
+        assert content(await d.ask(said("1"))) == SENTENCES.crashed
+
+
+class BrokenSeal(PlainSeal):
+    """Cannot render anything."""
+
+    def reply(self, reply: Reply, now: float, message_kind: Kind) -> bytes:
+        raise ZeroDivisionError
+
+
+async def test_a_fault_after_the_handler_ends_the_message_with_a_sentence(tmp_path: Path) -> None:
+    async with desk(tmp_path, echo) as d:
+        message = said("1")
+        assert await d.inbox.answer(message, BrokenSeal(), b"") == SUCCESS
+        await d.idle()
+        assert await d.planned() == [SENTENCES.crashed]
+        assert await d.store.messages.unanswered() == []
+        assert d.runs == ["1"], "its effects must not happen again"
+
+
+async def test_a_member_who_was_forgotten_is_not_pushed_to(tmp_path: Path) -> None:
+    async def forget(message: Message) -> Outcome:
+        member = await d.store.members.meet("mp", message.sender, 0.0)
+        await d.store.members.erase(member.id, keep_key=bytes.fromhex(message.key))
+        await asyncio.sleep(0.5)
+        return Outcome(Reply.text("已忘记"), "privacy", erased=True)
+
+    async with desk(tmp_path, forget) as d:
+        assert await d.ask(said("确认忘记")) == SUCCESS
+        await d.idle()
+        assert await d.store.sends.counts() == {}
+
+
+async def test_an_answer_in_time_lets_the_late_ones_before_it_arrive_first(
+    tmp_path: Path,
+) -> None:
+    async def slow(message: Message) -> Reply:
+        await asyncio.sleep(0.5 if message.text == "一" else 0.0)
+        return await echo(message)
+
+    async with desk(tmp_path, slow, deadline_s=0.4) as d:
+        assert await d.ask(said("一", number=1)) == SUCCESS
+        await d.idle()
+        second = asyncio.create_task(d.ask(said("二", number=2)))
+        await asyncio.sleep(0.1)
+        assert not second.done(), "the first is still on its way"
+        (send,) = await d.store.sends.claim(time.time())
+        await d.store.sends.settle(send.id, "sent", time.time())
+        assert content(await second) == "答二"
+
+
+async def test_what_the_log_keeps_may_be_less_than_what_was_written(tmp_path: Path) -> None:
+    async def discreet(message: Message) -> Outcome:
+        return Outcome(Reply.text("好"), "operator.who", text="/who")
+
+    async with desk(tmp_path, discreet) as d:
+        await d.ask(said("/who oSomebodyElse"))
+        await d.idle()
+        assert [row["text"] for row in await d.store.interactions.page(0)] == ["/who"]
+
+
+async def test_a_stop_before_the_conversation_begins_does_not_wait(tmp_path: Path) -> None:
+    d = Desk(tmp_path / "zhiqun.db", echo)
+    await d.store.open()
+    early = asyncio.create_task(d.ask(said("1")))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    assert await d.inbox.drain(30.0) == 1
+    assert time.monotonic() - started < 5.0
+    assert await early is Refusal.NOT_RECORDED
+    await d.store.close()

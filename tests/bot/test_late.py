@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.client import Refused, Unheard, Unreachable, WeChatError
+from bot.client import Refused, Unheard, Unreachable
 from bot.late import LateAnswers
 from handlers.message import Reply, reply_to_json
 from store import Store
@@ -22,7 +22,7 @@ NOW = 1_763_697_600.0
 class Line:
     """A channel's client that fails as told, one error a call, then works."""
 
-    def __init__(self, *errors: WeChatError) -> None:
+    def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.sent: list[str] = []
 
@@ -79,7 +79,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(path: Path, *errors: WeChatError) -> AsyncIterator[Stage]:
+async def stage(path: Path, *errors: Exception) -> AsyncIterator[Stage]:
     store = Store(path / "zhiqun.db")
     await store.open()
     s = Stage(store, Line(*errors))
@@ -176,3 +176,29 @@ async def test_a_call_under_way_at_a_crash_is_listed_as_unknown(tmp_path: Path) 
             while (await s.store.sends.counts()) != {"unknown": 1}:
                 await asyncio.sleep(0.01)
         assert s.line.sent == []
+
+
+async def test_a_fault_of_ours_leaves_no_row_open(tmp_path: Path) -> None:
+    async with stage(tmp_path, ZeroDivisionError()) as s:
+        await s.owe("一", 1)
+        await s.until("unknown")
+        await s.owe("二", 2)
+        await s.until("unknown", "sent")
+        assert s.line.sent == ["二"], "the member's next answer is not held up"
+
+
+async def test_a_stop_leaves_what_was_not_sent_for_the_next_start(tmp_path: Path) -> None:
+    for n in range(1, 9):
+        store = Store(tmp_path / "zhiqun.db")
+        await store.open()
+        s = Stage(store, Line())
+        worker = asyncio.create_task(s.late.run())
+        await s.owe(f"第 {n} 个", n)
+        await asyncio.sleep(0.0005 * n)  # somewhere in the claim, the call or the settling
+        await s.late.close()
+        await asyncio.wait({worker}, timeout=2.0)
+        counts = await store.sends.counts()
+        await store.close()
+        assert worker.done()
+        assert "sending" not in counts
+        assert "unknown" not in counts

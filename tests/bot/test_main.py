@@ -355,8 +355,11 @@ def test_a_members_data_by_number_and_by_openid(shell: Shell) -> None:
     assert shell.run("export", "member", "-", "--member", member) == 0
     data: dict[str, Any] = json.loads(shell.out)
     assert data["interactions"][0]["text"] == "怎么退款"
+    assert [row["action"] for row in data.pop("audit")] == ["export.member"]
     assert shell.run("export", "member", "-", "--member", OPENID) == 0
-    assert json.loads(shell.out) == data
+    again = json.loads(shell.out)
+    assert len(again.pop("audit")) == 2, "an export is an event in their history, too"
+    assert again == data
 
 
 @pytest.mark.parametrize("name", ["7", "oNobody", "²", "9" * 30])
@@ -403,6 +406,36 @@ def test_a_backup_never_overwrites(shell: Shell) -> None:
     assert shell.run("backup", there) == 1
     assert "left as it is" in shell.err
     assert there.read_text() == "mine"
+
+
+def test_what_the_command_line_did_is_in_the_audit(shell: Shell) -> None:
+    member = shell.store(_visit)
+    faq, items = shell.file("faq.csv", FAQ), shell.file("items.csv", ITEMS)
+    copy = shell.folder / "copy.db"
+    commands: tuple[tuple[object, ...], ...] = (
+        ("import", "faq", faq),
+        ("import", "items", items),
+        ("export", "faq", "-"),
+        ("export", "items", "-"),
+        ("export", "interactions", "-"),
+        ("export", "member", "-", "--member", OPENID),
+        ("backup", copy),
+    )
+    for name, *args in commands:
+        assert shell.run(str(name), *args) == 0
+    bad = shell.file("bad.csv", FAQ + "没有答案,,\n")
+    assert shell.run("import", "faq", bad) == 1
+    rows = shell.store(lambda store: store.audit.newest())
+    assert {row.actor for row in rows} == {"cli"}
+    assert [(row.action, row.target, row.detail) for row in reversed(rows)] == [
+        ("import.faq", "", "2 added, 0 renewed"),
+        ("import.items", "", "1 items"),
+        ("export.faq", "", ""),
+        ("export.items", "", ""),
+        ("export.interactions", "", ""),
+        ("export.member", f"member:{member}", ""),
+        ("backup", "", ""),
+    ]
 
 
 # erase

@@ -218,14 +218,14 @@ def test_the_operator_reads_the_numbers_and_a_member_may_not(browser: Browser) -
     numbers = browser.wait(".row.in .bubble", "今天（").text
     assert "问答 44 条，内容 14 条" in numbers
 
-    browser.become("陈默")
+    browser.become("周雨")
     browser.click("[data-test=follow]", "关注")
     browser.say("/stats")
     browser.wait(".row.in .bubble", "这个指令只有运营人员可以用")
 
 
 def test_a_menu_below_a_button_opens_and_answers(browser: Browser) -> None:
-    browser.become("陈默")
+    browser.become("周雨")
     if "取消" not in browser.wait("[data-test=follow]").text:
         browser.click("[data-test=follow]", "关注")
     browser.click("#menu .top > button", "帮助")
@@ -235,7 +235,7 @@ def test_a_menu_below_a_button_opens_and_answers(browser: Browser) -> None:
 
 
 def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:
-    browser.become("陈默")
+    browser.become("周雨")
     if "取消" not in browser.wait("[data-test=follow]").text:
         browser.click("[data-test=follow]", "关注")
     browser.say("<img src=x onerror=document.title='owned'> ]]>")

@@ -1,10 +1,11 @@
-"""A number picks from the last list; without one it is a text like any other."""
+"""A number picks from the last list; without one there is nothing to pick from."""
 
 from __future__ import annotations
 
 import pytest
 
 from handlers.choices import number_in
+from store.content import NewFaq
 from tests.handlers.conftest import Conversation
 
 
@@ -67,13 +68,22 @@ async def test_an_expired_offer_asks_for_the_question_again(hesitant: Conversati
     assert await hesitant.say("1") == hesitant.texts("faq.choice_gone")
 
 
-async def test_without_any_list_a_number_is_a_question(talk: Conversation) -> None:
-    await talk.say("2")
-    assert talk.handler.startswith("faq")
-    await talk.say("课程")
-    talk.later(days=2)
-    await talk.say("2")
-    assert talk.handler.startswith("faq")
+@pytest.mark.parametrize("typed", ["2", "２", "二", "99"])
+async def test_without_any_list_a_number_is_no_question(hesitant: Conversation, typed: str) -> None:
+    nothing = hesitant.texts("faq.no_list")
+    assert await hesitant.say(typed) == nothing
+    assert hesitant.handler == "choice"
+    await hesitant.say("课程")
+    hesitant.later(days=2)
+    assert await hesitant.say(typed) == nothing
+    assert await hesitant.store.content.gaps() == []
+
+
+async def test_a_number_that_the_faq_has_as_a_question_is_answered(talk: Conversation) -> None:
+    await talk.store.content.add_faq(NewFaq("6", "资料在这里。"), talk.at)
+    await talk.reload()
+    assert (await talk.say("6")).startswith("资料在这里。")
+    assert await talk.say("7") == talk.texts("faq.no_list")
 
 
 async def test_a_choice_deleted_since_is_gone(talk: Conversation) -> None:
@@ -86,8 +96,7 @@ async def test_leaving_forgets_the_list(talk: Conversation) -> None:
     await talk.say("课程")
     assert await talk.say("退出") == talk.texts("common.cancelled")
     assert await talk.say("退出") == talk.texts("common.nothing_to_cancel")
-    await talk.say("1")
-    assert talk.handler.startswith("faq")
+    assert await talk.say("1") == talk.texts("faq.no_list")
 
 
 async def test_the_same_number_twice_gives_the_same(talk: Conversation) -> None:

@@ -50,7 +50,8 @@ async def test_somebody_unknown_who_leaves_is_no_fault(talk: Conversation) -> No
         ("courses", "这些内容可以学", "content.list"),
         ("Courses", "这些内容可以学", "content.list"),
         ("help", "我能帮你做这些", "help"),
-        ("mydata", "我们记录的你的资料", "privacy.data"),
+        ("mydata", "这里是我们保存的你的资料", "privacy.data"),
+        ("我的订阅", "你现在没有订阅任何话题", "topics"),
         ("topics", "可以订阅的话题", "topics"),
         ("search", "想找什么", "content.search"),
         ("more", "没有待看的回答", "rest"),
@@ -98,11 +99,10 @@ async def test_other_events_are_taken_without_an_answer(talk: Conversation, even
     assert await talk.hear(message) == ""
 
 
-@pytest.mark.parametrize("openid", ["o_lin", None, "", ["o_lin"]])
-async def test_a_revoked_consent_forgets_the_sender(talk: Conversation, openid: object) -> None:
+async def test_a_revoked_consent_forgets_the_sender_whom_it_names(talk: Conversation) -> None:
     await talk.say("订阅 直播")
     number = await talk.member()
-    assert await talk.happen("user_authorization_revoke", OpenID=openid) == ""
+    assert await talk.happen("user_authorization_revoke", OpenID="o_lin") == ""
     assert talk.ctx is not None
     assert talk.ctx.erased
     assert await talk.store.members.card(number) is None
@@ -119,6 +119,26 @@ async def test_a_revoke_sent_by_the_platform_forgets_whom_it_names(talk: Convers
     assert talk.ctx is not None
     assert not talk.ctx.erased
     assert await talk.store.members.card(number) is None
+
+
+@pytest.mark.parametrize("raw", [{}, {"OpenID": None}, {"OpenID": ""}, {"OpenID": ["o_lin"]}])
+async def test_a_revoke_that_names_nobody_forgets_nobody(
+    talk: Conversation, raw: dict[str, object]
+) -> None:
+    await talk.say("订阅 直播")
+    assert await talk.hear(talk.message(event="user_authorization_revoke", raw=raw)) == ""
+    assert talk.ctx is not None
+    assert not talk.ctx.erased
+    assert await talk.store.members.card(await talk.member()) is not None
+    assert await talk.store.audit.newest() == []
+
+
+async def test_a_revoke_on_one_channel_leaves_the_same_id_on_another(talk: Conversation) -> None:
+    other = await talk.store.members.meet("other", "o_wang", talk.at)
+    number = await talk.member("o_wang")
+    await talk.happen("user_authorization_revoke", who="platform", OpenID="o_wang")
+    assert await talk.store.members.card(number) is None
+    assert await talk.store.members.card(other.id) is not None
 
 
 async def test_a_revoke_for_nobody_we_know_changes_nothing(talk: Conversation) -> None:

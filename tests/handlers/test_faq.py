@@ -28,7 +28,7 @@ async def test_unsure_offers_at_most_three_questions_by_number(hesitant: Convers
     assert head == "您是不是想问："
     assert choices[0] == "1. 怎么退款"
     assert 1 <= len(choices) <= 3
-    assert tail == "回复数字即可"
+    assert tail == "回复数字即可。"
     assert hesitant.handler == "faq.offer"
 
 
@@ -49,6 +49,12 @@ async def test_unknown_says_so_and_remembers_the_question(talk: Conversation) ->
     assert (gap.sample, gap.count) == ("你们老板养猫吗", 2)
 
 
+async def test_an_unknown_question_that_runs_twice_is_counted_once(talk: Conversation) -> None:
+    await talk.say("你们老板养猫吗", crash_first=True)
+    [gap] = await talk.store.content.gaps()
+    assert gap.count == 1
+
+
 async def test_an_empty_store_admits_everything(empty: Conversation) -> None:
     assert await empty.say("怎么退款") == empty.texts("faq.unknown")
     assert (await empty.store.content.gaps())[0].sample == "怎么退款"
@@ -59,10 +65,23 @@ async def test_a_deleted_answer_still_in_the_index_is_not_told(talk: Conversatio
     assert await talk.say("怎么退款") == talk.texts("faq.unknown")
 
 
-@pytest.mark.parametrize("typed", ["？？？", "2", "😀😀", "[", "a", "12345678901", "。"])
-async def test_what_holds_no_words_is_no_gap(empty: Conversation, typed: str) -> None:
-    assert await empty.say(typed) == empty.texts("faq.unknown")
+@pytest.mark.parametrize(
+    "typed", ["？？？", "😀😀", "[", "a", "12345678901", "。", "[微笑]", "[OK][强] [捂脸]"]
+)
+async def test_what_holds_no_words_is_no_gap_and_is_not_said_to_be_one(
+    empty: Conversation, typed: str
+) -> None:
+    said = await empty.say(typed)
+    assert said == empty.texts("faq.no_words")
+    assert "记下来" not in said
     assert await empty.store.content.gaps() == []
+
+
+async def test_a_gap_is_noted_without_its_emoticons(empty: Conversation) -> None:
+    assert await empty.say("老板养猫吗[捂脸]") == empty.texts("faq.unknown")
+    assert await empty.say("[微笑] 老板养猫吗") == empty.texts("faq.unknown")
+    [gap] = await empty.store.content.gaps()
+    assert (gap.sample, gap.count) == ("老板养猫吗", 2)
 
 
 async def test_a_gap_keeps_no_phone_number_and_no_mail_address(empty: Conversation) -> None:
@@ -126,10 +145,25 @@ async def test_a_catalogue_item_may_stand_among_the_choices(hesitant: Conversati
     await hesitant.reload()
     said = await hesitant.say("Python")
     assert hesitant.handler == "faq.offer"
-    assert "1. Python 怎么装" in said
-    assert "零基础学 Python" in said
+    assert "1. 零基础学 Python" in said
+    assert "3. Python 怎么装" in said
     await hesitant.say("2")
     assert (hesitant.handler, hesitant.item[:8]) == ("content", "item:py-")
+
+
+async def test_a_name_in_the_catalogue_comes_before_questions_that_only_look_like_it(
+    hesitant: Conversation,
+) -> None:
+    await hesitant.store.content.add_faq(NewFaq("林小满老师什么时候答疑", "周二。"), hesitant.at)
+    await hesitant.reload()
+    said = await hesitant.say("林小满")
+    assert hesitant.handler == "faq.offer"
+    assert said.split("\n")[1:3] == ["1. 写作入门", "2. 林小满老师什么时候答疑"]
+    assert "写作入门" in await hesitant.say("1")
+
+
+async def test_a_whole_question_is_not_taken_for_a_name(hesitant: Conversation) -> None:
+    assert "1. 怎么退款" in await hesitant.say("怎么退款")
 
 
 async def test_feedback_is_about_the_last_answer(talk: Conversation) -> None:

@@ -21,11 +21,24 @@ async def test_help_by_any_of_its_names(empty: Conversation, typed: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("typed", "key"), [("你好", "help.greeting"), ("Hi", "help.greeting"), ("谢谢", "help.thanks")]
+    ("typed", "key"),
+    [
+        *[(word, "help.greeting") for word in ("你好", "Hi", "你好呀", "早", "晚上好！", "晚安")],
+        *[(word, "help.thanks") for word in ("谢谢", "Thanks!")],
+        *[(word, "help.ok") for word in ("好的", "嗯", "OK", "知道了")],
+        *[(word, "help.goodbye") for word in ("拜拜", "再见", "88")],
+    ],
 )
 async def test_manners_are_no_gap(empty: Conversation, typed: str, key: str) -> None:
     assert await empty.say(typed) == empty.texts(key)
     assert await empty.store.content.gaps() == []
+
+
+@pytest.mark.parametrize("typed", ["你是机器人吗", "你是谁？", "你是真人吗?"])
+async def test_the_bot_says_that_it_is_one(talk: Conversation, typed: str) -> None:
+    said = await talk.say(typed)
+    assert said.startswith("我是知行社的自动助手")
+    assert talk.handler == "who"
 
 
 @pytest.mark.parametrize(

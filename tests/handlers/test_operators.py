@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from handlers import RULES
 from handlers.message import Reply, reply_to_json
 from handlers.operators import COMMANDS, parsed
+from handlers.router import dispatch
 from store.sends import PLANNED, REFUSED, UNKNOWN
 from tests.handlers.conftest import Conversation
 
@@ -36,7 +38,8 @@ async def test_to_a_member_every_command_looks_the_same(talk: Conversation, name
 
 @pytest.mark.parametrize("typed", ["/::)", "/:rose", "/微笑", "/", "//"])
 async def test_emoticons_are_no_commands(talk: Conversation, typed: str) -> None:
-    assert await talk.say(typed) == talk.texts("faq.unknown")
+    await talk.say(typed)
+    assert talk.handler == "faq.unknown"
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -113,6 +116,42 @@ async def test_a_member_is_shown_by_number_and_never_by_openid(talk: Conversatio
         assert "o_lin" not in said
 
 
+async def test_looking_at_a_member_is_written_down_once(talk: Conversation) -> None:
+    me, number = await talk.promote(BOSS), await talk.member()
+    await talk.say("/who o_lin", BOSS, crash_first=True)
+    await talk.say("/who o_nobody", BOSS)
+    [row] = await talk.store.audit.newest()
+    assert (row.actor, row.action, row.target) == (f"member:{me}", "member.who", f"member:{number}")
+    assert "o_lin" not in repr(row)
+
+
+@pytest.mark.parametrize(
+    ("typed", "logged"),
+    [
+        ("/who o_lin", "/who"),
+        ("／WHO o_lin", "/who"),
+        ("/claim 7KQM-2X9D", "/claim"),
+        ("/cliam 7KQM-2X9D", "/cliam"),
+        ("/stats 7", "/stats 7"),
+        ("/faq list", "/faq list"),
+    ],
+)
+@pytest.mark.parametrize("who", [BOSS, "o_stranger"])
+async def test_the_log_keeps_neither_codes_nor_openids(
+    talk: Conversation, typed: str, logged: str, who: str
+) -> None:
+    await talk.promote(BOSS)
+    await talk.say(typed, who)
+    [row] = await talk.interactions()
+    assert row["text"] == logged
+
+
+async def test_where_to_find_a_number_is_told(talk: Conversation) -> None:
+    await talk.promote(BOSS, "owner")
+    for typed in ("/who", "/role"):
+        assert "编号在对方的「我的数据」里" in await talk.say(typed, BOSS)
+
+
 @pytest.mark.parametrize("whom", ["999", "o_nobody", "9" * 300, "{name}", "1 2"])
 async def test_nobody_is_not_found(talk: Conversation, whom: str) -> None:
     await talk.promote(BOSS)
@@ -130,15 +169,23 @@ async def test_sends_that_failed_are_listed_without_names(talk: Conversation) ->
     await talk.promote(BOSS)
     assert await talk.say("/sends", BOSS) == talk.texts("operator.sends_none")
     secret = reply_to_json(Reply.text("秘密"))
-    await talk.leave(secret, secret, status=PLANNED)
-    for status, errcode, note in ((REFUSED, 45015, "out of time"), (UNKNOWN, None, "")):
+    ends = (
+        (REFUSED, 43004, "not following: nothing"),
+        (REFUSED, 99999, "an error zhiqun does not know"),
+        (REFUSED, None, "cannot be sent here"),
+        (UNKNOWN, None, "outcome unknown: look before repeating it"),
+    )
+    await talk.leave(*[secret] * len(ends), status=PLANNED)
+    for status, errcode, note in ends:
         [send] = await talk.store.sends.claim(talk.at)
         await talk.store.sends.settle(send.id, status, talk.at, errcode=errcode, note=note)
     said = await talk.say("/sends", BOSS)
     assert said.split("\n") == [
-        "没能送达的回答，共 2 条：",
-        "1. 11-21 10:30（不知是否送达）",
-        "2. 11-21 10:30（被拒绝）45015 out of time",
+        "没能送达的回答，共 4 条：",
+        "1. 11-21 10:30　结果不明，可能已送达",
+        "2. 11-21 10:30　这种回复发不出去",
+        "3. 11-21 10:30　微信拒绝（99999）",
+        "4. 11-21 10:30　对方没有关注（43004）",
     ]
 
 
@@ -160,6 +207,23 @@ async def test_a_claim_that_runs_twice_is_one_claim(talk: Conversation) -> None:
     assert len(await talk.store.audit.newest()) == 1
 
 
+async def test_a_claim_taken_up_by_the_next_process_is_one_claim(talk: Conversation) -> None:
+    """Nothing but the file is left of the first run."""
+    first = talk.message("/claim 7KQM-2X9D")
+    await dispatch(RULES, first, await talk.context(first))
+    talk.store.members.forget_cache()
+    assert await talk.hear(first) == talk.texts("operator.claim_ok")
+    assert not await talk.codes.unused()
+    assert len(await talk.store.audit.newest()) == 1
+    assert await talk.store.members.has_owner()
+
+
+async def test_a_wrong_code_that_runs_twice_costs_one_try(talk: Conversation) -> None:
+    said = await talk.say("/claim x", crash_first=True)
+    assert said == talk.texts("operator.claim_wrong", left=4)
+    assert await talk.say("/claim x") == talk.texts("operator.claim_wrong", left=3)
+
+
 async def test_a_used_code_is_worth_nothing(talk: Conversation) -> None:
     await talk.say("/claim 7KQM-2X9D")
     said = await talk.say("/claim 7KQM-2X9D", who="o_wang")
@@ -174,7 +238,7 @@ async def test_five_wrong_codes_lock_for_a_day_even_against_the_right_one(
     locked = talk.texts("operator.claim_locked", hours=24)
     assert await talk.say("/claim x") == locked
     assert await talk.say("/claim 7KQM-2X9D") == locked
-    assert talk.codes.code
+    assert await talk.codes.unused()
     assert await talk.say("/claim x", who="o_wang") == talk.texts("operator.claim_wrong", left=4)
     talk.later(hours=24, seconds=1)
     assert await talk.say("/claim 7KQM-2X9D") == talk.texts("operator.claim_ok")

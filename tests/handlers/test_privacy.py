@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from store.dialect import Connection, tables
 from tests.handlers.conftest import Conversation
 
@@ -12,7 +14,7 @@ async def test_my_data_in_numbers_without_the_openid(talk: Conversation) -> None
     talk.later(days=3)
     said = await talk.say("我的数据")
     assert "初次来访：2026-11-21" in said
-    assert "2 条" in said
+    assert "2 条（含你发来的文字）" in said
     assert "直播" in said
     assert "（成员）" in said
     assert "o_lin" not in said
@@ -25,6 +27,16 @@ async def test_forgetting_needs_two_words(talk: Conversation) -> None:
     assert await talk.store.members.card(number) is not None
     assert await talk.say("确认忘记") == talk.texts("privacy.forget_done")
     assert await talk.store.members.card(number) is None
+
+
+@pytest.mark.parametrize("role", ["operator", "owner"])
+async def test_who_has_a_role_is_told_that_it_goes_too(talk: Conversation, role: str) -> None:
+    assert "运营权限" not in await talk.say("忘记我")
+    await talk.promote("o_lin", role)
+    said = await talk.say("忘记我")
+    assert said.endswith("\n你的运营权限也会一起删除。")
+    await talk.say("确认忘记")
+    assert await talk.say("/help") == talk.texts("operator.not_allowed")
 
 
 async def test_no_table_still_knows_the_member(talk: Conversation) -> None:

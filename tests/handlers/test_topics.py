@@ -29,6 +29,12 @@ async def test_subscribing_twice_is_said_and_done_once(talk: Conversation) -> No
     assert await talk.store.content.topics_of(await talk.member()) == ["直播"]
 
 
+async def test_an_order_that_runs_twice_is_answered_truly(talk: Conversation) -> None:
+    assert "已经订阅好了" in await talk.say("订阅 直播", crash_first=True)
+    said = await talk.say("退订 直播", crash_first=True)
+    assert said == "「直播」现在没有订阅，不会推送给你。"
+
+
 async def test_a_topic_that_does_not_exist_names_those_that_do(talk: Conversation) -> None:
     said = await talk.say("订阅 {topic}" + "长" * 500)
     assert said.startswith("没有叫「{topic}长")

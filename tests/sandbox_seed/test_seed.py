@@ -11,6 +11,8 @@ from importlib import resources
 
 import pytest
 
+from sandbox.__main__ import MEMBERS, MENU
+
 KINDS = {"course", "column", "ebook", "live", "consulting"}
 ITEM_COLUMNS = [
     *("id", "kind", "title", "summary", "tags", "author"),
@@ -91,3 +93,20 @@ def test_the_faq_says_the_prices_the_catalogue_has(
     said = {Decimal(number) for number in re.findall(r"\d+", answer)}
     assert said == {Decimal(68), Decimal(169), Decimal(199), Decimal(299)}
     assert said <= {Decimal(item["price"]) for item in items}
+
+
+def test_no_answer_promises_a_push_that_does_not_exist(faq: list[dict[str, str]]) -> None:
+    for entry in faq:
+        for word in ("提前提醒", "会提醒你"):
+            assert word not in entry["answer"], entry["question"]
+
+
+def test_no_member_of_the_demo_is_also_a_teacher(items: list[dict[str, str]]) -> None:
+    members = {person.name for person in MEMBERS}
+    assert len(members) == len(MEMBERS)
+    assert not members & {item["author"] for item in items}
+
+
+def test_the_demos_button_for_my_topics_shows_mine() -> None:
+    keys = {button.name: button.key for top in MENU for button in (top, *top.sub)}
+    assert keys["我的订阅"] == "我的订阅"

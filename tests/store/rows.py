@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from store import Store
 from store.content import Item
 from store.db import Database
 from store.dialect import Connection
 from store.messages import Finished, Incoming, Late
+
+T = TypeVar("T")
 
 CHANNEL = "mp"
 LIN = "oTEST_lin_000000000000000001"
@@ -136,3 +138,13 @@ class Held:
 
     def release(self) -> None:
         self._go.set()
+
+
+async def meeting(store: Store, writes: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Have writes meet in one transaction, in their order; their results."""
+    held = Held(store.db)
+    await held.started()
+    tasks = [asyncio.create_task(write) for write in writes]
+    await asyncio.sleep(0.01)
+    held.release()
+    return await asyncio.gather(*tasks)

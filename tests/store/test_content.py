@@ -8,7 +8,7 @@ import pytest
 
 from store import Store
 from store.content import NewFaq, QuestionTaken
-from tests.store.rows import CHANNEL, LIN, MEI, NOW, course
+from tests.store.rows import CHANNEL, LIN, MEI, NOW, course, key
 
 REFUND = NewFaq("怎么退款", "七天内可以退款。", ("退钱", "能退吗"))
 INVOICE = NewFaq("怎么开发票", "在订单页申请。")
@@ -140,7 +140,7 @@ async def test_the_revision_grows_with_every_change(store: Store) -> None:
     seen.append(await store.content.revision())
     assert seen == [0, 1, 2, 3, 4]
     await store.content.delete_faq(number, NOW)
-    await store.content.add_gap("问", "问", NOW)
+    await store.content.add_gap("问", "问", NOW, key(1))
     assert await store.content.revision() == 4, "no change, no new index"
 
 
@@ -148,9 +148,9 @@ async def test_the_revision_grows_with_every_change(store: Store) -> None:
 
 
 async def test_a_question_asked_again_is_counted(store: Store) -> None:
-    await store.content.add_gap("怎么加盟", "怎么加盟？", NOW)
-    await store.content.add_gap("怎么加盟", "怎么加盟！！", NOW + 1)
-    await store.content.add_gap("线下活动", "有线下活动吗", NOW + 2)
+    await store.content.add_gap("怎么加盟", "怎么加盟？", NOW, key(1))
+    await store.content.add_gap("怎么加盟", "怎么加盟！！", NOW + 1, key(2))
+    await store.content.add_gap("线下活动", "有线下活动吗", NOW + 2, key(3))
     gaps = await store.content.gaps()
     assert [(gap.sample, gap.count, gap.last_at) for gap in gaps] == [
         ("怎么加盟？", 2, NOW + 1),
@@ -159,8 +159,14 @@ async def test_a_question_asked_again_is_counted(store: Store) -> None:
     assert [gap.sample for gap in await store.content.gaps(1)] == ["怎么加盟？"]
 
 
+async def test_a_message_that_runs_twice_is_one_gap(store: Store) -> None:
+    for _ in range(2):
+        await store.content.add_gap("怎么加盟", "怎么加盟？", NOW, key(1))
+    assert [gap.count for gap in await store.content.gaps()] == [1]
+
+
 async def test_an_answered_gap_is_closed(store: Store) -> None:
-    await store.content.add_gap("怎么加盟", "怎么加盟？", NOW)
+    await store.content.add_gap("怎么加盟", "怎么加盟？", NOW, key(1))
     assert await store.content.close_gap("怎么加盟")
     assert not await store.content.close_gap("怎么加盟")
     assert await store.content.gaps() == []

@@ -100,6 +100,37 @@ async def test_writes_of_one_kind_share_one_call(db: Database) -> None:
     assert calls == [["a", "b", "c"]]
 
 
+# Power cuts
+
+
+def _syncs(conn: Connection) -> bool:
+    """Whether the transaction under way waits for the disk when it commits."""
+    return bool(conn.execute("pragma synchronous").fetchone()[0] == 2)
+
+
+_LAZY: Many[None, bool] = Many(lambda conn, args: [_syncs(conn)] * len(args), sync=False)
+_EAGER: Many[None, bool] = Many(lambda conn, args: [_syncs(conn)] * len(args))
+
+
+async def test_a_commit_waits_for_the_disk_unless_all_of_it_may_be_lost(tmp_path: Path) -> None:
+    db = Database(tmp_path / "notes.db", durability="full")
+    await db.open(_schema)
+    try:
+        assert await db.write(_syncs)
+        assert not await db.write_many(_LAZY, None)
+        assert await db.write_many(_EAGER, None)
+        assert all(await asyncio.gather(db.write_many(_LAZY, None), db.write(_syncs)))
+        assert not await db.write_many(_LAZY, None)
+    finally:
+        await db.close()
+
+
+async def test_who_only_fears_a_killed_process_never_waits_for_the_disk(db: Database) -> None:
+    assert not await db.write(_syncs)
+    assert not await db.write_many(_EAGER, None)
+    assert not await db.write_many(_LAZY, None)
+
+
 # Failures stay with their caller
 
 
@@ -259,6 +290,17 @@ async def test_close_finishes_what_was_handed_over(tmp_path: Path) -> None:
     await closing
     assert all(write.done() and write.exception() is None for write in writes)
     assert ask_file(db.path, "select count(*) from notes") == [(600,)]
+
+
+async def test_the_last_writes_wait_a_moment_for_another_process(db: Database) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(db.path), "0.8"], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert await asyncio.to_thread(other.stdout.readline) == b"held\n"
+        write = db.write(add("ours"))
+        await db.close()
+        assert await write == 2
 
 
 async def test_after_close_reads_and_writes_are_refused(tmp_path: Path) -> None:

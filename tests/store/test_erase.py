@@ -47,7 +47,7 @@ async def _life(store: Store) -> int:
     await store.members.unite(CHANNEL, LIN, "uTEST_union")
     await store.members.unite(ELSEWHERE, OTHER_ID, "uTEST_union")
     await store.members.set_state(member_id, "offer", ["秘密"], NOW + 9999)
-    await store.members.wrong(member_id, "claim", NOW, limit=5, lock_s=60)
+    await store.members.wrong(member_id, "claim", NOW, key(1), limit=5, lock_s=60)
     await store.content.subscribe(member_id, "秘密", NOW)
     await store.members.follow(CHANNEL, LIN, True, NOW)
     return member_id
@@ -117,6 +117,18 @@ async def test_the_message_that_asked_keeps_its_key_for_the_answer(store: Store)
     again = await store.messages.record(incoming(2))
     assert not again.fresh, "WeChat's retry joins it"
     assert (await store.messages.record(incoming(1))).fresh
+
+
+async def test_what_came_after_the_wish_still_gets_its_one_answer(store: Store) -> None:
+    member_id = await answered(store, 1)
+    await store.messages.record(incoming(2, body="确认忘记".encode()))
+    await store.messages.record(incoming(3, body="还在吗".encode()))
+    await store.members.erase(member_id, keep_key=key(2))
+    assert [one.key for one in await store.messages.unanswered()] == [key(3)]
+    back = await answered(store, 3)
+    assert back != member_id
+    assert (await store.messages.record(incoming(3))).reply == b"reply 3"
+    assert not (await store.messages.record(incoming(2))).fresh
 
 
 async def test_erasing_nobody_says_so(store: Store) -> None:

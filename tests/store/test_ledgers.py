@@ -78,13 +78,3 @@ async def test_a_value_is_kept_until_the_next(store: Store) -> None:
     await store.meta.put("claim", "a")
     await store.meta.put("claim", "b")
     assert await store.meta.get("claim") == "b"
-
-
-async def test_a_value_is_taken_by_one_taker_only(store: Store, other: Store) -> None:
-    await store.meta.put("claim", "code")
-    assert not await store.meta.take("claim", "wrong")
-    taken = await asyncio.gather(
-        *[one.meta.take("claim", "code") for _ in range(10) for one in (store, other)]
-    )
-    assert sum(taken) == 1
-    assert await store.meta.get("claim") is None

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
+from typing import Any
 
 import pytest
 
-from store import Store
-from store.members import Member
-from tests.store.rows import CHANNEL, LIN, MEI, NOW, answered, ask_file
+from store import Store, StoreError
+from store.members import OWNER_CLAIM, Member
+from tests.store.rows import (
+    CHANNEL,
+    LIN,
+    MEI,
+    NOW,
+    answered,
+    ask_file,
+    change_file,
+    finished,
+    key,
+    late,
+)
 
 GROUP = "team"
 UNION = "uTEST_union_1"
@@ -94,6 +108,45 @@ async def test_a_follow_is_seen_at_once(store: Store) -> None:
     assert known is None or not known.followed
 
 
+async def follows(store: Store) -> tuple[bool, bool]:
+    """What the table says, and what is remembered."""
+    member = store.members.known(CHANNEL, LIN)
+    assert member is not None
+    [(row,)] = ask_file(
+        store.db.path, "select followed from identities where external_id = ?", (LIN,)
+    )
+    return bool(row), member.followed
+
+
+@pytest.mark.parametrize("opens", [{"allowance": 5}, {"burst": 3}])
+async def test_who_writes_or_clicks_follows_though_nobody_saw_them_begin(
+    store: Store, opens: dict[str, Any]
+) -> None:
+    """Most followers of an account that gets a bot were there before it."""
+    member_id = await answered(store, 1)
+    assert await follows(store) == (False, False), "what opens nothing shows nothing"
+    await answered(store, 2, **opens)
+    assert store.members.known(CHANNEL, LIN) is not None
+    await store.messages.finish(finished(3, **opens))
+    assert await follows(store) == (True, True)
+    card = await store.members.card(member_id)
+    assert card is not None
+    assert card.followed
+    assert (await store.interactions.stats(NOW)).followers == 1
+    [(since,)] = ask_file(store.db.path, "select followed_at from identities")
+    assert since is None, "when they began is not known"
+
+
+async def test_an_old_follower_who_leaves_no_longer_follows_and_may_come_back(
+    store: Store,
+) -> None:
+    await answered(store, 1, allowance=5)
+    await store.members.follow(CHANNEL, LIN, False, NOW + 1)
+    await answered(store, 2, kind="event:unsubscribe")
+    assert await follows(store) == (False, False)
+    assert await store.members.follow(CHANNEL, LIN, True, NOW + 2), "they had followed before"
+
+
 # Roles
 
 
@@ -131,6 +184,50 @@ async def test_whether_there_is_an_owner(store: Store) -> None:
     assert await store.members.has_owner()
 
 
+# The first owner
+
+
+async def test_the_code_makes_one_owner(store: Store) -> None:
+    lin, mei = [await store.members.meet(CHANNEL, name, NOW) for name in (LIN, MEI)]
+    await store.meta.put(OWNER_CLAIM, "hash")
+    claim = store.members.claim_owner
+    assert not await claim(lin.id, "wrong", NOW, key(1))
+    assert not await claim(lin.id, "", NOW, key(1))
+    assert not await claim(lin.id + 99, "hash", NOW, key(1)), "nobody has this number"
+    won = await asyncio.gather(*[claim(one.id, "hash", NOW, key(one.id)) for one in (mei, lin)])
+    assert won == [True, False]
+    assert (await role_of(store, CHANNEL, MEI), await role_of(store)) == ("owner", "member")
+    assert await store.meta.get(OWNER_CLAIM) is None
+    who = f"member:{mei.id}"
+    [row] = await store.audit.newest()
+    assert (row.at, row.actor, row.action, row.target) == (NOW, who, "owner.claim", who)
+    assert row.detail == f"[{key(mei.id).hex()[:12]}]"
+
+
+async def test_the_same_claim_again_is_the_same_claim(store: Store) -> None:
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.meta.put(OWNER_CLAIM, "hash")
+    for _ in range(2):
+        assert await store.members.claim_owner(lin.id, "hash", NOW, key(1))
+    assert len(await store.audit.newest()) == 1
+
+
+async def test_a_claim_happens_wholly_or_not_at_all(store: Store) -> None:
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    await store.meta.put(OWNER_CLAIM, "hash")
+    change_file(store.db.path, "alter table audit rename to away")
+    with pytest.raises(StoreError):
+        await store.members.claim_owner(lin.id, "hash", NOW, key(1))
+    change_file(store.db.path, "alter table away rename to audit")
+    assert (await role_of(store), await store.meta.get(OWNER_CLAIM)) == ("member", "hash")
+    assert await store.members.claim_owner(lin.id, "hash", NOW, key(1))
+
+
+async def test_without_a_code_nobody_can_claim(store: Store) -> None:
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    assert not await store.members.claim_owner(lin.id, "", NOW, key(1))
+
+
 # One person, several identities
 
 
@@ -154,7 +251,7 @@ async def test_two_members_found_to_be_one_become_the_older_one(
         for topic in topics:
             await store.content.subscribe(member_id, topic, NOW + member_id)
         await store.members.set_state(member_id, "offer", [member_id], NOW + 600)
-        await store.members.wrong(member_id, "claim", NOW, limit=5, lock_s=60)
+        await store.members.wrong(member_id, "claim", NOW, key(1), limit=5, lock_s=60)
     await answered(store, 2, LIN)
 
     order = [(CHANNEL, LIN), (GROUP, MEI)]
@@ -232,7 +329,12 @@ async def test_the_export_holds_everything_about_one_member_only(store: Store) -
     await store.content.subscribe(member_id, "写作", NOW)
     exported = await store.members.export(member_id)
     assert exported is not None
-    assert exported["member"] == {"id": member_id, "role": "member", "created_at": NOW}
+    assert exported["member"] == {
+        "id": member_id,
+        "unionid": None,
+        "role": "member",
+        "created_at": NOW,
+    }
     assert [row["external_id"] for row in exported["identities"]] == [LIN]
     assert exported["subscriptions"] == [{"topic": "写作", "since": NOW}]
     assert exported["interactions"] == [
@@ -246,6 +348,35 @@ async def test_the_export_holds_everything_about_one_member_only(store: Store) -
         }
     ]
     assert await store.members.export(member_id + 99) is None
+
+
+async def test_the_export_holds_what_is_on_its_way_and_what_others_did(store: Store) -> None:
+    for number, name in ((1, LIN), (2, MEI)):
+        await answered(store, number, name, late=late(2, "waiting", word=name))
+    member_id = (await store.members.find(LIN))[0]
+    await store.members.unite(CHANNEL, LIN, UNION)
+    await store.members.set_state(member_id, "offer", ["faq:1"], NOW + 600)
+    await store.members.wrong(member_id, "claim", NOW, key(1), limit=5, lock_s=60)
+    for actor, target in (
+        ("member:77", f"member:{member_id}"),
+        (f"member:{member_id}", "faq:1"),
+        ("cli", f"member:{member_id}0"),
+    ):
+        await store.audit.add(NOW, actor, "did", target)
+    exported = await store.members.export(member_id)
+    assert exported is not None
+    assert exported["member"]["unionid"] == UNION
+    assert exported["states"] == [{"name": "offer", "expires_at": NOW + 600}]
+    assert exported["attempts"] == [{"name": "claim", "count": 1, "locked_until": 0}]
+    assert exported["sends"] == [
+        {"channel": CHANNEL, "status": "waiting", "created_at": NOW, "reply": f"{LIN} {part}"}
+        for part in range(2)
+    ]
+    assert [(row["actor"], row["target"]) for row in exported["audit"]] == [
+        ("member:77", f"member:{member_id}"),
+        (f"member:{member_id}", "faq:1"),
+    ]
+    assert json.loads(json.dumps(exported)) == exported
 
 
 # Between two messages
@@ -293,8 +424,11 @@ async def test_the_purge_drops_expired_states(store: Store) -> None:
 async def test_wrong_tries_lock_at_the_limit_and_unlock_after_a_while(store: Store) -> None:
     met = await store.members.meet(CHANNEL, LIN, NOW)
 
+    numbers = itertools.count()
+
     async def wrong(at: float) -> int:
-        return await store.members.wrong(met.id, "claim", at, limit=5, lock_s=900)
+        by = key(next(numbers))
+        return await store.members.wrong(met.id, "claim", at, by, limit=5, lock_s=900)
 
     assert [await wrong(NOW) for _ in range(4)] == [4, 3, 2, 1]
     assert await store.members.locked_until(met.id, "claim", NOW) == 0
@@ -310,10 +444,20 @@ async def test_wrong_tries_lock_at_the_limit_and_unlock_after_a_while(store: Sto
 async def test_tries_at_the_same_time_are_all_counted(store: Store) -> None:
     met = await store.members.meet(CHANNEL, LIN, NOW)
     left = await asyncio.gather(
-        *[store.members.wrong(met.id, "claim", NOW, limit=5, lock_s=900) for _ in range(8)]
+        *[store.members.wrong(met.id, "claim", NOW, key(n), limit=5, lock_s=900) for n in range(8)]
     )
     assert left == [4, 3, 2, 1, 0, 0, 0, 0]
     assert await store.members.locked_until(met.id, "claim", NOW) == NOW + 900
+
+
+async def test_a_message_that_runs_twice_costs_one_try(store: Store) -> None:
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    left = [
+        await store.members.wrong(met.id, "claim", NOW, key(n), limit=3, lock_s=900)
+        for n in (1, 1, 2, 2, 2)
+    ]
+    assert left == [2, 2, 1, 1, 1]
+    assert await store.members.locked_until(met.id, "claim", NOW) == 0
 
 
 async def test_what_concerns_an_erased_member_is_not_written(store: Store) -> None:
@@ -322,7 +466,7 @@ async def test_what_concerns_an_erased_member_is_not_written(store: Store) -> No
     await store.members.erase(met.id)
     await store.members.set_state(met.id, "offer", 1, NOW + 600)
     assert await store.members.state(met.id, "offer", NOW) is None
-    assert await store.members.wrong(met.id, "claim", NOW, limit=5, lock_s=900) == 0
+    assert await store.members.wrong(met.id, "claim", NOW, key(1), limit=5, lock_s=900) == 0
     assert not await store.content.subscribe(met.id, "写作", NOW)
     for table in ("states", "attempts", "subscriptions"):
         assert ask_file(store.db.path, f"select count(*) from {table}") == [(0,)]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from store import Store
+from store.db import Many
 from store.messages import Recorded
 from tests.store.rows import (
     CHANNEL,
     LIN,
     MEI,
     NOW,
-    Held,
     answered,
     ask_file,
     finished,
     incoming,
     key,
     late,
+    meeting,
     places_of,
 )
 
@@ -67,6 +72,70 @@ async def test_of_equal_messages_in_two_processes_one_is_fresh(store: Store) -> 
 async def test_different_messages_of_one_batch_are_all_fresh(store: Store) -> None:
     found = await asyncio.gather(*[store.messages.record(incoming(n)) for n in range(100)])
     assert all(one.fresh for one in found)
+
+
+@pytest.mark.parametrize("count", [1, 3, 31, 32, 33, 70])
+async def test_a_batch_of_any_size_is_recorded_and_finished_row_by_row(
+    store: Store, count: int
+) -> None:
+    """Statements take rows in fixed numbers; what fills them up must not count."""
+    await answered(store, 0)
+    numbers = [0, *range(1, count + 1), *range(1, count + 1)]
+    found = await meeting(store, [store.messages.record(incoming(n)) for n in numbers])
+    assert found == [
+        Recorded(False, b"reply 0"),
+        *[Recorded(True, None)] * count,
+        *[Recorded(False, None)] * count,
+    ]
+    await meeting(store, [store.messages.finish(finished(n)) for n in range(1, count + 1)])
+    rows = ask_file(store.db.path, "select key, reply from messages order by id")
+    assert rows == [(key(n), b"reply %d" % n) for n in range(count + 1)]
+    assert ask_file(store.db.path, "select text from interactions order by id") == [
+        (f"words {n}",) for n in range(count + 1)
+    ]
+
+
+async def test_known_and_unknown_messages_of_one_batch_are_told_apart(store: Store) -> None:
+    for number in range(0, 33, 3):
+        await answered(store, number)
+    for number in range(1, 33, 3):
+        await store.messages.record(incoming(number))
+    found = await meeting(store, [store.messages.record(incoming(n)) for n in range(33)])
+    expected = [
+        Recorded(False, b"reply %d" % n) if n % 3 == 0 else Recorded(n % 3 == 2, None)
+        for n in range(33)
+    ]
+    assert found == expected
+    assert ask_file(store.db.path, "select count(*) from messages") == [(33,)]
+
+
+_SYNCED: Many[None, bool] = Many(
+    lambda conn, args: [conn.execute("pragma synchronous").fetchone()[0] == 2] * len(args),
+    sync=False,
+)
+
+
+async def test_a_record_does_not_wait_for_the_disk_but_what_is_promised_does(
+    tmp_path: Path,
+) -> None:
+    """`_SYNCED` asks for nothing itself: it sees what the others in its transaction want."""
+    store = Store(tmp_path / "zhiqun.db", durability="full")
+    await store.open()
+
+    async def synced() -> bool:
+        return await store.db.write_many(_SYNCED, None)
+
+    async def beside(write: Coroutine[Any, Any, Any]) -> bool:
+        return bool((await meeting(store, [write, synced()]))[1])
+
+    try:
+        await store.members.meet(CHANNEL, LIN, NOW)
+        assert not await beside(store.messages.record(incoming(1)))
+        assert await beside(store.messages.acknowledge(key(1)))
+        assert not await beside(store.messages.record(incoming(1)))
+        assert await beside(store.messages.finish(finished(1)))
+    finally:
+        await store.close()
 
 
 # The end of a message
@@ -119,14 +188,7 @@ async def test_two_messages_of_one_member_in_one_batch_both_count(store: Store) 
     member = await store.members.meet(CHANNEL, LIN, NOW)
     await asyncio.gather(*[store.messages.record(incoming(n)) for n in range(3)])
     ends: list[dict[str, Any]] = [{"allowance": 5}, {"burst": 3}, {}]
-    held = Held(store.db)
-    await held.started()
-    writes = [
-        asyncio.create_task(store.messages.finish(finished(n, **end))) for n, end in enumerate(ends)
-    ]
-    await asyncio.sleep(0)
-    held.release()
-    await asyncio.gather(*writes)
+    await meeting(store, [store.messages.finish(finished(n, **end)) for n, end in enumerate(ends)])
     assert ask_file(store.db.path, "select allowance, burst from identities") == [(5, 3)]
     assert await store.interactions.count_of(member.id) == 3
 
@@ -152,6 +214,18 @@ async def test_the_number_of_an_erased_member_is_never_given_to_another(store: S
     await store.messages.finish(finished(1))
     assert mei.id != lin.id
     assert await store.interactions.count_of(mei.id) == 0
+
+
+async def test_a_slow_answer_goes_to_the_person_its_member_became(store: Store) -> None:
+    older = await answered(store, 1, MEI)
+    await store.members.unite(CHANNEL, MEI, "uTEST_union")
+    await store.members.meet(CHANNEL, LIN, NOW)
+    await store.messages.record(incoming(2))
+    await store.members.unite(CHANNEL, LIN, "uTEST_union")
+    await store.messages.finish(finished(2, allowance=5))
+    assert await store.interactions.count_of(older) == 2
+    rows = ask_file(store.db.path, "select member_id, allowance, followed from identities")
+    assert sorted(rows) == [(older, 0, 0), (older, 5, 1)]
 
 
 # Late answers
@@ -188,6 +262,33 @@ async def test_unanswered_messages_come_back_in_their_order(store: Store) -> Non
         (key(3), CHANNEL, LIN, NOW - 3, b"body 3"),
         (key(2), CHANNEL, LIN, NOW - 2, b"body 2"),
     ]
+
+
+async def test_it_is_kept_whether_wechat_was_told_to_ask_no_more(store: Store) -> None:
+    for number in (1, 2, 3):
+        await store.messages.record(incoming(number))
+    await store.messages.acknowledge(key(2))
+    await store.messages.acknowledge(key(3))
+    await answered(store, 3)
+    left = await store.messages.unanswered()
+    assert [(one.key, one.acked) for one in left] == [(key(1), False), (key(2), True)]
+    await store.messages.acknowledge(key(99))
+    assert await store.messages.record(incoming(2)) == Recorded(fresh=False, reply=None)
+
+
+async def test_what_wechat_was_told_outlives_the_process(tmp_path: Path) -> None:
+    first = Store(tmp_path / "zhiqun.db")
+    await first.open()
+    await asyncio.gather(*[first.messages.record(incoming(n)) for n in (1, 2)])
+    await first.messages.acknowledge(key(1))
+    await first.close()
+    second = Store(tmp_path / "zhiqun.db")
+    await second.open()
+    try:
+        left = await second.messages.unanswered()
+    finally:
+        await second.close()
+    assert [(one.key, one.acked) for one in left] == [(key(1), True), (key(2), False)]
 
 
 async def test_the_purge_takes_old_answered_messages_only(store: Store) -> None:

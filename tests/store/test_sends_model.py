@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from store import Store
 from store.dialect import Connection
@@ -243,14 +249,10 @@ def _histories(count: int) -> settings:
     )
 
 
-class TestSendsModel(SendsModel.TestCase):  # type: ignore[misc, valid-type]
-    """A few histories, every time."""
-
-    settings = _histories(20)
+def test_the_store_agrees_with_the_model_of_the_ledger() -> None:
+    run_state_machine_as_test(SendsModel, settings=_histories(20))
 
 
 @pytest.mark.nightly
-class TestSendsModelAtLength(SendsModel.TestCase):  # type: ignore[misc, valid-type]
-    """Many histories, at night."""
-
-    settings = _histories(500)
+def test_the_store_agrees_with_the_model_through_many_histories() -> None:
+    run_state_machine_as_test(SendsModel, settings=_histories(500))
