@@ -22,7 +22,7 @@ help:
 	@echo "make check     lint, format and types"
 	@echo "make format    mend what can be mended by itself"
 	@echo "make bench     speed and memory beside peers, as JSON"
-	@echo "make nightly   the long proofs: hundreds of kills, soaks"
+	@echo "make nightly   the long proofs: two hundred kills, long waits, many histories"
 	@echo "make clean     remove the environment and caches"
 
 $(VENV)/.venv:

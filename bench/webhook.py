@@ -315,8 +315,8 @@ def _names(known: Sequence[str]) -> Any:
 def main() -> int:
     """Command line; 1 when a server could not be measured, goals missed are no failure."""
     parser = argparse.ArgumentParser(prog="python -m bench.webhook", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per loop, server and round")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=1.0, help="per loop, server and round")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--peers", type=_names(tuple(servers.PEERS)), default=list(servers.PEERS))
     parser.add_argument("--paths", type=_names(PATHS), default=list(PATHS))

@@ -242,7 +242,14 @@ def effects(sent: list[Sent], served: Served, figures: Counter[str]) -> None:
             figures["subscriptions as wished"] += 1
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.nightly, id="sixty")])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        8,
+        pytest.param(60, marks=pytest.mark.nightly, id="sixty"),
+        pytest.param(140, marks=pytest.mark.nightly, id="140"),
+    ],
+)
 async def test_killed_at_random_it_loses_nothing_acknowledged_and_repeats_nothing(
     tmp_path: Path, kills: int
 ) -> None:
