@@ -242,10 +242,10 @@ class App:
         if self._introductions is not None:
             await self._introductions.close()
         if self._late is not None:
-            await self._late.close()
+            self._late.close()
             if self._late_task is not None:
                 # Not cancelled: a claim under way would leave rows that nobody sends.
-                await asyncio.wait({self._late_task}, timeout=1.0)
+                await asyncio.wait({self._late_task}, timeout=1.5)
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
         for task in left_over:
             task.cancel()

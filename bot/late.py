@@ -89,12 +89,20 @@ class LateAnswers:
                     await self._something.wait()
             except TimeoutError:
                 pass
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=1.0)
 
     async def _round(self) -> float | None:
         """Claim and send what is due; says for how long nothing more will be, None: unknown."""
         room = PARALLEL - len(self._calls)
         if room > 0:
             for send in await self._store.sends.claim(self._now(), limit=room):
+                if self._closing:
+                    # Claimed at the last moment: the next start sends it.
+                    await self._store.sends.put_off(
+                        send.id, self._now(), errcode=None, note="stopped before the call"
+                    )
+                    continue
                 task = asyncio.create_task(self._send(send))
                 self._calls.add(task)
                 task.add_done_callback(self._done)
@@ -110,12 +118,10 @@ class LateAnswers:
             log.error("late_answer_not_settled", error=type(task.exception()).__name__)
         self._something.set()
 
-    async def close(self) -> None:
-        """Claim no more and let calls under way end, for a second at most."""
+    def close(self) -> None:
+        """Claim no more; `run` ends when the calls under way have, after a second at most."""
         self._closing = True
         self._something.set()
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=1.0)
 
     async def _send(self, send: Send) -> None:
         key = send.message_key.hex()
