@@ -248,12 +248,11 @@ def dedupe_key(fields: Mapping[str, Any]) -> str:
     if not msg_id or get("MsgType") == "event":
         other = {name: value for name, value in fields.items() if name not in _EVENT_HEAD}
         parts = (*map(get, _EVENT_HEAD), json.dumps(other, sort_keys=True))
-    created = _text(get("CreateTime"))
-    second = int(created) & 0xFFFFFFFF if _is_number(created) else 0
+    second = int(text) if _is_number(text := _text(get("CreateTime"))) else 0
     # In front the second, so that the store's indexes grow at one end. ascii() of a tuple
     # quotes every part, so no two different tuples read the same.
     rest = hashlib.blake2b(ascii(parts).encode("ascii"), digest_size=12).hexdigest()
-    return f"{second:08x}{rest}"
+    return f"{second & 0xFFFFFFFF:08x}{rest}"
 
 
 def _message(channel: str, fields: dict[str, Any]) -> Message:
