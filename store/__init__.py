@@ -23,7 +23,7 @@ from store.sends import Sends
 
 __all__ = ["Store", "StoreError"]
 
-MIGRATIONS = ("m0001_first",)
+MIGRATIONS = ("m0001_first", "m0002_business")
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
 

@@ -6,6 +6,8 @@ messages are the 16 bytes of `Message.key`.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
@@ -177,3 +179,199 @@ def m0001_first(db: Database) -> None:
         )""",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m0002_business(db: Database) -> None:
+    """Documents, a fuller catalogue, learning, and what members do outside the chat."""
+    for statement in (
+        # The catalogue: several authors, a time instead of a day, tiers and chapters
+        "alter table items rename column author to authors",
+        "alter table items add column published_at real not null default 0",
+        "alter table items add column archived_at real",
+        """create table price_tiers (
+            item_id text not null references items(id),
+            position integer not null,
+            name text not null,
+            price_cents integer not null,
+            primary key (item_id, position)
+        )""",
+        """create table chapters (
+            item_id text not null references items(id),
+            id text not null,
+            position integer not null,
+            title text not null,
+            url text not null,
+            primary key (item_id, id)
+        )""",
+        # Documents and the passages they are split into
+        f"""create table documents (
+            id {ID_FOREVER},
+            name text not null unique,
+            kind text not null,
+            title text not null,
+            digest blob not null,
+            bytes integer not null,
+            pages integer,
+            added_at real not null,
+            added_by text not null
+        )""",
+        f"""create table passages (
+            id {ID_FOREVER},
+            document_id integer not null references documents(id),
+            position integer not null,
+            heading text not null,
+            text text not null,
+            page integer,
+            unique (document_id, position)
+        )""",
+        # Learning in chat
+        f"""create table faq_changes (
+            id {ID_FOREVER},
+            at real not null,
+            actor text not null,
+            kind text not null,
+            faq_id integer not null,
+            before text not null,
+            after text not null,
+            gaps text not null,
+            message_key blob unique,
+            undone_at real
+        )""",
+        """create table faq_votes (
+            member_id integer not null references members(id),
+            faq_id integer not null,
+            useful integer not null,
+            at real not null,
+            primary key (member_id, faq_id)
+        )""",
+        "create index faq_votes_faq on faq_votes(faq_id)",
+        # What a learner asks for and hands in
+        """create table member_tags (
+            member_id integer not null references members(id),
+            tag text not null,
+            since real not null,
+            primary key (member_id, tag)
+        )""",
+        "create index member_tags_tag on member_tags(tag)",
+        f"""create table homework (
+            id {ID_FOREVER},
+            member_id integer not null references members(id),
+            item_id text not null,
+            chapter_id text not null,
+            text text not null,
+            submitted_at real not null,
+            message_key blob unique
+        )""",
+        "create index homework_item on homework(item_id, id)",
+        "create index homework_member on homework(member_id)",
+        """create table reminders (
+            member_id integer not null references members(id),
+            item_id text not null,
+            since real not null,
+            primary key (member_id, item_id)
+        )""",
+        # What happens outside the chat
+        f"""create table events (
+            id {ID},
+            event_id text not null unique,
+            kind text not null,
+            at real not null,
+            received_at real not null,
+            member_id integer references members(id),
+            who text not null default '',
+            item_id text not null default '',
+            chapter_id text not null default '',
+            percent integer,
+            amount_cents integer not null default 0,
+            order_id text not null default '',
+            campaign text not null default '',
+            variant text not null default '',
+            source text not null default '',
+            ref text not null default '',
+            link_id integer,
+            data text not null default ''
+        )""",
+        "create index events_member on events(member_id, at) where member_id is not null",
+        "create index events_who on events(who) where who <> ''",
+        "create index events_campaign on events(campaign, kind, at) where campaign <> ''",
+        "create index events_kind on events(kind, at)",
+        """create table aliases (
+            name text primary key,
+            member_id integer references members(id),
+            who text not null default '',
+            since real not null
+        )""",
+        "create index aliases_member on aliases(member_id) where member_id is not null",
+        "create index aliases_who on aliases(who) where who <> ''",
+        f"""create table links (
+            id {ID_FOREVER},
+            key text unique,
+            item_id text not null,
+            url text not null,
+            campaign text not null,
+            variant text not null,
+            source text not null,
+            ref text not null,
+            created_at real not null,
+            created_by text not null,
+            expires_at real,
+            revoked_at real
+        )""",
+        "create index events_link on events(link_id) where link_id is not null",
+        """create table link_fetches (
+            link_id integer not null references links(id),
+            day text not null,
+            kind text not null,
+            count integer not null,
+            primary key (link_id, day, kind)
+        )""",
+        # The doors for programs
+        """create table api_keys (
+            id text primary key,
+            name text not null,
+            hash text not null,
+            scopes text not null,
+            per_minute integer not null,
+            created_at real not null,
+            revoked_at real,
+            last_used_at real
+        )""",
+        f"""create table hooks (
+            id {ID_FOREVER},
+            url text not null,
+            topics text not null,
+            secret text not null,
+            created_at real not null,
+            created_by text not null,
+            deleted_at real
+        )""",
+        f"""create table hook_deliveries (
+            id {ID_FOREVER},
+            hook_id integer not null references hooks(id),
+            topic text not null,
+            key text not null,
+            body text not null,
+            status text not null,
+            tries integer not null default 0,
+            created_at real not null,
+            due_at real not null,
+            settled_at real,
+            http_status integer,
+            note text not null default '',
+            unique (hook_id, key)
+        )""",
+        "create index hook_deliveries_status on hook_deliveries(status, due_at)",
+    ):
+        db.execute(statement)
+    for item_id, day in db.execute("select id, published_on from items").fetchall():
+        db.execute("update items set published_at = ? where id = ?", (_midnight(day), item_id))
+    db.execute("alter table items drop column published_on")
+
+
+def _midnight(day: str) -> float:
+    """When an ISO day began in Shanghai, which has no summer time; 0 when it is none."""
+    try:
+        return datetime.fromisoformat(f"{day}T00:00:00+08:00").timestamp()
+    except ValueError:
+        return 0.0
