@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from store import aliases
 from store.db import Database
 from store.dialect import Connection
 
@@ -20,7 +21,23 @@ OWNER_CLAIM = "owner_claim"
 """Where `meta` keeps the hash of the code that makes the first owner."""
 
 _CACHE = 10_000
-_MEMBER_TABLES = ("states", "attempts", "subscriptions", "interactions")
+_MEMBER_TABLES = (
+    "states",
+    "attempts",
+    "subscriptions",
+    "interactions",
+    "member_tags",
+    "homework",
+    "reminders",
+    "faq_votes",
+)
+_ONCE_TABLES = {
+    "subscriptions": "topic, since",
+    "member_tags": "tag, since",
+    "reminders": "item_id, since",
+    "faq_votes": "faq_id, useful, at",
+}
+"""What a member has once of each kind: table -> its columns besides the member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +140,7 @@ class Members:
                 "values (?, ?, ?, ?)",
                 (channel, external_id, member_id, now),
             )
+            aliases.settle(conn, (aliases.account(channel, external_id),), member_id)
             return Member(member_id, channel, external_id, "member", False, fresh=True)
 
         return self._remember(await self._db.write(run))
@@ -175,6 +193,7 @@ class Members:
             other = conn.execute("select id from members where unionid = ?", (unionid,)).fetchone()
             if other is None:
                 conn.execute("update members set unionid = ? where id = ?", (unionid, mine))
+                aliases.settle(conn, (f"unionid:{unionid}",), mine)
                 return mine
             if other[0] == mine:
                 return mine
@@ -185,14 +204,17 @@ class Members:
                 for row in conn.execute("select role from members where id in (?, ?)", (keep, drop))
             ]
             conn.execute("update identities set member_id = ? where member_id = ?", (keep, drop))
-            conn.execute("update interactions set member_id = ? where member_id = ?", (keep, drop))
-            conn.execute(
-                "insert into subscriptions (member_id, topic, since) select ?, topic, since "
-                "from subscriptions where member_id = ? on conflict (member_id, topic) do nothing",
-                (keep, drop),
-            )
-            for table in ("states", "attempts", "subscriptions"):
+            for table in ("interactions", "homework"):
+                conn.execute(f"update {table} set member_id = ? where member_id = ?", (keep, drop))
+            for table, columns in _ONCE_TABLES.items():
+                conn.execute(
+                    f"insert into {table} (member_id, {columns}) select ?, {columns} "
+                    f"from {table} where member_id = ? on conflict do nothing",
+                    (keep, drop),
+                )
+            for table in ("states", "attempts", *_ONCE_TABLES):
                 conn.execute(f"delete from {table} where member_id = ?", (drop,))
+            aliases.merge(conn, keep, drop)
             conn.execute("delete from members where id = ?", (drop,))
             conn.execute(
                 "update members set unionid = ?, role = ? where id = ?",
@@ -323,7 +345,7 @@ class Members:
             identities = conn.execute(
                 "select channel, external_id from identities where member_id = ?", (member_id,)
             ).fetchall()
-            rows: dict[str, int] = {}
+            rows = {"events": aliases.forget(conn, member_id)}
             for table in _MEMBER_TABLES:
                 rows[table] = conn.execute(
                     f"delete from {table} where member_id = ?",
@@ -387,6 +409,19 @@ class Members:
                     "select at, channel, kind, text, handler, item from interactions "
                     "where member_id = ? order by id"
                 ),
+                "events": rows(
+                    "select event_id, kind, at, item_id, chapter_id, percent, amount_cents, "
+                    "order_id, campaign, variant, source, ref, data from events "
+                    "where member_id = ? order by at, id"
+                ),
+                "aliases": rows("select name, since from aliases where member_id = ?"),
+                "member_tags": rows("select tag, since from member_tags where member_id = ?"),
+                "homework": rows(
+                    "select item_id, chapter_id, text, submitted_at from homework "
+                    "where member_id = ? order by id"
+                ),
+                "reminders": rows("select item_id, since from reminders where member_id = ?"),
+                "faq_votes": rows("select faq_id, useful, at from faq_votes where member_id = ?"),
                 "states": rows("select name, expires_at from states where member_id = ?"),
                 "attempts": rows(
                     "select name, count, locked_until from attempts where member_id = ?"

@@ -1,0 +1,452 @@
+"""From being shown something to buying it: who did, how many, and what it is owed to.
+
+A touch is an exposure or a click that names a campaign or a source. An order is credited to
+the touches of the same person before it: clicks within a window, exposures within a short
+one of their own, and an exposure of one item only with orders of that item. Two models:
+`last` gives all to the newest touch, `position` 40 % to the first, 40 % to the newest and
+20 % to those in between (50/50 of two). An order without touches counts for the campaign
+that it names itself, or for none. So the orders of all groups are all orders, to the cent.
+
+A refund is taken off its order, whenever it happens: the order it names, else this person's
+newest order of the item that is not given back yet. An order belongs to the period it was
+made in, and so do its refunds. A refund of nothing known counts for none.
+
+Claims that name neither campaign nor source count for the newest touch.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Row = tuple[int | None, str, float, str, str, str, int, str, str, str]
+"""member, who, at, kind, item, order, amount in cents, campaign, variant, source."""
+
+STEPS = ("exposure", "click", "claim", "purchase")
+RATES = (
+    ("exposure", "click"),
+    ("click", "claim"),
+    ("claim", "purchase"),
+    ("click", "purchase"),
+    ("exposure", "purchase"),
+)
+"""From which step to which a share of people is told; claiming is not a must."""
+
+_PAIRS = tuple((STEPS.index(a), STEPS.index(b)) for a, b in RATES)
+_Z = 1.959963984540054
+"""Two-sided 95 % of the normal distribution."""
+
+
+class Group(NamedTuple):
+    """What something is owed to. All "" is none."""
+
+    campaign: str
+    variant: str
+    source: str
+
+
+NONE = Group("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many of the people at one step went on to another, with Wilson's 95 % interval.
+
+    value, low, high: 0 to 1; nan when nobody was at the first step.
+    """
+
+    people: int
+    went_on: int
+    value: float
+    low: float
+    high: float
+
+
+def rate(went_on: int, people: int) -> Rate:
+    """The share and its interval. Source: Wilson 1927, score interval."""
+    if people == 0:
+        return Rate(0, 0, math.nan, math.nan, math.nan)
+    share, z2 = went_on / people, _Z * _Z
+    middle = (share + z2 / (2 * people)) / (1 + z2 / people)
+    spread = math.sqrt(share * (1 - share) / people + z2 / (4 * people * people))
+    half = _Z * spread / (1 + z2 / people)
+    # At the ends the interval begins exactly there; rounding must not put it beyond.
+    low = 0.0 if went_on == 0 else max(0.0, middle - half)
+    high = 1.0 if went_on == people else min(1.0, middle + half)
+    return Rate(people, went_on, share, low, high)
+
+
+def position_weights(touches: int) -> list[int]:
+    """Whole weights of 40/20/40, oldest first; [1] of one, [1, 1] of two, [] of none."""
+    if touches <= 2:
+        return [1] * touches
+    between = touches - 2
+    return [2 * between, *([1] * between), 2 * between]
+
+
+def last_weights(touches: int) -> list[int]:
+    """All to the newest; [] of none."""
+    return [0] * (touches - 1) + [1] if touches else []
+
+
+def shared(cents: int, weights: Sequence[int]) -> list[int]:
+    """Cents split by weights, whole and with nothing lost: largest remainder, first on ties.
+
+    cents: 0 or more; weights: 0 or more, not all 0.
+    """
+    total = sum(weights)
+    parts = [cents * weight // total for weight in weights]
+    left = cents - sum(parts)
+    by_remainder = sorted(range(len(weights)), key=lambda n: (-(cents * weights[n] % total), n))
+    for n in by_remainder[:left]:
+        parts[n] += 1
+    return parts
+
+
+@dataclass(slots=True)
+class Credit:
+    """What one model gives. orders: in shares; cents: of these orders."""
+
+    orders: float = 0.0
+    gross_cents: int = 0
+    refunded_cents: int = 0
+
+    @property
+    def net_cents(self) -> int:
+        """Revenue less what was given back."""
+        return self.gross_cents - self.refunded_cents
+
+    def add(self, share: float, gross: int, refunded: int) -> None:
+        """A share of an order, or a refund alone."""
+        self.orders += share
+        self.gross_cents += gross
+        self.refunded_cents += refunded
+
+
+@dataclass(slots=True)
+class Tally:
+    """A funnel. counts: rows by step, of purchases the orders in which this had a share;
+    people: how many different ones, of those that are known by any name; waits: seconds from
+    an order's first touch here to the order.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * len(STEPS))
+    people: list[int] = field(default_factory=lambda: [0] * len(STEPS))
+    last: Credit = field(default_factory=Credit)
+    position: Credit = field(default_factory=Credit)
+    _went_on: list[int] = field(default_factory=lambda: [0] * len(RATES))
+    waits: array[float] = field(default_factory=lambda: array("d"))
+
+    @property
+    def rates(self) -> dict[tuple[str, str], Rate]:
+        """By (from, to): people who did the second at or after their first time of the first."""
+        return {
+            pair: rate(went_on, self.people[first])
+            for pair, (first, _), went_on in zip(RATES, _PAIRS, self._went_on, strict=True)
+        }
+
+    @property
+    def median_s(self) -> float:
+        """The middle one of the waits; nan without one."""
+        return statistics.median(self.waits) if self.waits else math.nan
+
+    def meet(self, times: _Times) -> None:
+        """One more person, who was at the steps at these times."""
+        first, newest = times
+        for step in range(len(STEPS)):
+            if newest[step] is not None:
+                self.people[step] += 1
+        for n, (one, other) in enumerate(_PAIRS):
+            began, went = first[one], newest[other]
+            if began is not None and went is not None and went >= began:
+                self._went_on[n] += 1
+
+
+_Times = tuple[list[float | None], list[float | None]]
+"""When a person was at each step for the first and for the last time."""
+
+
+@dataclass(slots=True)
+class Report:
+    """The funnel of a period, in groups and summed; only what had a row is there.
+
+    total: everybody; its people are not the sum of the groups', who overlap.
+    """
+
+    since: float
+    until: float
+    total: Tally = field(default_factory=Tally)
+    groups: dict[Group, Tally] = field(default_factory=dict)
+    campaigns: dict[str, Tally] = field(default_factory=dict)
+    sources: dict[str, Tally] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Touch:
+    at: float
+    kind: str
+    item_id: str
+    group: Group
+
+
+@dataclass(slots=True)
+class _Order:
+    id: str
+    at: float
+    items: set[str]
+    gross: int
+    group: Group
+    refunded: int = 0
+
+
+class _Person:
+    """The rows of one person, gathered."""
+
+    __slots__ = ("claims", "purchases", "refunds", "seen", "touches")
+
+    def __init__(self) -> None:
+        self.touches: list[_Touch] = []
+        self.claims: list[float] = []
+        self.purchases: list[Row] = []
+        self.refunds: list[Row] = []
+        self.seen: dict[Group, _Times] = {}
+
+    def orders(self) -> tuple[list[_Order], list[Row]]:
+        """Their orders by time, refunds taken off, and the refunds of nothing known."""
+        orders: list[_Order] = []
+        by_id: dict[str, _Order] = {}
+        for _, _, at, _, item, order_id, cents, *group in self.purchases:
+            order = by_id.get(order_id) if order_id else None
+            if order is None:
+                order = _Order(order_id, at, {item}, cents, Group(*group))
+                orders.append(order)
+                by_id[order_id] = order
+            else:
+                order.items.add(item)
+                order.gross += cents
+        unknown = []
+        for row in self.refunds:
+            _, _, at, _, item, order_id, cents, *_ = row
+            found = by_id.get(order_id) if order_id else None
+            if found is None and item:
+                found = _newest(orders, item, at)
+            if found is None:
+                unknown.append(row)
+            else:
+                found.refunded += cents
+        return orders, unknown
+
+
+def _newest(orders: Sequence[_Order], item: str, at: float) -> _Order | None:
+    """The newest order of an item before `at`, rather one that is not given back yet."""
+    before = [order for order in orders if item in order.items and order.at <= at]
+    left = [order for order in before if order.refunded < order.gross]
+    newest_first = reversed(left or before)
+    return next(newest_first, None)
+
+
+class _Counting:
+    """A report being made, person after person."""
+
+    def __init__(
+        self, since: float, until: float, window_s: float, view_window_s: float, campaign: str
+    ) -> None:
+        self.report = Report(since, until)
+        self._window_s = window_s
+        self._view_window_s = view_window_s
+        self._campaign = campaign
+
+    def _tallies(self, group: Group) -> tuple[Tally, ...]:
+        """Every tally that something of this group counts for."""
+        if self._campaign and group.campaign != self._campaign:
+            return ()
+        report = self.report
+        found = report.groups.get(group)
+        if found is None:
+            found = report.groups[group] = Tally()
+        for tallies, name in ((report.campaigns, group.campaign), (report.sources, group.source)):
+            if name not in tallies:
+                tallies[name] = Tally()
+        return found, report.campaigns[group.campaign], report.sources[group.source], report.total
+
+    def _step(self, person: _Person, group: Group, step: int, at: float) -> None:
+        for tally in self._tallies(group):
+            tally.counts[step] += 1
+        self._see(person, group, step, at)
+
+    def _see(self, person: _Person, group: Group, step: int, at: float) -> None:
+        times = person.seen.get(group)
+        if times is None:
+            times = person.seen[group] = ([None] * len(STEPS), [None] * len(STEPS))
+        first, newest = times
+        began, went = first[step], newest[step]
+        if began is None or at < began:
+            first[step] = at
+        if went is None or at > went:
+            newest[step] = at
+
+    def add(self, person: _Person, row: Row) -> None:
+        """One row of a person, in the order of time."""
+        _, _, at, kind, item, _, _, campaign, variant, source = row
+        if kind == "purchase":
+            person.purchases.append(row)
+            return
+        if kind == "refund":
+            person.refunds.append(row)
+            return
+        owed = bool(campaign or source)
+        if kind == "claim" and not owed:
+            person.claims.append(at)
+            return
+        group = Group(campaign, variant, source)
+        if owed and kind != "claim":
+            person.touches.append(_Touch(at, kind, item, group))
+        if at >= self.report.since:
+            self._step(person, group, STEPS.index(kind), at)
+
+    def finish(self, person: _Person, known: bool) -> None:
+        """All rows of a person are there. known: they are one person, not nobody."""
+        if person.purchases or person.refunds or person.claims:
+            self._credit(person)
+        if known:
+            self.meet(person)
+
+    def meet(self, person: _Person) -> None:
+        report = self.report
+        seen = {
+            group: times
+            for group, times in person.seen.items()
+            if not self._campaign or group.campaign == self._campaign
+        }
+        if not seen:
+            return
+        for group, times in seen.items():
+            self._tallies(group)[0].meet(times)
+        if len(seen) == 1:
+            group, times = next(iter(seen.items()))
+            report.campaigns[group.campaign].meet(times)
+            report.sources[group.source].meet(times)
+            report.total.meet(times)
+            return
+        for campaign in {group.campaign for group in seen}:
+            its = [times for group, times in seen.items() if group.campaign == campaign]
+            report.campaigns[campaign].meet(_together(its))
+        for source in {group.source for group in seen}:
+            its = [times for group, times in seen.items() if group.source == source]
+            report.sources[source].meet(_together(its))
+        report.total.meet(_together(list(seen.values())))
+
+    def _credit(self, person: _Person) -> None:
+        report = self.report
+        touches = sorted(person.touches, key=lambda t: (t.at, t.kind == "click", t.group))
+        times = [touch.at for touch in touches]
+        for at in person.claims:
+            if at >= report.since:
+                last = self._before(touches, times, at, None)[-1:]
+                self._step(person, last[0].group if last else NONE, STEPS.index("claim"), at)
+        orders, unknown = person.orders()
+        for order in orders:
+            if report.since <= order.at < report.until:
+                self._order(person, order, self._before(touches, times, order.at, order.items))
+        for _, _, at, _, _, _, cents, *group in unknown:
+            if report.since <= at < report.until:
+                for tally in self._tallies(Group(*group)):
+                    tally.last.add(0, 0, cents)
+                    tally.position.add(0, 0, cents)
+
+    def _before(
+        self, touches: list[_Touch], times: list[float], at: float, items: set[str] | None
+    ) -> list[_Touch]:
+        """The touches that count for something done at `at`, oldest first."""
+        end = bisect_right(times, at)
+        begin = bisect_right(times, at - max(self._window_s, self._view_window_s))
+        return [
+            touch
+            for touch in touches[begin:end]
+            if touch.at > at - (self._window_s if touch.kind == "click" else self._view_window_s)
+            and (
+                touch.kind == "click"
+                or items is None
+                or not touch.item_id
+                or touch.item_id in items
+            )
+        ]
+
+    def _order(self, person: _Person, order: _Order, touches: list[_Touch]) -> None:
+        groups = [touch.group for touch in touches] or [order.group]
+        count = len(groups)
+        last, position = last_weights(count), position_weights(count)
+        weighed = sum(position)
+        parts = zip(
+            groups,
+            last,
+            shared(order.gross, last),
+            shared(order.refunded, last),
+            position,
+            shared(order.gross, position),
+            shared(order.refunded, position),
+            strict=True,
+        )
+        for group, last_share, last_gross, last_back, weight, gross, back in parts:
+            for tally in self._tallies(group):
+                tally.last.add(last_share, last_gross, last_back)
+                tally.position.add(weight / weighed, gross, back)
+        # Once for each tally it counts for, from its first touch there.
+        met: dict[int, tuple[Tally, float | None]] = {}
+        for number, group in enumerate(groups):
+            for tally in self._tallies(group):
+                met.setdefault(id(tally), (tally, touches[number].at if touches else None))
+        step = STEPS.index("purchase")
+        for tally, began in met.values():
+            tally.counts[step] += 1
+            if began is not None:
+                tally.waits.append(order.at - began)
+        for group in set(groups):
+            self._see(person, group, step, order.at)
+
+
+def _together(its: Sequence[_Times]) -> _Times:
+    """The first and the last times of a person over several groups."""
+    if len(its) == 1:
+        return its[0]
+    first: list[float | None] = []
+    newest: list[float | None] = []
+    for step in range(len(STEPS)):
+        firsts = [at for times in its if (at := times[0][step]) is not None]
+        lasts = [at for times in its if (at := times[1][step]) is not None]
+        first.append(min(firsts, default=None))
+        newest.append(max(lasts, default=None))
+    return first, newest
+
+
+def funnel(
+    rows: Iterable[Row],
+    *,
+    since: float,
+    until: float,
+    window_s: float,
+    view_window_s: float,
+    campaign: str = "",
+) -> Report:
+    """The funnel of [since, until).
+
+    rows: each person's together and by time; from a window before `since` on, purchases and
+    refunds from ever. window_s: how long after a click an order is owed to it;
+    view_window_s: after an exposure. campaign: report on this one alone. No row: a report
+    with zeros and no groups.
+    """
+    counting = _Counting(since, until, window_s, view_window_s, campaign)
+    person, of = _Person(), None
+    for row in rows:
+        who = row[0] or row[1]
+        if who != of or not who:
+            counting.finish(person, bool(of))
+            person, of = _Person(), who
+        counting.add(person, row)
+    counting.finish(person, bool(of))
+    return counting.report

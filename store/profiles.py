@@ -1,0 +1,45 @@
+"""What other programs ask about members: who goes by a name, what was handed in."""
+
+from __future__ import annotations
+
+from store.courses import Homework
+from store.db import Database
+from store.dialect import Connection
+
+
+class Profiles:
+    """Reads of `identities`, `members`, `aliases` and `homework` for the API."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def by_unionid(self, unionid: str) -> list[int]:
+        """The member whom WeChat calls so on all its channels; [] for nobody."""
+        return await self._ids("select id from members where unionid = ?", unionid)
+
+    async def by_alias(self, name: str) -> list[int]:
+        """The member who is known to be behind a name such as "visitor:V"; [] for nobody."""
+        return await self._ids(
+            "select member_id from aliases where name = ? and member_id is not null", name
+        )
+
+    async def _ids(self, sql: str, name: str) -> list[int]:
+        def run(conn: Connection) -> list[int]:
+            return [row[0] for row in conn.execute(sql, (name,))]
+
+        return await self._db.read(run)
+
+    async def homework(self, item_id: str, after: int, limit: int) -> list[Homework]:
+        """Homework in the order it came, after row `after`, for an item or ("") for all."""
+        where = "and item_id = ?" if item_id else ""
+        args = (after, item_id, limit) if item_id else (after, limit)
+
+        def run(conn: Connection) -> list[Homework]:
+            rows = conn.execute(
+                "select id, member_id, item_id, chapter_id, text, submitted_at from homework "
+                f"where id > ? {where} order by id limit ?",
+                args,
+            )
+            return [Homework(*row) for row in rows]
+
+        return await self._db.read(run)
