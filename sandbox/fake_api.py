@@ -19,13 +19,14 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.fake_oauth import ACCESS_TOKEN, AUTHORIZE, FakeOAuth
 from sandbox.fake_platform import Account, Platform, Received, WireEntry, card
 from sandbox.fake_rules import CUSTOM, ERRORS, ApiError, Call, check_button
 
 Answer = dict[str, Any]
 Endpoint = Callable[[Call], Answer]
 _ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
-_SECRET = re.compile(r'((?:access_token|secret)"?\s*[=:]\s*"?)([^"&]{4})[^"&]*')
+_SECRET = re.compile(r'((?:access_token|refresh_token|secret)"?\s*[=:]\s*"?)([^"&]{4})[^"&]*')
 
 
 class FakeApi(Platform):
@@ -59,6 +60,7 @@ class FakeApi(Platform):
         self._tokens: dict[str, float] = {}
         self._stable = ""
         self._forced: list[float] = []
+        self.oauth = FakeOAuth(account, now=now, rng=self.rng)
         self._endpoints: dict[str, tuple[str, bool, Endpoint]] = {
             "/cgi-bin/token": ("GET POST", False, self._token),
             "/cgi-bin/stable_token": ("POST", False, self._stable_token),
@@ -81,8 +83,10 @@ class FakeApi(Platform):
             "/cgi-bin/qrcode/create": ("POST", True, self._qrcode),
             "/cgi-bin/getcallbackip": ("GET", True, self._callback_ip),
             "/cgi-bin/media/upload": ("POST", True, self._media_upload),
+            ACCESS_TOKEN: ("GET", False, self.oauth.access_token),
         }
         self.app = web.Application(client_max_size=12 * 1024 * 1024)
+        self.app.router.add_get(AUTHORIZE, self.oauth.authorize)
         self.app.router.add_route("*", "/{path:.*}", self._serve)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -469,5 +473,6 @@ _SILENT = frozenset(
         "/cgi-bin/qrcode/create",
         "/cgi-bin/getcallbackip",
         "/cgi-bin/media/upload",
+        ACCESS_TOKEN,
     }
 )
