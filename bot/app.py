@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,23 +24,25 @@ from aiohttp import web
 
 from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
+from bot.contents import Contents
 from bot.crypto import BadMessage
 from bot.inbox import Inbox, Outcome, Sentences
 from bot.introduce import Introductions
 from bot.late import LateAnswers
+from bot.links import Linker
 from bot.metrics import Metrics
 from bot.official import Codec
+from bot.outside import Outside
 from bot.webhook import Webhook
 from handlers import ROUTERS
 from handlers.context import SHANGHAI, Business, Context
 from handlers.message import Message
 from handlers.router import Router, Rules, dispatch
 from handlers.texts import Texts
-from knowledge import ANSWER_AT, OFFER_AT, Entry, Knowledge
+from knowledge import Knowledge
 from scheduler import jobs
 from scheduler.clock import Clock, Job
 from store import Store, StoreError
-from store.content import Faq, Item
 from store.members import OWNER_CLAIM, Member
 from store.messages import Unanswered
 
@@ -82,6 +83,7 @@ class App:
         self.metrics = Metrics()
         self.webhook_port = 0
         self.ops_port = 0
+        self.api_port = 0
         self._rules = Rules(routers)
         self._now = now
         self._say = say
@@ -97,17 +99,19 @@ class App:
             observe=self.metrics.batch,
         )
         self.knowledge = Knowledge(
-            answer_at=ANSWER_AT
-            if config.knowledge.answer_at is None
-            else config.knowledge.answer_at,
-            offer_at=OFFER_AT if config.knowledge.offer_at is None else config.knowledge.offer_at,
+            answer_at=config.knowledge.answer_at,
+            offer_at=config.knowledge.offer_at,
             synonyms_file=config.knowledge.synonyms_file,
         )
+        self.linker = Linker(
+            self.store,
+            public_url=config.server.public_url,
+            allowed_hosts=config.links.allowed_hosts,
+            now=now,
+        )
+        self.contents = Contents(self.store, self.knowledge, self.linker)
+        self.reload = self.contents.reload
         self.channels: dict[str, Channel] = {}
-        self._answers: dict[str, str] = {}
-        self._items: dict[str, Item] = {}
-        self._loaded: dict[str, Entry] = {}
-        self._reloading = asyncio.Lock()
         self._business = Business(
             name=config.business.name,
             topics=config.business.topics,
@@ -123,6 +127,7 @@ class App:
         self._catching_up: asyncio.Task[None] | None = None
         self._introductions: Introductions | None = None
         self._inbox: Inbox | None = None
+        self._outside: Outside | None = None
         self._texts: Texts | None = None
 
     # Life
@@ -139,6 +144,7 @@ class App:
         self._texts = texts
         await self.store.open()
         self.store.db.changed = self._changed_elsewhere
+        await self.linker.open()
         self._session = new_session()
         for name, settings in config.channels.items():
             self.channels[name] = self._channel(name, settings, self._session)
@@ -188,6 +194,19 @@ class App:
         )
         ops = web.AppRunner(self._ops(), access_log=None)
         self.ops_port = await self._listen(ops, config.server.ops_bind, config.server.ops_port)
+        self._outside = Outside(
+            config,
+            self.store,
+            self.knowledge,
+            self.contents,
+            self.linker,
+            self.metrics,
+            session=self._session,
+            now=self._now,
+        )
+        self.api_port = await self._listen(
+            self._outside.runner(), config.server.api_bind, config.server.api_port
+        )
         self._tasks.append(asyncio.create_task(self._get_ready()))
 
     async def _get_ready(self) -> None:
@@ -213,6 +232,8 @@ class App:
         assert self._late is not None
         self._inbox.open()
         self._late_task = asyncio.create_task(self._late.run())
+        assert self._outside is not None
+        self._outside.start()
         self._clock = Clock(self._jobs())
         self._clock.start()
         if not await self.store.members.has_owner():
@@ -252,6 +273,9 @@ class App:
         await asyncio.gather(*left_over, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
+        if self._outside is not None:
+            await self._outside.close()
+        await self.contents.close()
         if self._session is not None:
             await self._session.close()
         await self.store.close()
@@ -310,8 +334,11 @@ class App:
             now=datetime.fromtimestamp(self._now(), SHANGHAI),
             reload=self.reload,
             claims=self,
-            answers=self._answers,
-            items=self._items,
+            answers=self.contents.answers,
+            items=self.contents.items,
+            passages=self.contents.passages,
+            demoted=self.contents.demoted,
+            links=self.linker,
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel.settings.verified,
         )
@@ -329,35 +356,10 @@ class App:
         except BadMessage:
             return None
 
-    async def reload(self) -> None:
-        """Make FAQ and items findable as they are in the store, in popular order."""
-        async with self._reloading:
-            faqs = await self.store.content.faqs()
-            items = await self.store.content.items()
-            ranked = await self.store.interactions.finding(jobs.POPULAR)
-            place = {name: n for n, name in enumerate(json.loads(ranked) if ranked else ())}
-            items.sort(key=lambda item: place.get(item.id, len(place)))
-            entries = {entry.id: entry for entry in map(_faq_entry, faqs)}
-            entries.update((entry.id, entry) for entry in map(_item_entry, items))
-            changed = [e for name, e in entries.items() if self._loaded.get(name) != e]
-            gone = [name for name in self._loaded if name not in entries]
-            await asyncio.to_thread(self._index, entries, changed, gone)
-            self._loaded = entries
-            self._answers = {f"faq:{faq.id}": faq.answer for faq in faqs}
-            self._items = {f"item:{item.id}": item for item in items}
-
-    def _index(self, entries: Mapping[str, Entry], changed: list[Entry], gone: list[str]) -> None:
-        if len(changed) > max(100, len(entries) // 4):
-            self.knowledge.replace_all(entries.values())
-            return
-        for name in gone:
-            self.knowledge.remove(name)
-        for entry in changed:
-            self.knowledge.put(entry)
-
     def _changed_elsewhere(self) -> None:
         """`zhiqun import` or `erase` wrote while we run: believe the file, not ourselves."""
         self.store.members.forget_cache()
+        self.linker.forget_cache()
         self._stale = True
         if self.ready.is_set() and (self._catching_up is None or self._catching_up.done()):
             self._catching_up = asyncio.create_task(self._catch_up())
@@ -437,6 +439,7 @@ class App:
         try:
             async with asyncio.timeout(1.0):
                 self.metrics.sends = await self.store.sends.counts()
+                self.metrics.hooks = await self.store.hooks.counts()
         except (StoreError, TimeoutError):
             pass  # the counts of last time: the other figures are needed now more than ever
         body, content_type = self.metrics.render()
@@ -446,15 +449,3 @@ class App:
 def _code_hash(code: str) -> str:
     plain = "".join(ch for ch in code.upper() if ch.isalnum())
     return hashlib.sha256(plain.encode()).hexdigest()
-
-
-def _faq_entry(faq: Faq) -> Entry:
-    return Entry(id=f"faq:{faq.id}", questions=faq.questions)
-
-
-def _item_entry(item: Item) -> Entry:
-    return Entry(
-        id=f"item:{item.id}",
-        questions=(item.title, " ".join(item.tags)),
-        body=f"{item.author} {item.summary}",
-    )

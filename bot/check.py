@@ -128,6 +128,7 @@ async def _addresses(server: ServerSettings) -> list[Finding]:
     for what, host, port in (
         ("server.port", server.bind, server.port),
         ("server.ops_port", server.ops_bind, server.ops_port),
+        ("server.api_port", server.api_bind, server.api_port),
     ):
         fault = await asyncio.to_thread(_bind_fault, host, port)
         if fault == errno.EADDRINUSE:

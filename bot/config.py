@@ -25,11 +25,13 @@ from bot.rules import (
     BASE,
     BUTTONS,
     CLOCK,
+    DOMAIN,
     FILE,
     HOST,
     LINE,
     LINE_OR_NONE,
     OPENID,
+    PARAM,
     PATH,
     TOPIC,
     URL,
@@ -79,8 +81,12 @@ class ServerSettings:
         the limit of open files (ulimit -n).
     drain_s: After SIGTERM running answers get this long; what is left is answered after the
         restart.
-    public_url: How the internet reaches this server (https://bot.example.com), to print the
-        webhook addresses to copy into WeChat's console.
+    public_url: How the internet reaches this server (https://bot.example.com): for the webhook
+        addresses to copy into WeChat's console, and for links in answers, which are counted only
+        when it is set.
+    api_bind: The address of the REST API and of the links (/r/…), apart from the webhook; the
+        proxy with TLS stands before it, too.
+    api_port: Their port; 0 takes any free one.
     """
 
     bind: Annotated[str, HOST] = "127.0.0.1"
@@ -93,6 +99,8 @@ class ServerSettings:
     max_connections: Annotated[int, whole(1, 100_000)] = 1000
     drain_s: Annotated[float, number(0, 60)] = 3.0
     public_url: Annotated[str, URL] = ""
+    api_bind: Annotated[str, HOST] = "127.0.0.1"
+    api_port: Annotated[int, whole(0, 65535)] = 8702
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +208,42 @@ class BusinessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """Where the links in answers may lead, and what the shop is told.
+
+    allowed_hosts: Hosts beside those of the catalogue that a link may lead to; ".example.com"
+        also means every host below it.
+    click_param: The name under which the shop gets a click's number in the address, to send it
+        back with a purchase; "" adds nothing to addresses.
+    """
+
+    allowed_hosts: Annotated[tuple[str, ...], many(DOMAIN)] = ()
+    click_param: Annotated[str, PARAM] = "zq"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """Webhooks out: what other programs are told.
+
+    allow_private: Whether a webhook may lead to this machine or a private network. Leave it off
+        unless your own programs run there.
+    """
+
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleSettings:
     """When the housekeeping runs, Asia/Shanghai.
 
     backup_at: The nightly backup; a quiet hour.
     purge_at: Old message keys are forgotten; after the backup.
+    remind_at: Who asked for it is reminded of a course they left off.
     """
 
     backup_at: Annotated[time, CLOCK] = time(4, 10)
     purge_at: Annotated[time, CLOCK] = time(4, 30)
+    remind_at: Annotated[time, CLOCK] = time(19, 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +296,8 @@ class ChannelSettings:
     api_timeout_s: How long one API call may take.
     late: How an answer over the deadline arrives: as a customer-service message, or in WeChat's
         retries and then on 继续. "auto": the first for a verified account, the second otherwise.
+    oauth: Whether a link opened inside WeChat may ask who opens it (网页授权, snsapi_base). For a
+        verified service account whose console names the host of server.public_url as 网页授权域名.
     owners: Openids that may do everything. None: `zhiqun serve` prints a one-time claim code.
     menu: The menu under the chat, put up by the operator's /menu push.
     """
@@ -285,6 +322,7 @@ class ChannelSettings:
     api_base: Annotated[str, BASE] = "https://api.weixin.qq.com"
     api_timeout_s: Annotated[float, number(0.5, 60)] = 10.0
     late: Literal["auto", "customer-service", "retry"] = "auto"
+    oauth: bool = False
     owners: Annotated[tuple[str, ...], many(OPENID)] = ()
     menu: Annotated[tuple[MenuButton, ...], BUTTONS] = ()
 
@@ -308,6 +346,8 @@ class Config:
     knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
     texts: TextSettings = field(default_factory=TextSettings)
     business: BusinessSettings = field(default_factory=BusinessSettings)
+    links: LinkSettings = field(default_factory=LinkSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
@@ -331,6 +371,8 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "knowledge": KnowledgeSettings,
         "texts": TextSettings,
         "business": BusinessSettings,
+        "links": LinkSettings,
+        "hooks": HookSettings,
         "schedule": ScheduleSettings,
     }
 )
@@ -458,6 +500,10 @@ class _Reading:
         wrong, warn, server = self.problems.append, self.warnings.append, config.server
         if server.port and (server.bind, server.port) == (server.ops_bind, server.ops_port):
             wrong("server.ops_port: is server.port: the webhook and /metrics need one each")
+        for other in ("port", "ops_port"):
+            place = getattr(server, other.replace("port", "bind")), getattr(server, other)
+            if server.api_port and (server.api_bind, server.api_port) == place:
+                wrong(f"server.api_port: is server.{other}: each door needs a port of its own")
         if config.inbox.freshness_s > config.store.keep_messages_h * 3600:
             wrong(
                 "inbox.freshness_s: is longer than store.keep_messages_h: a replay would be"
@@ -482,6 +528,10 @@ class _Reading:
                     f'{at}.mode: is "plain": whoever learns one signed URL can forge messages;'
                     ' choose 安全模式 in WeChat\'s console and mode = "safe" here'
                 )
+            if channel.oauth and not (channel.verified and channel.account == "service"):
+                wrong(f"{at}.oauth: WeChat grants it to verified service accounts only: remove it")
+            elif channel.oauth and not server.public_url:
+                wrong(f"{at}.oauth: needs server.public_url, where WeChat sends people back to")
             if channel.late == "customer-service" and not channel.verified:
                 warn(
                     f"{at}.late: an unverified account may not send customer-service messages"

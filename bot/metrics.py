@@ -56,9 +56,10 @@ APIS: Final = frozenset(
         *("user/get", "user/info", "user/info/batchget", "user/tag/get"),
         *("tags/create", "tags/get", "tags/update", "tags/delete", "tags/getidlist"),
         *("tags/members/batchtagging", "tags/members/batchuntagging"),
-        *("media/upload", "media/get", "draft/add", "getcallbackip"),
+        *("media/upload", "media/get", "draft/add", "getcallbackip", "oauth2/access_token"),
     }
 )
+HOOK_STATES: Final = frozenset({"planned", "sending", "done", "dead"})
 ERRCODES_SHOWN: Final = 64
 ANSWER_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.2, 5.0)
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -131,6 +132,18 @@ TOKENS = Described(
     ("channel", "outcome"),
     "Access tokens needed, by where they came from.",
 )
+API = Described(
+    "zhiqun_api_requests_total",
+    "counter",
+    ("operation", "status"),
+    "Requests to the REST API, by operation and answer.",
+)
+HOOKS = Described(
+    "zhiqun_hook_deliveries",
+    "gauge",
+    ("state",),
+    "Webhooks out by state; dead needs you.",
+)
 READY = Described("zhiqun_ready", "gauge", (), "1 when /readyz says yes.")
 SENDS = Described(
     "zhiqun_sends_listed",
@@ -140,7 +153,7 @@ SENDS = Described(
 )
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
-    *(QUEUE, BATCHES, CALLS, TOKENS, READY, SENDS),
+    *(QUEUE, BATCHES, CALLS, TOKENS, API, READY, SENDS, HOOKS),
 )
 
 
@@ -201,7 +214,7 @@ class _Histogram:
 class Metrics(Collector):
     """All counters of one zhiqun; `render()` is the page /metrics shows.
 
-    running (messages under way), ready, and sends (rows by state) are set by whoever
+    running (messages under way), ready, sends and hooks (rows by state) are set by whoever
     knows them. process: also report this process's memory, descriptors and Python version.
     """
 
@@ -209,6 +222,7 @@ class Metrics(Collector):
         self.running: Callable[[], int] = int
         self.ready = False
         self.sends: Mapping[str, int] = {}
+        self.hooks: Mapping[str, int] = {}
         self._messages = _Counter(MESSAGES)
         self._answers = _Histogram(ANSWERS, ANSWER_BUCKETS_S)
         self._misses = _Counter(MISSES)
@@ -218,6 +232,7 @@ class Metrics(Collector):
         self._batches = _Histogram(BATCHES, BATCH_BUCKETS)
         self._calls = _Counter(CALLS)
         self._refreshes = _Counter(TOKENS)
+        self._api = _Counter(API)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -267,6 +282,10 @@ class Metrics(Collector):
         """A new access token was needed."""
         self._refreshes.add((channel, outcome if outcome in REFRESHES else OTHER))
 
+    def api_request(self, operation: str, status: int) -> None:
+        """The REST API answered. operation: its operationId, "-" for a path nobody has."""
+        self._api.add((operation, str(status)))
+
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         """The families, in the order of METRICS; prometheus-client calls this."""
         yield self._messages.family()
@@ -277,9 +296,12 @@ class Metrics(Collector):
         yield self._batches.family()
         yield self._calls.family()
         yield self._refreshes.family()
+        yield self._api.family()
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)
+        told = [((state,), n) for state, n in self.hooks.items() if state in HOOK_STATES]
+        yield _gauge(HOOKS, told)
 
     def render(self) -> tuple[bytes, str]:
         """The page in Prometheus's text format, and its Content-Type."""

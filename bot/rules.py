@@ -276,6 +276,11 @@ LINE_OR_NONE = matching(r"[^\x00-\x1f]{0,200}", 'one line of up to 200 character
 TOPIC = matching(r"[^\x00-\x20,，]{1,20}", "a word of 1 to 20 characters")
 OPENID = matching(r"[A-Za-z0-9_-]{1,64}", "an openid")
 APPID = matching(r"[A-Za-z0-9_-]{1,64}", "an AppID such as wx0123456789abcdef")
+DOMAIN = matching(
+    r"\.?(?:[0-9a-z](?:[0-9a-z-]{0,61}[0-9a-z])?\.)+[0-9a-z-]{2,63}",
+    'a host name in lower case, such as "shop.example.com" or ".example.com"',
+)
+PARAM = matching(r"[a-z][a-z0-9_]{0,19}|", 'up to 20 lower-case letters, digits or _, or ""')
 AES_KEY = secret(r"[A-Za-z0-9]{43}", "43 letters and digits")
 BUTTONS = Rule("up to 3 buttons, each with up to 5 below", lambda value, _: value)
 

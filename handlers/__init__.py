@@ -10,8 +10,11 @@ from handlers import (
     changes,
     choices,
     content,
+    courses,
     events,
     faq,
+    followups,
+    gaps,
     help,
     media,
     operators,
@@ -27,11 +30,14 @@ ROUTERS: tuple[Router, ...] = (
     privacy.router,  # the right to be forgotten waits behind no other rule
     operators.router,  # a slash and a letter: a command, never a question
     changes.router,  # 确认, from operators only
+    gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     help.router,  # fixed words that touch no database, so before those that do
-    choices.router,  # a bare number picks from the last list; 退出 leaves
+    choices.router,  # 退出 leaves
     support.rest,  # 继续
+    courses.router,  # 我的课程, 交作业 X, 提醒我
+    followups.router,  # 2, 多少钱, 还有吗: about what was shown last; lets the rest pass
     topics.router,  # 订阅 X and 退订 X; lets 订阅号是什么 pass
-    content.router,  # 课程, 搜索 X; lets 搜索不到课程怎么办 pass
+    content.router,  # 课程, 分类, 最新, 搜索 X; lets 搜索不到课程怎么办 pass
     support.human,  # 转人工
     faq.feedback,  # 有用, 没用
     faq.router,  # every other text is a question

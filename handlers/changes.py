@@ -1,40 +1,33 @@
-"""Operator commands that change something: FAQ, menu, roles.
+"""Operator commands that are asked first: 确认, the menu, the roles.
 
-Deleting, the menu and roles are asked first: the question is a state of ten minutes, 确认
-executes it; adding an answer is done at once. Every step may run again for the same message
-after a crash: the state is taken in that message's name, effects are the same the second
-time, and the audit gets one row for one message.
+The question is a state of ten minutes, 确认 executes it. Every step may run again for the
+same message after a crash: the state is taken in that message's name, effects are the same
+the second time, and the audit gets one row for one message.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from handlers.choices import WINDOW_S
 from handlers.context import ApiRefused, Context
-from handlers.faq import MAX_CHARS, gap_of
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
-from knowledge import Band
-from store.content import NewFaq, QuestionTaken
 
 router = Router("operator.confirm")
-
-PAGE = 10
-"""FAQ entries on one page of /faq list, and gaps in /faq gaps."""
 
 ROLES = ("member", "operator", "owner")
 
 _STATE = "confirm"
 _TAKEN_S = 3600.0
 _AUDIT_LOOKBACK = 50
-_GAPS_RETRIED = 20
 _SHOWN_CHARS = 60
 _MAX_NUMBER = 15
-_SEPARATOR = re.compile(r"[|｜]")
+
+Execute = Callable[[Message, Context, Mapping[str, Any]], Awaitable[Reply]]
+
+_confirmed: dict[str, Execute] = {}
 
 
 def number_from(text: str) -> int | None:
@@ -45,14 +38,10 @@ def number_from(text: str) -> int | None:
     return int(text)
 
 
-def entry_from(text: str) -> tuple[str, str] | None:
-    """ "问 | 答" -> (question, answer); None when one is missing or the question too long."""
-    question, *rest = _SEPARATOR.split(text, maxsplit=1)
-    question = " ".join(question.split())
-    answer = rest[0].strip() if rest else ""
-    if not answer or len(question) > MAX_CHARS or not any(map(str.isalnum, question)):
-        return None
-    return question, answer
+def short(text: str) -> str:
+    """The text on one line of at most 60 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 1] + "…"
 
 
 async def audited(
@@ -71,7 +60,18 @@ async def audited(
 # Asking first
 
 
-async def _ask(ctx: Context, action: str, args: dict[str, Any], question: str) -> Reply:
+def executes(action: str) -> Callable[[Execute], Execute]:
+    """The function that 确认 runs for what was asked under this name, with its args."""
+
+    def register(execute: Execute) -> Execute:
+        _confirmed[action] = execute
+        return execute
+
+    return register
+
+
+async def ask(ctx: Context, action: str, args: dict[str, Any], question: str) -> Reply:
+    """Have something confirmed first. args: what `executes(action)` will get; JSON."""
     state = {"action": action, "args": args, "taken_by": ""}
     await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + WINDOW_S)
     hint = ctx.texts("operator.confirm_hint", minutes=round(WINDOW_S / 60))
@@ -87,104 +87,7 @@ async def confirm(message: Message, ctx: Context) -> Reply:
     state["taken_by"] = message.key
     await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + _TAKEN_S)
     ctx.handler = f"operator.{state['action']}"
-    return await _CONFIRMED[state["action"]](message, ctx, state["args"])
-
-
-# FAQ
-
-
-async def faq(message: Message, ctx: Context, rest: str) -> Reply:
-    """/faq add 问 | 答, /faq list [page], /faq del N, /faq gaps."""
-    sub, more = _first_word(rest)
-    run = _FAQ.get(sub)
-    return await run(message, ctx, more) if run else Reply.text(ctx.texts("operator.faq_usage"))
-
-
-async def _faq_add(message: Message, ctx: Context, rest: str) -> Reply:
-    entry = entry_from(rest)
-    if entry is None:
-        return Reply.text(ctx.texts("operator.faq_add_usage", limit=MAX_CHARS))
-    question, answer = entry
-    content = ctx.store.content
-    try:
-        faq_id = await content.add_faq(NewFaq(question, answer), ctx.at)
-    except QuestionTaken as taken:
-        faq_id = taken.faq_id
-        known = next((one for one in await content.faqs() if one.id == faq_id), None)
-        if known is None or known.answer != answer or known.questions[0] != question:
-            return Reply.text(
-                ctx.texts("operator.faq_exists", id=faq_id, question=_short(taken.question))
-            )
-        # The same words again: this message after a crash, or a careful operator.
-    await audited(message, ctx, "faq.add", f"faq:{faq_id}", _short(question))
-    await ctx.reload()
-    await _close_gaps(ctx, question, f"faq:{faq_id}")
-    ctx.item = f"faq:{faq_id}"
-    return Reply.text(ctx.texts("operator.faq_added", id=faq_id, question=_short(question)))
-
-
-async def _close_gaps(ctx: Context, question: str, thing: str) -> None:
-    """The question is no gap any more, nor is what the new entry surely answers."""
-    content = ctx.store.content
-    closed = [gap_of(ctx.knowledge, question)]
-    for gap in await content.gaps(_GAPS_RETRIED):
-        decision = ctx.knowledge.ask(gap.sample)
-        if decision.band is Band.SURE and decision.hits[0].id == thing:
-            closed.append(gap_of(ctx.knowledge, gap.sample))
-    for one in closed:
-        if one is not None:
-            await content.close_gap(one[0])
-
-
-async def _faq_list(message: Message, ctx: Context, rest: str) -> Reply:
-    entries = await ctx.store.content.faqs()
-    if not entries:
-        return Reply.text(ctx.texts("operator.faq_none"))
-    pages = -(-len(entries) // PAGE)
-    page = min(max(number_from(rest) or 1, 1), pages)
-    head = ctx.texts("operator.faq_listed_head", count=len(entries), page=page, pages=pages)
-    lines = [
-        ctx.texts("operator.faq_listed_item", id=one.id, question=_short(one.questions[0]))
-        for one in entries[(page - 1) * PAGE : page * PAGE]
-    ]
-    if page < pages:
-        lines.append(ctx.texts("operator.faq_listed_tail", next=page + 1))
-    return Reply.text("\n".join((head, *lines)))
-
-
-async def _faq_del(message: Message, ctx: Context, rest: str) -> Reply:
-    number = number_from(rest)
-    if number is None:
-        return Reply.text(ctx.texts("operator.faq_del_usage"))
-    entries = await ctx.store.content.faqs()
-    entry = next((one for one in entries if one.id == number), None)
-    if entry is None:
-        return Reply.text(ctx.texts("operator.faq_not_found", id=number))
-    question = _short(entry.questions[0])
-    return await _ask(
-        ctx,
-        "faq.del",
-        {"id": number, "question": question},
-        ctx.texts("operator.faq_delete_ask", id=number, question=question),
-    )
-
-
-async def _faq_deleted(message: Message, ctx: Context, args: Mapping[str, Any]) -> Reply:
-    await ctx.store.content.delete_faq(args["id"], ctx.at)
-    await audited(message, ctx, "faq.del", f"faq:{args['id']}", args["question"])
-    await ctx.reload()
-    return Reply.text(ctx.texts("operator.faq_deleted", id=args["id"], question=args["question"]))
-
-
-async def _faq_gaps(message: Message, ctx: Context, rest: str) -> Reply:
-    gaps = await ctx.store.content.gaps(PAGE)
-    if not gaps:
-        return Reply.text(ctx.texts("operator.gaps_none"))
-    lines = [
-        ctx.texts("operator.gaps_item", number=number, question=_short(gap.sample), count=gap.count)
-        for number, gap in enumerate(gaps, 1)
-    ]
-    return Reply.text("\n".join((ctx.texts("operator.gaps_head"), *lines)))
+    return await _confirmed[state["action"]](message, ctx, state["args"])
 
 
 # Menu
@@ -194,9 +97,10 @@ async def menu(message: Message, ctx: Context, rest: str) -> Reply:
     """/menu push: the configured menu goes to WeChat."""
     if folded(rest) != "push":
         return Reply.text(ctx.texts("operator.menu_usage"))
-    return await _ask(ctx, "menu.push", {}, ctx.texts("operator.menu_ask"))
+    return await ask(ctx, "menu.push", {}, ctx.texts("operator.menu_ask"))
 
 
+@executes("menu.push")
 async def _menu_pushed(message: Message, ctx: Context, args: Mapping[str, Any]) -> Reply:
     try:
         count = await ctx.wechat.push_menu()
@@ -222,7 +126,7 @@ async def role(message: Message, ctx: Context, rest: str) -> Reply:
         return Reply.text(texts("operator.role_usage", roles=_roles(ctx)))
     wanted = _role_named(ctx, words[1])
     if wanted is None:
-        return Reply.text(texts("operator.role_unknown", role=_short(words[1]), roles=_roles(ctx)))
+        return Reply.text(texts("operator.role_unknown", role=short(words[1]), roles=_roles(ctx)))
     card = await ctx.store.members.card(number)
     if card is None:
         return Reply.text(texts("operator.who_not_found"))
@@ -232,7 +136,7 @@ async def role(message: Message, ctx: Context, rest: str) -> Reply:
     if card.role == wanted:
         return Reply.text(texts("operator.role_same", member=number, role=new))
     old = texts(f"operator.role_{card.role}")
-    return await _ask(
+    return await ask(
         ctx,
         "role",
         {"member": number, "role": wanted, "old": card.role},
@@ -240,6 +144,7 @@ async def role(message: Message, ctx: Context, rest: str) -> Reply:
     )
 
 
+@executes("role")
 async def _role_changed(message: Message, ctx: Context, args: Mapping[str, Any]) -> Reply:
     members, texts = ctx.store.members, ctx.texts
     number, wanted = args["member"], args["role"]
@@ -270,28 +175,3 @@ def _role_named(ctx: Context, typed: str) -> str | None:
     return next(
         (name for name in ROLES if wanted in (name, ctx.texts(f"operator.role_{name}"))), None
     )
-
-
-def _first_word(text: str) -> tuple[str, str]:
-    """ "ADD  a | b" -> ("add", "a | b")."""
-    word, rest = (*text.split(maxsplit=1), "", "")[:2]
-    return unicodedata.normalize("NFKC", word).lower(), rest.strip()
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 1] + "…"
-
-
-_FAQ: Mapping[str, Callable[[Message, Context, str], Awaitable[Reply]]] = {
-    "add": _faq_add,
-    "list": _faq_list,
-    "del": _faq_del,
-    "gaps": _faq_gaps,
-}
-
-_CONFIRMED: Mapping[str, Callable[[Message, Context, Mapping[str, Any]], Awaitable[Reply]]] = {
-    "faq.del": _faq_deleted,
-    "menu.push": _menu_pushed,
-    "role": _role_changed,
-}

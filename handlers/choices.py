@@ -1,23 +1,25 @@
-"""Numbered lists: what "2" means shortly after one was shown, and how to leave.
+"""What was shown last: the numbered list and the item picked from it, and how to leave.
 
-The last list shown to a member is kept for a while; a number picks from it. Without a
-list, a number is nothing to guess an answer from, unless the FAQ has that very number as a
-question. Only texts of one or two digits make this room look anything up, so ordinary
-questions pay nothing for it.
+One row for each member keeps the last list and what was told of it, each for a while.
+`handlers/followups.py` reads it, when a text looks like a follow-up; ordinary questions
+pay nothing for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from handlers.answers import tell
+from handlers.answers import Part
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
 
 router = Router("choice")
+
+Source = Literal["faq", "content"]
 
 WINDOW_S = 600.0
 """How long a list can be picked from, and a question waits for its confirmation."""
@@ -25,9 +27,37 @@ WINDOW_S = 600.0
 _KEPT_S = 86_400.0
 """How long we remember that there was a list, to say that it has expired."""
 
+_REST = 60
+"""Things before and behind the shown page that are kept; for more there is the search."""
+
 _STATE = "choices"
 _HAN = "一二三四五六七八九十"
-_NUMBER = re.compile(rf"([0-9]{{1,2}})[.、。]?|([{_HAN}])[.、。]?")
+NUMBER = rf"([0-9]{{1,2}})[.、。]?|([{_HAN}])[.、。]?"
+_NUMBER = re.compile(NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a member saw last.
+
+    things: the last list, "faq:12", "item:py-101", "tag:写作", "course:py-101" or
+    "homework:py-101", in the order of their numbers; () for none. rest: what its next page
+    would show. source: who showed it. until: when the list expires. focus: the item told
+    last, "" for none, and when that expires. part: what a number asks of its item, "" for
+    all of it. by: key of the message whose answer replaced another list, "" when a member
+    asked anew. seen: what the lists before showed, back to where the member asked anew.
+    Times in Unix seconds.
+    """
+
+    things: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+    source: Source = "content"
+    until: float = 0.0
+    focus: str = ""
+    focus_until: float = 0.0
+    part: Part | Literal[""] = ""
+    by: str = ""
+    seen: tuple[str, ...] = ()
 
 
 def number_in(text: str) -> int | None:
@@ -39,36 +69,65 @@ def number_in(text: str) -> int | None:
     return int(digits) if digits else _HAN.index(han) + 1
 
 
-async def offer(ctx: Context, things: Sequence[str], source: Literal["faq", "content"]) -> None:
+async def offer(
+    ctx: Context,
+    things: Sequence[str],
+    source: Source,
+    rest: Sequence[str] = (),
+    part: Part | Literal[""] = "",
+    after: tuple[str, Shown] | None = None,
+) -> None:
     """Remember the list that this reply shows; it replaces the one before.
 
-    things: "faq:12" or "item:py-101", in the order of their numbers. source: who shows
-    it, for the sentence when it has expired.
+    things: as in `Shown`, in the order of their numbers; rest: what 还有吗 shows next.
+    source: who shows it, for the sentence when it has expired. part: what a number will
+    be told of its item, "" for all of it. after: when an answer to a list shows another: the
+    message's key and what it answered, so that the same message again answers the same.
     """
-    data = {"things": list(things), "source": source, "until": ctx.at + WINDOW_S}
+    by, before = after if after is not None else ("", None)
+    seen = (*before.seen, *before.things, before.focus) if before is not None else ()
+    shown = Shown(
+        things=tuple(things),
+        rest=tuple(rest[:_REST]),
+        source=source,
+        until=ctx.at + WINDOW_S,
+        part=part,
+        by=by,
+        seen=seen[-_REST:],
+    )
+    await _keep(ctx, shown, before)
+
+
+async def point_at(ctx: Context, thing: str, shown: Shown | None) -> None:
+    """Remember the item that this reply tells; the list that it came from stays.
+
+    shown: what `recall` gave, None when the item came from no list.
+    """
+    before = shown if shown is not None and ctx.at < shown.until else Shown()
+    await _keep(ctx, replace(before, focus=thing, focus_until=ctx.at + WINDOW_S))
+
+
+async def _keep(ctx: Context, shown: Shown, before: Shown | None = None) -> None:
+    data = asdict(shown)
+    if before is not None:
+        data["before"] = asdict(before)
     await ctx.store.members.set_state(ctx.member.id, _STATE, data, ctx.at + _KEPT_S)
 
 
-@router.text(_NUMBER.pattern)
-async def pick(message: Message, ctx: Context) -> Reply | None:
-    """Tell what the number stands for. None when it is a question that the FAQ has."""
-    number = number_in(message.text)
-    if number is None:
-        return None
+async def recall(ctx: Context, key: str) -> Shown | None:
+    """What this member saw within a day; None for nothing. What expired is still in it.
+
+    key: of the message that asks. After a crash it may have been answered already: then
+    what it saw, not what its answer showed.
+    """
     state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
     if state is None:
-        hits = ctx.knowledge.ask(message.text).hits
-        if any(folded(hit.question) == folded(message.text) for hit in hits):
-            return None
-        return Reply.text(ctx.texts("faq.no_list"))
-    source, things = state["source"], state["things"]
-    gone = "content.choice_gone" if source == "content" else "faq.choice_gone"
-    if ctx.at >= state["until"]:
-        return Reply.text(ctx.texts(gone))
-    if not 1 <= number <= len(things):
-        return Reply.text(ctx.texts("faq.choice_range", count=len(things)))
-    # Deleted since the list was shown: as good as expired.
-    return tell(ctx, things[number - 1]) or Reply.text(ctx.texts(gone))
+        return None
+    if state.get("by") == key and "before" in state:
+        state = state["before"]
+    known = {name: value for name, value in state.items() if name in Shown.__slots__}
+    lists = {name: tuple(state.get(name, ())) for name in ("things", "rest", "seen")}
+    return Shown(**{**known, **lists})
 
 
 @router.text("退出|取消|不删了", name="cancel")

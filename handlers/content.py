@@ -1,4 +1,4 @@
-"""The catalogue: what there is, and searching it. It never sells and never recommends."""
+"""The catalogue: lists, tags and the search. It never sells and never recommends."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 
 from handlers.answers import line_for
-from handlers.choices import offer
+from handlers.choices import Shown, offer
 from handlers.context import Context
-from handlers.message import Message, Reply
+from handlers.message import Article, Message, Reply
 from handlers.router import Router, folded
 from knowledge import Band
-from store.content import Item
+from store.catalogue import Item
 
 router = Router("content")
 
@@ -27,23 +27,44 @@ _NOISE = 0.5
 """Results that score below this share of the best one only make the list longer."""
 
 _SEARCH = re.compile(r"\s*(?:搜索|课程)[\s:：,，]+(.+)", re.DOTALL)
+_TAG = re.compile(r"\s*(?:(?:分类|标签)[\s:：,，]+(.+)|[#＃]\s*([^#＃]+)[#＃]?\s*)", re.DOTALL)
 _RUN_ON = re.compile(r"\s*搜索(.+)", re.DOTALL)
 
 
 def containing(items: Iterable[tuple[str, Item]], query: str) -> tuple[list[str], list[str]]:
-    """Ids of the items that hold these very letters: in title, tags or author; in the summary.
+    """Ids of the items that hold these very letters: in title, tags or authors; elsewhere.
 
-    query: folded, at most 200 characters; "" finds nothing.
+    Elsewhere is the summary and the chapters. query: folded, at most 200 characters; ""
+    finds nothing.
     """
     strong: list[str] = []
     weak: list[str] = []
     if query:
         for thing, item in items:
-            if query in folded(" ".join((item.title, *item.tags, item.author))):
+            if query in folded(" ".join((item.title, *item.tags, *item.authors))):
                 strong.append(thing)
-            elif query in folded(item.summary):
+            elif query in folded(" ".join((item.summary, *(c.title for c in item.chapters)))):
                 weak.append(thing)
     return strong, weak
+
+
+def tags_of(items: Iterable[Item]) -> list[tuple[str, int]]:
+    """Each tag with the number of its items, most first; of one tag the first spelling."""
+    counts: dict[str, int] = {}
+    spelling: dict[str, str] = {}
+    for item in items:
+        for tag in dict.fromkeys(folded(tag) for tag in item.tags):
+            counts[tag] = counts.get(tag, 0) + 1
+        for tag in item.tags:
+            spelling.setdefault(folded(tag), tag)
+    order = sorted(counts, key=lambda tag: -counts[tag])
+    return [(spelling[tag], counts[tag]) for tag in order]
+
+
+def with_tag(items: Iterable[tuple[str, Item]], tag: str) -> list[str]:
+    """Ids of the items with this tag, in their order; case and width don't matter."""
+    wanted = folded(tag)
+    return [thing for thing, item in items if wanted in (folded(one) for one in item.tags)]
 
 
 @router.text("课程|课程列表|全部课程|有什么课程|有哪些课程")
@@ -53,12 +74,81 @@ async def catalogue(message: Message, ctx: Context) -> Reply:
     things = list(ctx.items)[:LISTED]
     if not things:
         return Reply.text(ctx.texts("content.empty"))
-    await offer(ctx, things, "content")
-    lines = [line_for(ctx, number, thing, "") for number, thing in enumerate(things, 1)]
+    await offer(ctx, things, "content", rest=list(ctx.items)[LISTED:])
     tail = ctx.texts("content.list_tail")
     if len(ctx.items) > len(things):
         tail = ctx.texts("content.list_part", shown=len(things), count=len(ctx.items))
-    return Reply.text("\n".join((ctx.texts("content.list_head"), *lines, tail)))
+    return Reply.text(numbered(ctx, ctx.texts("content.list_head"), things, tail))
+
+
+@router.text("最新|最新内容|最新课程|最近更新")
+async def latest(message: Message, ctx: Context) -> Reply:
+    """The newest items; what has no publish time is not among them."""
+    ctx.handler = "content.latest"
+    dated = [thing for thing, item in ctx.items.items() if item.published_at]
+    dated.sort(key=lambda thing: -ctx.items[thing].published_at)
+    if not dated:
+        return Reply.text(ctx.texts("content.empty"))
+    await offer(ctx, dated[:FOUND], "content", rest=dated[FOUND:])
+    return Reply.text(numbered(ctx, ctx.texts("content.latest_head"), dated[:FOUND]))
+
+
+@router.text("分类|标签|全部分类|全部标签|有哪些分类")
+async def tags(message: Message, ctx: Context) -> Reply:
+    """All tags with their counts; a number then shows the items of one."""
+    ctx.handler = "content.tags"
+    found = tags_of(ctx.items.values())[:LISTED]
+    if not found:
+        return Reply.text(ctx.texts("content.tags_none"))
+    await offer(ctx, [f"tag:{tag}" for tag, _ in found], "content")
+    lines = [
+        ctx.texts("content.tag", number=number, tag=tag, count=count)
+        for number, (tag, count) in enumerate(found, 1)
+    ]
+    return Reply.text("\n".join((ctx.texts("content.tags_head"), *lines)))
+
+
+@router.text(r"(?:分类|标签)[\s:,，].+|#\s*[^#]+#?")
+async def by_tag(message: Message, ctx: Context) -> Reply:
+    """分类 写作 or #写作: the items with this tag."""
+    found = _TAG.fullmatch(message.text)
+    tag = (found[1] or found[2]).strip() if found is not None else message.text.strip()
+    reply = await tagged(ctx, tag)
+    if reply is None:
+        ctx.handler = "content.tag"
+        return Reply.text(ctx.texts("content.tag_unknown", tag=_short(tag)))
+    return reply
+
+
+async def tagged(ctx: Context, tag: str, after: tuple[str, Shown] | None = None) -> Reply | None:
+    """The items with a tag as one article with a numbered list; None when there are none.
+
+    Without an item that has both a cover and an address it is a text. after: see `offer`.
+    """
+    things = with_tag(ctx.items.items(), tag)
+    if not things:
+        return None
+    ctx.handler = "content.tag"
+    top = next(
+        (one for one in things if ctx.items[one].cover_url and ctx.items[one].url), things[0]
+    )
+    # The item on the picture is number 1 of the list below it.
+    things.remove(top)
+    things.insert(0, top)
+    shown = things[:FOUND]
+    await offer(ctx, shown, "content", rest=things[FOUND:], after=after)
+    item = ctx.items[top]
+    if not (item.cover_url and item.url):
+        return Reply.text(numbered(ctx, ctx.texts("content.tag_head", tag=_short(tag)), shown))
+    url = await ctx.links.to_item(item, ctx.member.id, "catalogue")
+    head = ctx.texts("content.tag_card", tag=_short(tag), count=len(things))
+    return Reply.news(Article(item.title, numbered(ctx, head, shown), item.cover_url, url))
+
+
+def numbered(ctx: Context, head: str, things: Iterable[str], tail: str = "") -> str:
+    """The head, then each item with its number, then the tail if there is one."""
+    lines = [line_for(ctx, number, thing, "") for number, thing in enumerate(things, 1)]
+    return "\n".join((head, *lines, tail) if tail else (head, *lines))
 
 
 @router.text("搜索|查找")
@@ -105,7 +195,7 @@ async def results(ctx: Context, query: str) -> Reply | None:
     if not things:
         return None
     ctx.handler = "content.search"
-    await offer(ctx, things, "content")
+    await offer(ctx, things, "content", rest=[one for one in titles if one in ctx.items][FOUND:])
     lines = [line_for(ctx, number, thing, titles[thing]) for number, thing in enumerate(things, 1)]
     return Reply.text("\n".join((ctx.texts("content.search_head", query=_short(query)), *lines)))
 

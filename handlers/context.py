@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from handlers.texts import Texts
 from knowledge import Knowledge
 from store import Store
-from store.content import Item
+from store.catalogue import Item
 from store.members import Member
+
+if TYPE_CHECKING:
+    from store.documents import StoredPassage
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -47,8 +50,10 @@ class Context:
     now: aware, Asia/Shanghai. handler, item: what the log says about this message; a
     handler may set them ("faq.offer", "faq:12"). reload: makes changed content findable.
     answers: "faq:12" -> its answer; items: "item:py-101" -> the catalogue item, in the
-    order to show them. Both are the content as of the last reload, in memory, so that a sure answer
-    touches no database; nobody changes them. can_transfer: whether a human hand-over
+    order to show them; passages: "doc:12" -> a passage of a document. All are the content as of
+    the last reload, in memory, so that a sure answer touches no database; nobody changes them.
+    demoted: ids of FAQ entries that members found useless: offered, not told outright.
+    links: makes addresses that count their clicks. can_transfer: whether a human hand-over
     exists on this channel. erased: the member has been forgotten; push nothing to them.
     logged: what the log keeps of the text, None for all of it; set it where the words hold a
     code or somebody's openid.
@@ -65,6 +70,9 @@ class Context:
     claims: Claims
     answers: Mapping[str, str]
     items: Mapping[str, Item]
+    links: Links
+    passages: Mapping[str, StoredPassage] = field(default_factory=dict)
+    demoted: frozenset[str] = frozenset()
     can_transfer: bool = True
     handler: str = ""
     item: str = ""
@@ -86,10 +94,34 @@ class Context:
         return self.member.is_operator
 
 
-class Reload(Protocol):
-    """Makes FAQ and items as they are in the store findable for the next message."""
+class Links(Protocol):
+    """Tracked links: `bot/links.py`."""
 
-    async def __call__(self) -> None: ...
+    async def to_item(self, item: Item, member_id: int, source: str, ref: str = "") -> str:
+        """The address to show for an item; the item's own where clicks are not counted.
+
+        source: "answer", "catalogue", "recommendation"; ref: what led to it ("faq:12").
+        """
+
+    def in_text(self, text: str, ref: str, member_id: int) -> str:
+        """The text with the addresses we count replaced by tracked ones; no database."""
+
+    async def make_link(
+        self, what: str, *, campaign: str = "", variant: str = "", by: str
+    ) -> tuple[str, str]:
+        """A campaign's link to an item (by id) or an address: (short address, "").
+
+        Or ("", problem): "no_public_url", "unknown_item", "bad_url". Errors: StoreError.
+        """
+
+
+class Reload(Protocol):
+    """Makes FAQ, items and documents as they are in the store findable for the next message.
+
+    changed: "faq:12", "item:py-101": only these are read again; none: all.
+    """
+
+    async def __call__(self, *changed: str) -> None: ...
 
 
 class Claims(Protocol):

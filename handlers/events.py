@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from handlers import choices, content, help, privacy, support, topics
+from handlers import choices, content, courses, followups, help, privacy, support, topics
 from handlers.context import Context
 from handlers.faq import feedback
 from handlers.message import Message, Reply
@@ -19,8 +19,11 @@ router = Router("event")
 
 KEYS = {
     "courses": "课程",
+    "latest": "最新",
+    "tags": "分类",
     "search": "搜索",
     "topics": "订阅",
+    "mycourses": "我的课程",
     "help": "帮助",
     "human": "转人工",
     "mydata": "我的数据",
@@ -34,6 +37,8 @@ _WORDS = Rules(
         help.router,
         choices.router,
         support.rest,
+        courses.router,
+        followups.router,
         topics.router,
         content.router,
         support.human,

@@ -54,21 +54,26 @@ def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
 @feedback.text("有用|有帮助|有用。")
 async def useful(message: Message, ctx: Context) -> Reply:
     """The last answer helped."""
-    return await _rate(ctx, "faq.useful", "faq.useful_thanks")
+    return await _rate(ctx, True, "faq.useful_thanks")
 
 
 @feedback.text("没用|没有用|没帮助|没有帮助|没用。")
 async def useless(message: Message, ctx: Context) -> Reply:
     """The last answer did not."""
-    return await _rate(ctx, "faq.useless", "faq.useless_thanks")
+    return await _rate(ctx, False, "faq.useless_thanks")
 
 
-async def _rate(ctx: Context, handler: str, thanks: str) -> Reply:
+async def _rate(ctx: Context, useful: bool, thanks: str) -> Reply:
     item = await ctx.store.interactions.last_item(ctx.member.id, "faq", ctx.at - _FEEDBACK_S)
     if not item:
         ctx.handler = "faq.feedback"
         return Reply.text(ctx.texts("faq.feedback_nothing"))
-    ctx.handler, ctx.item = handler, item
+    ctx.handler, ctx.item = "faq.useful" if useful else "faq.useless", item
+    kind, _, number = item.partition(":")
+    if kind == "faq" and number.isdigit():
+        turned = await ctx.store.learning.vote(ctx.member.id, int(number), useful, ctx.at)
+        if turned:
+            await ctx.reload(item)  # for `demoted`
     return Reply.text(ctx.texts(thanks))
 
 
@@ -79,7 +84,7 @@ async def ask(message: Message, ctx: Context) -> Reply:
     decision = ctx.knowledge.ask(text[:MAX_CHARS])
     hits = decision.hits
     if decision.band is Band.SURE and hits:
-        reply = tell(ctx, hits[0].id)
+        reply = await tell(ctx, hits[0].id, "answer")
         if reply is not None:
             return reply
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]

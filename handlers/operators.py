@@ -1,6 +1,6 @@
 """Operator commands in chat: look at numbers, members and failures; claim the ownership.
 
-What changes something lives in `handlers/changes.py`; deleting, the menu and roles ask
+What changes something lives in `changes.py` and `teaching.py`; deleting, the menu and roles ask
 first. To a member who is no operator every command looks the same, so that nothing can be
 probed; only /claim is open to all, and locks after five wrong codes. Members are shown by
 number, and who looked at whom is in the audit.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from handlers import changes
+from handlers import business, changes, courses, teaching
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router
@@ -105,6 +105,7 @@ async def _stats(message: Message, ctx: Context, rest: str) -> Reply:
     stats = await ctx.store.interactions.stats(since)
     sends = await ctx.store.sends.counts()
     gaps = await ctx.store.content.gaps(_GAPS_COUNTED)
+    shop = await ctx.store.funnel.summary(since)
     today = texts("operator.stats_today", day=ctx.today)
     return Reply.text(
         texts(
@@ -126,6 +127,11 @@ async def _stats(message: Message, ctx: Context, rest: str) -> Reply:
             gaps=f"{_GAPS_COUNTED}+" if len(gaps) == _GAPS_COUNTED else len(gaps),
             pending=sum(sends.get(status, 0) for status in (PLANNED, SENDING, WAITING)),
             failed=sends.get(REFUSED, 0) + sends.get(UNKNOWN, 0),
+            exposed=shop.exposed,
+            clicked=shop.clicked,
+            bought=shop.bought,
+            orders=shop.purchases,
+            net=business.yuan(shop.net_cents),
         )
     )
 
@@ -215,11 +221,16 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "help": Command(_help),
         "stats": Command(_stats),
-        "faq": Command(changes.faq),
+        "teach": Command(teaching.teach),
+        "faq": Command(teaching.faq),
+        "funnel": Command(business.report),
+        "link": Command(business.link),
+        "docs": Command(business.documents),
         "menu": Command(changes.menu),
         "who": Command(_who, quiet=True),
         "role": Command(changes.role),
         "sends": Command(_sends),
+        "homework": Command(courses.homework),
         "claim": Command(_claim, open=True, quiet=True),
     }
 )

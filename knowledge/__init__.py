@@ -130,6 +130,13 @@ class Knowledge:
         """What to do with a member's question, from the FAQ alone."""
         return decide(self._faq.search(question, 3), self._answer_at, self._offer_at)
 
+    def near(self, question: str, k: int = 3) -> list[Hit]:
+        """At most k FAQ entries nearest to a question, best first, however unlike; [] for none.
+
+        For a person who decides: `ask` says what a member may be told.
+        """
+        return self._faq.search(question, k)
+
     def find(self, query: str, k: int = 5) -> list[Hit]:
         """At most k catalogue items that cover the key words, best first; [] for none."""
         spoken = self.words.split(self.words.clean(query))

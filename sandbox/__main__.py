@@ -1,8 +1,8 @@
 """`zhiqun demo`: the bot, a fake WeChat and a phone page, in one process.
 
 Nothing is shortened: the page's messages are signed, encrypted and posted to the real
-webhook over HTTP, and late answers come back over the real API calls. Only WeChat's own
-side is ours.
+webhook over HTTP, late answers come back over the real API calls, and the shop that links
+lead to tells the real REST API what was bought. Only WeChat's and the shop's sides are ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from bot.config import (
     ServerSettings,
     StoreSettings,
 )
+from bot.keys import new_key
 from bot.transfer import read_faq, read_items
 from handlers import ROUTERS
 from handlers.context import Context
@@ -36,10 +38,16 @@ from handlers.message import Message, Reply
 from handlers.router import Router
 from sandbox.fake_wechat import Account, FakeWeChat
 from sandbox.phone import SUGGESTIONS, Link, Person, Phone
+from sandbox.shop import Offer, Shop
+from store.catalogue import Item
 
 SEED = Path(__file__).parent / "seed"
+ITEMS = "items.jsonl"
 
 TITLE = "知行小课"
+
+SHOP_KEY = "demo shop"
+"""The name of the key with which the shop speaks to the REST API."""
 
 # A made-up account; these open nothing but the fake beside it.
 ACCOUNT = Account(
@@ -64,7 +72,8 @@ OPERATOR = Person(
         "/help",
         "/stats",
         "/faq gaps",
-        "/faq add 有夜校吗 | 有，每周三晚八点直播。",
+        "/teach 有夜校吗 => 有，每周三晚八点直播。",
+        "/funnel",
         "/sends",
     ),
 )
@@ -103,10 +112,14 @@ async def think(message: Message, ctx: Context) -> Reply:
     )
 
 
-def demo_config(folder: Path, api_base: str) -> Config:
-    """The demo's configuration, made in code: free ports, nothing outside `folder`."""
+def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
+    """The demo's configuration, made in code: free ports, nothing outside `folder`.
+
+    api_port: where links lead first; 0 takes any free one, and links stay plain.
+    """
+    public_url = f"http://127.0.0.1:{api_port}" if api_port else ""
     return Config(
-        server=ServerSettings(port=0, ops_port=0),
+        server=ServerSettings(port=0, ops_port=0, api_port=api_port, public_url=public_url),
         store=StoreSettings(path=folder / "zhiqun.db"),
         log=LogSettings(level="warning"),
         business=BusinessSettings(name=TITLE),
@@ -128,11 +141,26 @@ def demo_config(folder: Path, api_base: str) -> Config:
     )
 
 
+def _free_port() -> int:
+    """A port nobody has now: the links' address must be known before the bot opens it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _offer(item: Item) -> Offer:
+    """A catalogue item as the shop sells it."""
+    prices = (("原价", item.price_cents), *((tier.name, tier.price_cents) for tier in item.tiers))
+    chapters = tuple((chapter.id, chapter.title) for chapter in item.chapters)
+    return Offer(item.id, item.title, item.summary, prices, chapters)
+
+
 class Demo:
-    """Bot, fake and page together; `url` is where the page is."""
+    """Bot, fake, shop and page together; `url` is where the page is."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.fake = FakeWeChat(ACCOUNT)
+        self.shop = Shop(TITLE)
         self.phone = Phone(self.fake, (*MEMBERS, OPERATOR), title=TITLE)
         self.url = ""
         self._folder = folder
@@ -142,7 +170,8 @@ class Demo:
     async def start(self) -> None:
         """Open everything, seed an empty store, put up the menu; ready when it returns."""
         api_base = await self.fake.start()
-        config = demo_config(self._folder, api_base)
+        shop_url = await self.shop.start()
+        config = demo_config(self._folder, api_base, _free_port())
         app = self.app = App(config, routers=(slow, *ROUTERS), say=lambda _: None)
         await app.start()
         ready, failed = asyncio.create_task(app.ready.wait()), asyncio.create_task(app.failed())
@@ -151,25 +180,47 @@ class Demo:
         if not ready.done():
             ready.cancel()
             raise RuntimeError("the bot could not get ready; the log line above says why")
-        if not await app.store.content.faqs():
-            now = time.time()
-            faq, items = await asyncio.to_thread(
-                lambda: (read_faq(SEED / "faq.csv"), read_items(SEED / "items.csv"))
-            )
-            await app.store.content.import_faq(faq, now)
-            await app.store.content.put_items(items, now)
-            await app.reload()
+        await self._seed(app)
+        await self._open_shop(app)
+        await app.reload()
         self.fake.webhook = f"http://127.0.0.1:{app.webhook_port}/hook/mp"
         if not await self.fake.verify_url():
             raise RuntimeError("the webhook did not echo; is another program on its port?")
         await app.channels["mp"].side.push_menu()
         ops = f"http://127.0.0.1:{app.ops_port}"
-        self.phone.links = (Link("健康", f"{ops}/readyz"), Link("指标", f"{ops}/metrics"))
+        self.phone.links = (
+            Link("商店", shop_url),
+            Link("健康", f"{ops}/readyz"),
+            Link("指标", f"{ops}/metrics"),
+        )
         self.url = await self.phone.start(port=self._port)
 
+    async def _seed(self, app: App) -> None:
+        """The business: its FAQ once, its catalogue at each start, for the shop has moved."""
+        now = time.time()
+        faq, items = await asyncio.to_thread(
+            lambda: (read_faq(SEED / "faq.csv"), read_items(SEED / ITEMS))
+        )
+        if not await app.store.content.faqs():
+            await app.store.content.import_faq(faq, now)
+        here = [replace(item, url=self.shop.address(item.id)) for item in items]
+        await app.store.catalogue.put(here, now)
+        self.shop.offers = {item.id: _offer(item) for item in here}
+
+    async def _open_shop(self, app: App) -> None:
+        """Give the shop a key of its own; the one of an earlier start is no use to anybody."""
+        now = time.time()
+        for key in await app.store.keys.all():
+            if key.name == SHOP_KEY:
+                await app.store.keys.revoke(key.id, now)
+        row, self.shop.key = new_key(SHOP_KEY, ["events:write"], 6000, now)
+        await app.store.keys.add(row)
+        self.shop.api = f"http://127.0.0.1:{app.api_port}/api/v1"
+
     async def stop(self) -> None:
-        """Close the page, the fake and the bot."""
+        """Close the page, the shop, the fake and the bot."""
         await self.phone.close()
+        await self.shop.close()
         if self.app is not None:
             await self.app.stop()
         await self.fake.close()

@@ -12,14 +12,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from store import dialect
+from store.catalogue import Catalogue
 from store.content import Content
+from store.courses import Courses
 from store.db import Database, StoreError
 from store.dialect import Connection
+from store.documents import Documents
+from store.events import Events
+from store.funnel import Funnel
+from store.hooks import Hooks
 from store.interactions import Interactions
+from store.keys import Keys
+from store.learning import Learning
 from store.ledgers import Audit, Meta, Quota, Tokens
+from store.links import Links
 from store.members import Members
 from store.messages import Messages
+from store.profiles import Profiles
 from store.sends import Sends
+from store.tags import Tags
 
 __all__ = ["Store", "StoreError"]
 
@@ -65,7 +76,18 @@ class Store:
         self.messages = Messages(self.db, self.members.follows)
         self.sends = Sends(self.db)
         self.content = Content(self.db)
+        self.learning = Learning(self.db)
+        self.catalogue = Catalogue(self.db)
+        self.courses = Courses(self.db)
         self.interactions = Interactions(self.db)
+        self.links = Links(self.db)
+        self.documents = Documents(self.db)
+        self.hooks = Hooks(self.db)
+        self.events = Events(self.db)
+        self.funnel = Funnel(self.db)
+        self.keys = Keys(self.db)
+        self.tags = Tags(self.db)
+        self.profiles = Profiles(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

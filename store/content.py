@@ -1,9 +1,10 @@
-"""What the bot can tell: FAQ entries, catalogue items, topics, and the questions it missed."""
+"""What the bot can tell: FAQ entries, topics, and the questions it missed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from store.db import Database
 from store.dialect import Connection
@@ -29,27 +30,14 @@ class NewFaq:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """Something one can buy or read. price_cents: fen; tags: as shown; published_on: ISO day."""
-
-    id: str
-    kind: str
-    title: str
-    summary: str
-    tags: tuple[str, ...]
-    author: str
-    level: str
-    price_cents: int
-    url: str
-    cover_url: str
-    published_on: str
-
-
-@dataclass(frozen=True, slots=True)
 class Gap:
-    """A question nobody has answered yet. count: how often it was asked."""
+    """A question nobody has answered yet.
+
+    question: cleaned, its key; sample: as typed. count: how often it was asked.
+    """
 
     id: int
+    question: str
     sample: str
     count: int
     last_at: float
@@ -67,24 +55,13 @@ class QuestionTaken(Exception):
 _REVISION = "content_revision"
 
 
-def _touch(conn: Connection) -> None:
+def touch(conn: Connection) -> None:
+    """Count a change of what the bot can tell; for transactions of this room only."""
     conn.execute(
         "insert into meta (name, value) values (?, '1') on conflict (name) do update "
         "set value = cast(cast(meta.value as integer) + 1 as text)",
         (_REVISION,),
     )
-
-
-def _insert_faq(conn: Connection, entry: NewFaq, now: float) -> int:
-    faq_id = int(
-        conn.execute(
-            "insert into faq (question, answer, created_at, updated_at) values (?, ?, ?, ?) "
-            "returning id",
-            (entry.question, entry.answer, now, now),
-        ).fetchone()[0]
-    )
-    _insert_questions(conn, faq_id, (entry.question, *entry.aliases))
-    return faq_id
 
 
 def _insert_questions(conn: Connection, faq_id: int, questions: Sequence[str]) -> None:
@@ -101,8 +78,97 @@ def _insert_questions(conn: Connection, faq_id: int, questions: Sequence[str]) -
             raise QuestionTaken(question, owner)
 
 
+def entry_of(conn: Connection, faq_id: int) -> Faq | None:
+    """One live entry; None when there is none."""
+    row = conn.execute(
+        "select id, answer, updated_at from faq where id = ? and deleted_at is null", (faq_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    questions = conn.execute(
+        "select question from faq_questions where faq_id = ? order by main desc, question",
+        (faq_id,),
+    ).fetchall()
+    return Faq(row[0], tuple(one[0] for one in questions), row[1], row[2])
+
+
+def owners_of(conn: Connection, questions: Iterable[str]) -> dict[str, int]:
+    """The entry of each wording that has one."""
+    owners = {}
+    for question in questions:
+        row = conn.execute(
+            "select faq_id from faq_questions where question = ?", (question,)
+        ).fetchone()
+        if row is not None:
+            owners[question] = int(row[0])
+    return owners
+
+
+def _new(entry: NewFaq, now: float) -> Faq:
+    return Faq(0, (entry.question, *entry.aliases), entry.answer, now)
+
+
+def put_entry(conn: Connection, faq_id: int, entry: Faq, now: float) -> int:
+    """Make the entry so, with its wordings; a number of 0 is a new entry. Says the number.
+
+    Errors: QuestionTaken.
+    """
+    if faq_id:
+        conn.execute(
+            "update faq set question = ?, answer = ?, updated_at = ?, deleted_at = null "
+            "where id = ?",
+            (entry.questions[0], entry.answer, entry.updated_at, faq_id),
+        )
+        conn.execute("delete from faq_questions where faq_id = ?", (faq_id,))
+    else:
+        faq_id = int(
+            conn.execute(
+                "insert into faq (question, answer, created_at, updated_at) "
+                "values (?, ?, ?, ?) returning id",
+                (entry.questions[0], entry.answer, now, now),
+            ).fetchone()[0]
+        )
+    _insert_questions(conn, faq_id, entry.questions)
+    return faq_id
+
+
+def take_out(conn: Connection, faq_id: int, now: float) -> None:
+    """Delete an entry: its wordings are free again, its row stays for the record."""
+    conn.execute("update faq set deleted_at = ? where id = ?", (now, faq_id))
+    conn.execute("delete from faq_questions where faq_id = ?", (faq_id,))
+
+
+def close_gaps(conn: Connection, questions: Iterable[str]) -> list[dict[str, Any]]:
+    """Take these out of the gap list; what they were, for the record."""
+    closed = []
+    for question in dict.fromkeys(questions):
+        row = conn.execute(
+            "delete from gaps where question = ? "
+            "returning question, sample, count, first_at, last_at, last_key",
+            (question,),
+        ).fetchone()
+        if row is not None:
+            names = ("question", "sample", "count", "first_at", "last_at", "last_key")
+            closed.append(dict(zip(names, (*row[:5], row[5].hex()), strict=True)))
+    return closed
+
+
+def reopen_gaps(conn: Connection, gaps: Iterable[dict[str, Any]]) -> None:
+    """Back into the gap list; asked again in the meantime, it counts both."""
+    for gap in gaps:
+        conn.execute(
+            "insert into gaps (question, sample, count, first_at, last_at, last_key) "
+            "values (?, ?, ?, ?, ?, ?) on conflict (question) do update set "
+            "count = gaps.count + excluded.count, first_at = excluded.first_at",
+            (
+                *(gap["question"], gap["sample"], gap["count"], gap["first_at"]),
+                *(gap["last_at"], bytes.fromhex(gap["last_key"])),
+            ),
+        )
+
+
 class Content:
-    """The tables `faq`, `faq_questions`, `items`, `gaps`, `subscriptions`."""
+    """The tables `faq`, `faq_questions`, `gaps`, `subscriptions`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -140,8 +206,8 @@ class Content:
         """Write one entry; says its id. Errors: QuestionTaken."""
 
         def run(conn: Connection) -> int:
-            faq_id = _insert_faq(conn, entry, now)
-            _touch(conn)
+            faq_id = put_entry(conn, 0, _new(entry, now), now)
+            touch(conn)
             return faq_id
 
         return await self._db.write(run)
@@ -168,105 +234,18 @@ class Content:
             for entry in entries:
                 faq_id = ids.get(entry.question)
                 if faq_id is None:
-                    ids[entry.question] = _insert_faq(conn, entry, now)
+                    ids[entry.question] = put_entry(conn, 0, _new(entry, now), now)
                     added += 1
                     continue
+                # The same answer again keeps its votes: they count since its last change.
                 conn.execute(
-                    "update faq set answer = ?, updated_at = ? where id = ?",
-                    (entry.answer, now, faq_id),
+                    "update faq set answer = ?, updated_at = ? where id = ? and answer <> ?",
+                    (entry.answer, now, faq_id, entry.answer),
                 )
                 conn.execute("delete from faq_questions where faq_id = ?", (faq_id,))
                 _insert_questions(conn, faq_id, (entry.question, *entry.aliases))
-            _touch(conn)
+            touch(conn)
             return added, len(entries) - added
-
-        return await self._db.write(run)
-
-    async def delete_faq(self, faq_id: int, now: float) -> Faq | None:
-        """Take an entry out; gives it back for the record, None when there is none."""
-
-        def run(conn: Connection) -> Faq | None:
-            row = conn.execute(
-                "update faq set deleted_at = ? where id = ? and deleted_at is null "
-                "returning id, answer, updated_at",
-                (now, faq_id),
-            ).fetchone()
-            if row is None:
-                return None
-            questions = conn.execute(
-                "select question from faq_questions where faq_id = ? order by main desc, question",
-                (faq_id,),
-            ).fetchall()
-            # The questions are free again; the entry keeps its main one for the record.
-            conn.execute("delete from faq_questions where faq_id = ?", (faq_id,))
-            _touch(conn)
-            return Faq(row[0], tuple(q[0] for q in questions), row[1], row[2])
-
-        return await self._db.write(run)
-
-    # Catalogue
-
-    async def items(self) -> list[Item]:
-        """The catalogue, newest first."""
-
-        def run(conn: Connection) -> list[Item]:
-            rows = conn.execute(
-                "select id, kind, title, summary, tags, author, level, price_cents, url, "
-                "cover_url, published_on from items order by published_on desc, id"
-            )
-            return [
-                Item(
-                    id=row[0],
-                    kind=row[1],
-                    title=row[2],
-                    summary=row[3],
-                    tags=tuple(tag for tag in row[4].split("|") if tag),
-                    author=row[5],
-                    level=row[6],
-                    price_cents=row[7],
-                    url=row[8],
-                    cover_url=row[9],
-                    published_on=row[10],
-                )
-                for row in rows
-            ]
-
-        return await self._db.read(run)
-
-    async def put_items(self, items: Iterable[Item], now: float) -> int:
-        """Write all items or none, replacing those with the same id; says how many."""
-        rows = [
-            (
-                item.id,
-                item.kind,
-                item.title,
-                item.summary,
-                "|".join(item.tags),
-                item.author,
-                item.level,
-                item.price_cents,
-                item.url,
-                item.cover_url,
-                item.published_on,
-                now,
-            )
-            for item in items
-        ]
-
-        def run(conn: Connection) -> int:
-            conn.executemany(
-                "insert into items (id, kind, title, summary, tags, author, level, price_cents, "
-                "url, cover_url, published_on, updated_at) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set "
-                "kind = excluded.kind, title = excluded.title, summary = excluded.summary, "
-                "tags = excluded.tags, author = excluded.author, level = excluded.level, "
-                "price_cents = excluded.price_cents, url = excluded.url, "
-                "cover_url = excluded.cover_url, published_on = excluded.published_on, "
-                "updated_at = excluded.updated_at",
-                rows,
-            )
-            _touch(conn)
-            return len(rows)
 
         return await self._db.write(run)
 
@@ -294,21 +273,13 @@ class Content:
 
         def run(conn: Connection) -> list[Gap]:
             rows = conn.execute(
-                "select id, sample, count, last_at from gaps "
-                "order by count desc, last_at desc limit ?",
+                "select id, question, sample, count, last_at from gaps "
+                "order by count desc, last_at desc, id limit ?",
                 (limit,),
             )
             return [Gap(*row) for row in rows]
 
         return await self._db.read(run)
-
-    async def close_gap(self, question: str) -> bool:
-        """The question has an answer now; False when it was no gap."""
-
-        def run(conn: Connection) -> bool:
-            return conn.execute("delete from gaps where question = ?", (question,)).rowcount > 0
-
-        return await self._db.write(run)
 
     # Topics
 

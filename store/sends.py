@@ -1,4 +1,4 @@
-"""What still has to reach a member: late answers and their parts.
+"""What still has to reach a member: late answers and their parts, and reminders.
 
 planned -> sending -> sent | refused | unknown, or waiting -> fetched when the channel
 may not push. `sending` is committed before the call leaves, so a crash leaves `unknown`
@@ -7,6 +7,7 @@ behind, which is listed for an operator and never sent again by itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from store.db import Database
@@ -59,6 +60,47 @@ class Sends:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+
+    async def plan(
+        self,
+        key: bytes,
+        member_id: int,
+        reply: str,
+        now: float,
+        channels: Collection[str],
+        unless: Collection[bytes] = (),
+    ) -> bool:
+        """Plan one push that no message of the member asked for; False when it may not be.
+
+        key: 16 bytes that name this push; the same key is planned once. channels: those that
+        may push. unless: keys of pushes that make this one too much. The member must follow
+        on such a channel, have more than one message of the allowance left (the last one is
+        for an answer), and nothing on its way. reply: JSON of the Reply.
+        """
+
+        def run(conn: Connection) -> bool:
+            for other in (key, *unless):
+                if conn.execute("select 1 from sends where message_key = ?", (other,)).fetchone():
+                    return False
+            open_ones = conn.execute(
+                "select channel, external_id from identities as i where member_id = ? "
+                "and followed = 1 and allowance > 1 and allowance_until > ? and not exists "
+                "(select 1 from sends as s where s.channel = i.channel and s.external_id = "
+                "i.external_id and s.status in ('planned', 'sending')) "
+                "order by allowance_until desc",
+                (member_id, now),
+            ).fetchall()
+            who = next((row for row in open_ones if row[0] in channels), None)
+            if who is None:
+                return False
+            conn.execute(
+                "insert into sends (message_key, part, channel, external_id, reply, status, "
+                "created_at, due_at) values (?, 0, ?, ?, ?, 'planned', ?, ?)",
+                (key, *who, reply, now, now),
+            )
+            return True
+
+        return await self._db.write(run)
 
     async def claim(self, now: float, limit: int = 50) -> list[Send]:
         """Take what is due, in each member's order, paying one allowance each.

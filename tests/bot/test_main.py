@@ -40,9 +40,9 @@ FAQ = (
     "怎么报名,回复「课程」。,\n"
 )
 ITEMS = (
-    "id,kind,title,summary,tags,author,level,price,url,cover_url,published_on\n"
+    "id,kind,title,summary,tags,authors,level,price,tiers,chapters,url,cover_url,published_at\n"
     "py-101,course,零基础学 Python,从第一行代码开始,Python|编程,苏老师,入门,199.50,"
-    "https://shop.example/py-101,,2025-03-05\n"
+    "早鸟:99.00,[c1]开篇|变量,https://shop.example/py-101,,2025-03-05\n"
 )
 
 

@@ -1,14 +1,18 @@
-"""CSV in and out: a file is taken whole or not at all, and every fault names its line."""
+"""CSV and JSON lines: a file is taken whole or not at all, and every fault names its line."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.transfer import (
     FAQ_COLUMNS,
     ITEM_COLUMNS,
+    ITEM_KINDS,
     MAX_ANSWER,
     MAX_FILE_BYTES,
     MAX_PROBLEMS,
@@ -16,13 +20,20 @@ from bot.transfer import (
     BadFile,
     faq_csv,
     items_csv,
+    items_jsonl,
     line_of,
     read_faq,
     read_items,
 )
-from store.content import Faq, Item, NewFaq
+from store.catalogue import Chapter, Item, Tier
+from store.content import Faq, NewFaq
 
 HEAD = ",".join(ITEM_COLUMNS) + "\n"
+
+
+def day(text: str) -> float:
+    """When this day began in Shanghai."""
+    return datetime.fromisoformat(f"{text}T00:00+08:00").timestamp()
 
 
 def _file(folder: Path, text: str | bytes) -> Path:
@@ -140,7 +151,7 @@ def test_the_line_of_a_wording_is_found(tmp_path: Path) -> None:
 
 def test_an_item_needs_only_id_kind_and_title(tmp_path: Path) -> None:
     items = read_items(_file(tmp_path, "id,kind,title\na-1,live,一场直播\n"))
-    assert items == [Item("a-1", "live", "一场直播", "", (), "", "", 0, "", "", "")]
+    assert items == [Item("a-1", "live", "一场直播")]
 
 
 @pytest.mark.parametrize(
@@ -166,8 +177,25 @@ def test_a_price_is_exact_to_the_fen(tmp_path: Path, price: str, cents: int) -> 
         ({"price": "1e3"}, "price must look"),
         ({"url": "javascript:alert(1)"}, "url must begin"),
         ({"cover_url": "/cover.png"}, "cover_url must begin"),
-        ({"published_on": "2026/11/21"}, "published_on must be"),
-        ({"published_on": "2026-02-30"}, "published_on must be"),
+        ({"url": "https://"}, "url must begin"),
+        ({"url": "https:// shop.example"}, "url must begin"),
+        ({"tags": "长" * 41}, "tags must be"),
+        ({"tags": "|".join(f"t{n}" for n in range(21))}, "tags must be"),
+        ({"authors": "长" * 41}, "authors must be"),
+        ({"level": "难" * 21}, "level has more"),
+        ({"tiers": "早鸟"}, "a tier must look like"),
+        ({"tiers": "早鸟:九十九"}, "tier 早鸟: price must look"),
+        ({"tiers": "|".join(f"{n}:1" for n in range(13))}, "there are more than 12 tiers"),
+        ({"chapters": "[c1]"}, "a chapter's title must have"),
+        ({"chapters": "[第一章]开篇"}, "chapter 开篇: its id is no id"),
+        ({"chapters": "开篇 ftp://x.example/1"}, "chapter 开篇: url must begin"),
+        ({"chapters": "[2]开篇|变量"}, "two chapters have the same id"),
+        ({"chapters": "|".join("章" * 501)}, "there are more than 500 chapters"),
+        ({"published_at": "2026/11/21"}, "published_at must look"),
+        ({"published_at": "2026-02-30"}, "published_at must look"),
+        ({"published_at": "2026-11-21T25:00"}, "published_at must look"),
+        ({"published_at": "0001-01-01"}, "published_at must look"),
+        ({"published_at": "20261121"}, "published_at must look"),
     ],
 )
 def test_a_bad_item_names_the_line(tmp_path: Path, fields: dict[str, str], say: str) -> None:
@@ -178,9 +206,120 @@ def test_a_bad_item_names_the_line(tmp_path: Path, fields: dict[str, str], say: 
     assert refused.value.problems[0].startswith(f"line 3: {say}")
 
 
+def test_the_columns_of_before_are_still_taken(tmp_path: Path) -> None:
+    text = "id,kind,title,author,published_on\na-1,live,一场直播,苏老师,2026-11-21\n"
+    (item,) = read_items(_file(tmp_path, text))
+    assert item.authors == ("苏老师",)
+    assert item.published_at == day("2026-11-21")
+    both = "id,kind,title,author,authors\na-1,live,一场直播,苏老师,苏老师\n"
+    with pytest.raises(BadFile, match="line 1: the columns must be"):
+        read_items(_file(tmp_path, both))
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("", 0.0),
+        ("2026-11-21", day("2026-11-21")),
+        ("2026-11-21T20:00", day("2026-11-21") + 20 * 3600),
+        ("2026-11-21 20:00:30", day("2026-11-21") + 20 * 3600 + 30),
+        ("2026-11-20T16:00:00Z", day("2026-11-21")),
+        ("2026-11-21T01:00:00+09:00", day("2026-11-21")),
+    ],
+)
+def test_a_time_without_an_offset_is_shanghais(tmp_path: Path, text: str, at: float) -> None:
+    (item,) = read_items(_file(tmp_path, HEAD + _item(published_at=text)))
+    assert item.published_at == at
+
+
+def test_tiers_and_chapters_have_a_short_form(tmp_path: Path) -> None:
+    row = _item(
+        tiers="早鸟:99|团购：79.50 | 会员:0",
+        chapters="开篇|[c-2]变量 https://x.example/2|C++ std::vector|循环 https://x.example/4",
+        authors="苏老师|陈默",
+    )
+    (item,) = read_items(_file(tmp_path, HEAD + row))
+    assert item.authors == ("苏老师", "陈默")
+    assert item.tiers == (Tier("早鸟", 9900), Tier("团购", 7950), Tier("会员", 0))
+    assert item.chapters == (
+        Chapter("1", "开篇"),
+        Chapter("c-2", "变量", "https://x.example/2"),
+        Chapter("3", "C++ std::vector"),
+        Chapter("4", "循环", "https://x.example/4"),
+    )
+
+
 def test_an_id_stands_once_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="line 3: this id stands in line 2 too"):
         read_items(_file(tmp_path, HEAD + _item() + _item()))
+
+
+def _lines(folder: Path, *lines: str, name: str = "in.jsonl") -> Path:
+    path = folder / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_an_item_may_be_a_line_of_json(tmp_path: Path) -> None:
+    path = _lines(
+        tmp_path,
+        '{"id": "a", "kind": "live", "title": " 一场直播 "}',
+        "",
+        '{"id": "b", "kind": "course", "title": "课\u2028", "price": 79.5, "tags": ["甲", "甲"],'
+        ' "tiers": [{"name": "早鸟", "price": "59.90"}, {"name": "团", "price_cents": 5000}],'
+        ' "chapters": ["开篇", {"id": "v", "title": "变量", "url": "https://x.example/v"}],'
+        ' "published_at": "2026-11-21"}\r',
+        name="in.NDJSON",
+    )
+    assert read_items(path) == [
+        Item("a", "live", "一场直播"),
+        Item(
+            id="b",
+            kind="course",
+            title="课",
+            tags=("甲",),
+            price_cents=7950,
+            tiers=(Tier("早鸟", 5990), Tier("团", 5000)),
+            chapters=(Chapter("1", "开篇"), Chapter("v", "变量", "https://x.example/v")),
+            published_at=day("2026-11-21"),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "say"),
+    [
+        ("not json", "JSON is malformed"),
+        ('{"id": "a", "kind": "live"}', "Object missing required field `title`"),
+        ('{"id": "a", "kind": "live", "title": 5}', "Expected `str`, got `int`"),
+        ('{"id": "a", "kind": "live", "title": "题", "autor": "谁"}', "Object contains unknown"),
+        ('{"id": "a", "kind": "live", "title": "题", "price": 1e9}', "price must look"),
+        ('{"id": "a", "kind": "live", "title": "题", "price": -1}', "price must look"),
+        ('{"id": "a", "kind": "live", "title": "题", "price": 0.005}', "price must look"),
+        (
+            '{"id": "a", "kind": "live", "title": "题", "price": 1, "price_cents": 100}',
+            "price must look",
+        ),
+        ('{"id": "a", "kind": "live", "title": "题", "tiers": [{"name": "早"}]}', "tier 早: price"),
+        ('{"id": "a", "kind": "live", "title": "题", "tags": ["a|b"]}', "tags must be"),
+        ('{"id": "a", "kind": "live", "title": "题", "chapters": ["一|二"]}', "a chapter's title"),
+        ('{"id": "a", "kind": "live", "title": "\\u0000"}', "holds a NUL character"),
+        ("[" * 100_000, "Expected `object`"),
+        ('["a"]', "Expected `object`"),
+    ],
+)
+def test_a_bad_line_of_json_is_named(tmp_path: Path, line: str, say: str) -> None:
+    path = _lines(tmp_path, '{"id": "good", "kind": "live", "title": "题"}', line)
+    with pytest.raises(BadFile) as refused:
+        read_items(path)
+    assert len(refused.value.problems) == 1
+    assert refused.value.problems[0].startswith(f"line 2: {say}")
+
+
+def test_an_id_stands_once_in_a_json_file(tmp_path: Path) -> None:
+    line = '{"id": "a", "kind": "live", "title": "题"}'
+    with pytest.raises(BadFile, match="line 3: this id stands in line 1 too"):
+        read_items(_lines(tmp_path, line, "", line))
 
 
 def test_a_file_without_items_is_refused(tmp_path: Path) -> None:
@@ -199,11 +338,50 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert read_faq(_file(tmp_path, faq_csv(faqs))) == [
         NewFaq(faq.questions[0], faq.answer, faq.questions[1:]) for faq in faqs
     ]
-    items = [
-        Item("a", "ebook", '标题, "一"', "两\n行", ("甲", "乙"), "谁", "入门", 5, "", "", ""),
-        Item("b", "course", "题", "", (), "", "", 123_456, "https://x.example/", "", "2025-01-31"),
-    ]
-    assert read_items(_file(tmp_path, items_csv(items))) == items
+
+
+_WORDS = st.text(st.characters(codec="utf-8", exclude_characters="|\0"), max_size=20).map(str.strip)
+_LINKS = st.sampled_from(["", "https://x.example/a?b=1&c=,", "http://x.example"])
+_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,5}", fullmatch=True)
+_TITLES = _WORDS.filter(lambda title: title and "://" not in title)
+_CENTS = st.integers(0, 999_999_999)
+_ITEMS = st.lists(
+    st.builds(
+        Item,
+        id=_IDS,
+        kind=st.sampled_from(ITEM_KINDS),
+        title=_TITLES,
+        summary=_WORDS,
+        tags=st.lists(_TITLES, max_size=3, unique=True).map(tuple),
+        authors=st.lists(_TITLES, max_size=3, unique=True).map(tuple),
+        level=_WORDS,
+        price_cents=_CENTS,
+        url=_LINKS,
+        cover_url=_LINKS,
+        published_at=st.sampled_from([0.0, day("2025-01-31"), 1_763_600_000.0, 1_763_600_000.5]),
+        tiers=st.lists(
+            st.builds(Tier, _TITLES.filter(lambda name: "：" not in name), _CENTS), max_size=3
+        ).map(tuple),
+        chapters=st.lists(
+            st.builds(Chapter, _IDS, _TITLES | st.just("[1]括号"), _LINKS),
+            max_size=3,
+            unique_by=lambda chapter: chapter.id,
+        ).map(tuple),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda item: item.id,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(items=_ITEMS)
+def test_a_catalogue_that_was_written_is_read_back(
+    items: list[Item], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("catalogue")
+    assert read_items(_file(folder, items_csv(items))) == items
+    assert read_items(_lines(folder, items_jsonl(items))) == items
 
 
 def test_exports_open_in_excel() -> None:

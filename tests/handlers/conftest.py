@@ -18,13 +18,32 @@ from handlers.router import dispatch
 from handlers.texts import Texts
 from knowledge import Entry, Knowledge
 from store import Store
-from store.content import Item, NewFaq
+from store.catalogue import Item
+from store.content import NewFaq
 from store.members import OWNER_CLAIM
 from store.messages import Finished, Incoming, Late
 from store.sends import WAITING
 
 CHANNEL = "mp"
 TOPICS = ("新课", "直播", "Python")
+
+class CountedLinks:
+    """Links that say what they would count: the item's address with who, where from and why."""
+
+    async def to_item(self, item: Item, member_id: int, source: str, ref: str = "") -> str:
+        return f"{item.url}?m={member_id}&s={source}&r={ref}" if item.url else ""
+
+    def in_text(self, text: str, ref: str, member_id: int) -> str:
+        return text.replace("https://shop.example/", f"https://bot.example/r/{ref}/{member_id}/")
+
+    async def make_link(
+        self, what: str, *, campaign: str = "", variant: str = "", by: str
+    ) -> tuple[str, str]:
+        problems = {"nowhere": "unknown_item", "https://else.example/": "bad_url"}
+        if what in problems:
+            return "", problems[what]
+        return f"https://bot.example/r/{what}/{campaign}/{variant}/{by}", ""
+
 
 FAQS = (
     NewFaq("怎么退款", "七天内可以全额退款。", ("如何申请退款", "我要退钱")),
@@ -36,26 +55,31 @@ FAQS = (
 )
 
 
+def day(text: str) -> float:
+    """When this day began in Shanghai, in Unix seconds."""
+    return datetime.fromisoformat(f"{text}T00:00+08:00").timestamp()
+
+
 def item(id: str, title: str, **fields: Any) -> Item:
     """A catalogue item; what a test does not care about is filled in."""
     usual: dict[str, Any] = {
         "kind": "course",
         "summary": f"讲讲{title}。",
         "tags": (),
-        "author": "苏老师",
+        "authors": ("苏老师",),
         "level": "入门",
         "price_cents": 19_900,
         "url": f"https://shop.example/{id}",
         "cover_url": "",
-        "published_on": "2025-01-01",
+        "published_at": day("2025-01-01"),
     }
     return Item(id=id, title=title, **{**usual, **fields})
 
 
 ITEMS = (
-    item("py-zero", "零基础学 Python", tags=("Python", "编程"), published_on="2025-03-05"),
+    item("py-zero", "零基础学 Python", tags=("Python", "编程"), published_at=day("2025-03-05")),
     item("py-data", "Python 数据分析", tags=("Python", "数据分析"), price_cents=29_990),
-    item("write", "写作入门", kind="column", published_on="2025-02-01", author="林小满"),
+    item("write", "写作入门", kind="column", published_at=day("2025-02-01"), authors=("林小满",)),
     item("plan", "十二周计划", kind="live", price_cents=0, level="", summary="", url=""),
 )
 
@@ -127,11 +151,11 @@ class Conversation:
     def later(self, **delta: float) -> None:
         self.now += timedelta(**delta)
 
-    async def reload(self) -> None:
+    async def reload(self, *changed: str) -> None:
         """What `bot/app.py` does after a change of the content."""
         self.reloads += 1
         faqs = await self.store.content.faqs()
-        items = await self.store.content.items()
+        items = await self.store.catalogue.items()
         self.answers = {f"faq:{one.id}": one.answer for one in faqs}
         self.items = {f"item:{one.id}": one for one in items}
         self.knowledge.replace_all(
@@ -145,7 +169,7 @@ class Conversation:
     async def fill(self) -> None:
         """The small business of these tests."""
         await self.store.content.import_faq(FAQS, self.at)
-        await self.store.content.put_items(ITEMS, self.at)
+        await self.store.catalogue.put(ITEMS, self.at)
         await self.store.meta.put(OWNER_CLAIM, "7KQM-2X9D")
         await self.reload()
 
@@ -190,6 +214,7 @@ class Conversation:
             claims=self.codes,
             answers=self.answers,
             items=self.items,
+            links=CountedLinks(),
             can_transfer=self.can_transfer,
         )
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from handlers import RULES
-from handlers.changes import entry_from, number_from
+from handlers.changes import number_from
 from handlers.router import dispatch
 from store import Store
-from store.content import NewFaq
 from tests.handlers.conftest import CHANNEL, Conversation
 
 BOSS = "o_boss"
@@ -42,98 +41,6 @@ async def audit(talk: Conversation) -> list[tuple[str, str]]:
 def test_numbers_as_typed(text: str, number: int | None) -> None:
     assert number_from(text) == number
     assert number_from("9" * 16) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "entry"),
-    [
-        ("问 | 答", ("问", "答")),
-        ("问题｜答案 | 还有竖线", ("问题", "答案 | 还有竖线")),
-        ("怎么\n去 | 第一行\n第二行", ("怎么 去", "第一行\n第二行")),
-        ("问", None),
-        ("问 |", None),
-        ("| 答", None),
-        ("？ | 答", None),
-        ("", None),
-        ("长" * 201 + "|答", None),
-    ],
-)
-def test_an_entry_as_typed(text: str, entry: tuple[str, str] | None) -> None:
-    assert entry_from(text) == entry
-
-
-async def test_an_added_answer_is_given_to_the_next_who_asks(boss: Conversation) -> None:
-    assert await boss.say("老板养猫吗") == boss.texts("faq.unknown")
-    said = await boss.say("/faq add 老板养猫吗 | 养了两只 😀", BOSS)
-    assert said == boss.texts("operator.faq_added", id=7, question="老板养猫吗")
-    assert (await boss.say("老板养猫吗？")).startswith("养了两只 😀")
-    assert await boss.store.content.gaps() == []
-    assert await audit(boss) == [("faq.add", "faq:7")]
-
-
-async def test_other_wordings_of_the_gap_are_closed_too(boss: Conversation) -> None:
-    await boss.say("请问老板养猫吗？")
-    await boss.say("龘靐齉爩怎么读")
-    await boss.say("/faq add 老板养猫吗 | 养了", BOSS)
-    assert [gap.sample for gap in await boss.store.content.gaps()] == ["龘靐齉爩怎么读"]
-
-
-async def test_adding_that_runs_twice_adds_once(boss: Conversation) -> None:
-    said = await boss.say("/faq add 老板养猫吗 | 养了", BOSS, crash_first=True)
-    assert said == boss.texts("operator.faq_added", id=7, question="老板养猫吗")
-    assert len(await boss.store.content.faqs()) == 7
-    assert await audit(boss) == [("faq.add", "faq:7")]
-
-
-@pytest.mark.parametrize("question", ["怎么退款", "我要退钱"])
-async def test_a_question_that_exists_is_named_with_its_number(
-    boss: Conversation, question: str
-) -> None:
-    said = await boss.say(f"/faq add {question} | 不退", BOSS)
-    assert said == boss.texts("operator.faq_exists", id=1, question=question)
-    assert (await boss.say("怎么退款")).startswith("七天内")
-    assert await audit(boss) == []
-
-
-@pytest.mark.parametrize("typed", ["/faq add", "/faq add 问", "/faq add | 答", "/faq add 问 |"])
-async def test_half_an_entry_gets_the_usage(boss: Conversation, typed: str) -> None:
-    assert await boss.say(typed, BOSS) == boss.texts("operator.faq_add_usage", limit=200)
-
-
-@pytest.mark.parametrize("typed", ["/faq", "/faq what", "/faq addd 问 | 答"])
-async def test_an_unknown_faq_command_gets_the_usage(boss: Conversation, typed: str) -> None:
-    assert await boss.say(typed, BOSS) == boss.texts("operator.faq_usage")
-
-
-async def test_what_an_entry_holds_is_never_a_template(boss: Conversation) -> None:
-    await boss.say("/faq add 什么是{question} | {answer} ]]> %s", BOSS)
-    assert (await boss.say("什么是{question}")).startswith("{answer} ]]> %s")
-
-
-async def test_the_list_has_pages(boss: Conversation) -> None:
-    await boss.store.content.import_faq(
-        [NewFaq(f"第 {n} 个问题", "答") for n in range(20)], boss.at
-    )
-    said = await boss.say("/faq list", BOSS)
-    assert said.startswith("共 26 条问答，第 1/3 页：\n1. 怎么退款\n")
-    assert said.endswith("/faq list 2」看下一页。")
-    assert (await boss.say("/faq list 3", BOSS)).endswith("26. 第 19 个问题")
-    for page in ("99", "0", "x", "-1"):
-        assert "页：" in await boss.say(f"/faq list {page}", BOSS)
-
-
-async def test_an_empty_list_says_how_to_begin(empty: Conversation) -> None:
-    await empty.promote(BOSS)
-    assert await empty.say("/faq list", BOSS) == empty.texts("operator.faq_none")
-    assert await empty.say("/faq gaps", BOSS) == empty.texts("operator.gaps_none")
-
-
-async def test_the_gaps_most_asked_first(boss: Conversation) -> None:
-    await boss.say("老板养猫吗")
-    for _ in range(2):
-        await boss.say("公司楼下有停车位没")
-    said = await boss.say("/faq gaps", BOSS)
-    assert said.split("\n")[1:] == ["1. 公司楼下有停车位没（2 次）", "2. 老板养猫吗（1 次）"]
 
 
 async def test_deleting_asks_first(boss: Conversation) -> None:
@@ -176,14 +83,6 @@ async def test_only_the_one_who_was_asked_confirms(boss: Conversation) -> None:
     await boss.say("确认", "o_lin")
     assert boss.handler.startswith("faq")
     assert len(await boss.store.content.faqs()) == 6
-
-
-@pytest.mark.parametrize("number", ["99", "0"])
-async def test_deleting_what_is_not_there(boss: Conversation, number: str) -> None:
-    said = await boss.say(f"/faq del {number}", BOSS)
-    assert said == boss.texts("operator.faq_not_found", id=number)
-    assert await boss.say("/faq del", BOSS) == boss.texts("operator.faq_del_usage")
-    assert await boss.say("/faq del x", BOSS) == boss.texts("operator.faq_del_usage")
 
 
 async def test_the_menu_goes_out_after_a_confirmation(boss: Conversation) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.content import FOUND, LISTED, containing
+from handlers.content import FOUND, LISTED, containing, tags_of, with_tag
 from handlers.message import Reply
-from tests.handlers.conftest import Conversation, item
+from store.catalogue import Chapter, Item, Tier
+from store.content import NewFaq
+from tests.handlers.conftest import Conversation, day, item
 
 
 async def test_the_list_keeps_its_order_and_shows_kind_and_price(talk: Conversation) -> None:
@@ -21,7 +23,8 @@ async def test_the_list_keeps_its_order_and_shows_kind_and_price(talk: Conversat
 async def test_one_item_in_full(talk: Conversation) -> None:
     await talk.say("课程")
     assert await talk.say("2") == (
-        "《写作入门》\n专栏 · 入门 · 林小满\n讲讲写作入门。\n价格：199 元\nhttps://shop.example/write"
+        "《写作入门》\n专栏 · 入门 · 林小满\n讲讲写作入门。\n价格：199 元\n"
+        f"https://shop.example/write?m={await talk.member()}&s=catalogue&r="
     )
     assert (talk.handler, talk.item) == ("content", "item:write")
 
@@ -39,7 +42,7 @@ async def test_an_empty_catalogue_says_so(empty: Conversation) -> None:
 
 async def test_a_long_catalogue_is_cut_to_one_message(empty: Conversation) -> None:
     many = [item(f"i{n:02}", f"第 {n} 门：一个挺长的课程名字，说清楚讲什么") for n in range(40)]
-    await empty.store.content.put_items(many, empty.at)
+    await empty.store.catalogue.put(many, empty.at)
     await empty.reload()
     said = await empty.say("课程")
     assert len(said.encode()) <= 2048
@@ -51,7 +54,7 @@ async def test_a_long_catalogue_is_cut_to_one_message(empty: Conversation) -> No
 
 
 async def test_a_kind_without_a_word_is_just_content(empty: Conversation) -> None:
-    await empty.store.content.put_items([item("x", "神秘", kind="hologram")], empty.at)
+    await empty.store.catalogue.put([item("x", "神秘", kind="hologram")], empty.at)
     await empty.reload()
     assert "神秘（内容，199 元）" in await empty.say("课程")
 
@@ -107,3 +110,116 @@ def test_titles_come_before_summaries_and_nothing_finds_nothing() -> None:
     }
     assert containing(items.items(), "写作") == (["item:b", "item:c"], ["item:a"])
     assert containing(items.items(), "") == ([], [])
+
+
+async def shelf(talk: Conversation, *items: Item) -> None:
+    """A catalogue of just these."""
+    await talk.store.catalogue.put(items, talk.at)
+    await talk.reload()
+
+
+async def test_an_item_shows_its_tiers_authors_and_chapters(empty: Conversation) -> None:
+    full = item(
+        "full",
+        "全的",
+        authors=("苏老师", "陈默"),
+        tiers=(Tier("早鸟", 9900), Tier("会员", 0)),
+        chapters=(Chapter("1", "开篇"), Chapter("2", "变量")),
+    )
+    await shelf(empty, full)
+    await empty.say("课程")
+    assert (await empty.say("1")).split("\n") == [
+        "《全的》",
+        "课程 · 入门 · 苏老师、陈默",
+        "讲讲全的。",
+        "价格：199 元",
+        "另有：早鸟 99 元 · 会员 免费",
+        "共 2 章，回复「目录」看每一章。",
+        f"https://shop.example/full?m={await empty.member()}&s=catalogue&r=",
+    ]
+
+
+async def test_an_item_that_an_answer_offered_is_linked_as_one(hesitant: Conversation) -> None:
+    await hesitant.store.content.add_faq(NewFaq("Python 怎么装", "去官网下载。"), hesitant.at)
+    await hesitant.reload()
+    await hesitant.say("Python")
+    assert hesitant.handler == "faq.offer"
+    await hesitant.say("1")
+    assert hesitant.item == "item:py-zero"
+    assert "&s=answer&" in hesitant.reply.content
+
+
+async def test_the_search_reads_the_chapters(empty: Conversation) -> None:
+    await shelf(empty, item("a", "甲课", chapters=(Chapter("1", "装饰器与闭包"),)), item("b", "乙"))
+    assert "1. 甲课" in await empty.say("搜索 装饰器")
+
+
+async def test_the_newest_come_first_and_what_has_no_date_is_not_new(empty: Conversation) -> None:
+    await shelf(
+        empty,
+        item("old", "旧的", published_at=day("2024-01-01")),
+        item("none", "没日期的", published_at=0.0),
+        item("new", "新的", published_at=day("2026-01-01")),
+    )
+    said = await empty.say("最新")
+    assert said.split("\n")[1:] == ["1. 新的（课程，199 元）", "2. 旧的（课程，199 元）"]
+    assert empty.handler == "content.latest"
+    assert "《旧的》" in await empty.say("2")
+
+
+async def test_nothing_new_is_said_so(empty: Conversation) -> None:
+    assert await empty.say("最新") == empty.texts("content.empty")
+    assert await empty.say("分类") == empty.texts("content.tags_none")
+
+
+async def test_tags_are_listed_and_a_number_shows_one(talk: Conversation) -> None:
+    said = await talk.say("分类")
+    assert "1. Python（2 个）" in said
+    assert "2. 编程（1 个）" in said
+    said = await talk.say("2", crash_first=True)
+    assert said.split("\n")[1] == "1. 零基础学 Python（课程，199 元）"
+    assert talk.handler == "content.tag"
+    assert "《零基础学 Python》" in await talk.say("1")
+
+
+@pytest.mark.parametrize("typed", ["分类 python", "标签：Python", "#ＰＹＴＨＯＮ", "＃Python#"])
+async def test_a_tag_is_found_whatever_the_spelling(talk: Conversation, typed: str) -> None:
+    said = await talk.say(typed)
+    assert "1. 零基础学 Python" in said
+    assert "2. Python 数据分析" in said
+    assert "写作" not in said
+
+
+async def test_a_tag_nobody_gave_is_said_so(talk: Conversation) -> None:
+    said = await talk.say("#" + "潜水" * 50)
+    assert said.startswith("没有「潜水")
+    assert len(said) < 80
+
+
+async def test_a_tag_with_a_cover_is_one_card_whose_numbers_pick(empty: Conversation) -> None:
+    cover = "https://shop.example/b.jpg"
+    await shelf(
+        empty,
+        item("a", "没封面", tags=("写作",)),
+        *(item(f"b{n}", f"第{n}门", tags=("写作",), cover_url=cover) for n in range(9)),
+    )
+    assert await empty.say("#写作") == "→news"
+    (card,) = empty.reply.articles
+    assert (card.title, card.picture_url) == ("第0门", cover)
+    assert card.url == f"https://shop.example/b0?m={await empty.member()}&s=catalogue&r="
+    lines = card.description.split("\n")
+    assert lines[:3] == [
+        empty.texts("content.tag_card", tag="写作", count=10),
+        "1. 第0门（课程，199 元）",
+        "2. 没封面（课程，199 元）",
+    ]
+    assert len(lines) == 1 + FOUND
+    assert "《没封面》" in await empty.say("2")
+    assert "第8门" in await empty.say("还有吗")
+
+
+def test_tags_are_counted_once_an_item_and_keep_their_first_spelling() -> None:
+    items = [item("a", "甲", tags=("AI", "ai")), item("b", "乙", tags=("Ａｉ", "写作"))]
+    assert tags_of(items) == [("AI", 2), ("写作", 1)]
+    assert tags_of([]) == []
+    assert with_tag([("item:b", items[1])], "AI") == ["item:b"]

@@ -177,6 +177,14 @@ async def test_feedback_is_about_the_last_answer(talk: Conversation) -> None:
     assert (talk.handler, talk.item) == ("faq.useless", answered)
 
 
+async def test_the_last_word_of_a_member_is_their_vote(talk: Conversation) -> None:
+    await talk.say("怎么退款")
+    await talk.say("有用")
+    await talk.say("没用", crash_first=True)
+    [entry] = [one for one in (await talk.store.learning.report(0)).entries if one.uses]
+    assert (f"faq:{entry.faq_id}", entry.useful, entry.useless) == (talk.item, 0, 1)
+
+
 async def test_feedback_without_an_answer_says_so(talk: Conversation) -> None:
     assert await talk.say("有用") == talk.texts("faq.feedback_nothing")
     await talk.say("怎么退款", who="o_wang")

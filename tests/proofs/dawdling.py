@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from bot import logs
-from bot.__main__ import run_loop
+from bot.terminal import run_loop
 from bot.app import App
 from bot.config import load
 from handlers import ROUTERS

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from store import Store
-from store.content import Item
+from store.catalogue import Item
 from store.db import Database
 from store.dialect import Connection
 from store.messages import Finished, Incoming, Late
@@ -76,12 +76,12 @@ def course(number: int, **fields: Any) -> Item:
         "title": f"写作课 {number}",
         "summary": "从零开始",
         "tags": ("写作", "入门"),
-        "author": "林老师",
+        "authors": ("林老师",),
         "level": "入门",
         "price_cents": 9900,
         "url": "https://example.com/c",
         "cover_url": "",
-        "published_on": f"2025-11-{number:02}",
+        "published_at": NOW + number * 86_400,
     }
     return Item(**{**plain, **fields})
 

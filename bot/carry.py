@@ -1,0 +1,285 @@
+"""What an operator carries in and out at the terminal: files, backups, a member's own data."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bot.terminal import FAILED, OK, CommandError, config_of, config_of_database, with_store
+
+if TYPE_CHECKING:
+    from bot.config import Config
+    from bot.intake import Imported
+    from store import Store
+
+
+def load(args: argparse.Namespace) -> int:
+    """`zhiqun import`: each file whole or not at all; only `docs` takes several."""
+    if args.what != "docs" and len(args.file) > 1:
+        raise CommandError("one file at a time, please; only `import docs` takes several")
+    if args.partial and args.what != "events":
+        raise CommandError("--partial is for events only: other files are imported whole")
+    config = config_of(args)
+    if args.what == "docs":
+        return _load_documents(config, args.file)
+    if args.what == "events":
+        return _load_events(config, args.file[0], args.partial)
+    if args.what == "items":
+        return _load_items(config, args.file[0])
+    return _load_faq(config, args.file[0])
+
+
+def _load_items(config: Config, path: Path) -> int:
+    from bot.transfer import read_items
+
+    items, now = read_items(path), time.time()
+
+    async def put(store: Store) -> int:
+        count = await store.catalogue.put(items, now)
+        await store.audit.add(now, "cli", "import.items", detail=f"{count} items")
+        return count
+
+    print(f"{with_store(config, put)} items imported")
+    return OK
+
+
+def _load_faq(config: Config, path: Path) -> int:
+    from bot.transfer import BadFile, line_of, read_faq
+    from store.content import QuestionTaken
+
+    entries, now = read_faq(path), time.time()
+
+    async def renew(store: Store) -> tuple[int, int]:
+        added, renewed = await store.content.import_faq(entries, now)
+        detail = f"{added} added, {renewed} renewed"
+        await store.audit.add(now, "cli", "import.faq", detail=detail)
+        return added, renewed
+
+    try:
+        added, renewed = with_store(config, renew)
+    except QuestionTaken as taken:
+        raise BadFile(
+            path,
+            [
+                f"line {line_of(path, taken.question)}: “{taken.question}” belongs to entry "
+                f"{taken.faq_id} already: take it out here, or /faq del {taken.faq_id} in the chat"
+            ],
+        ) from taken
+    print(f"{added} entries added, {renewed} renewed")
+    return OK
+
+
+def _load_documents(config: Config, paths: Sequence[Path]) -> int:
+    from bot.reading import read_document
+    from bot.transfer import BadFile
+    from knowledge.documents import MAX_BYTES, BadDocument
+    from store.documents import NewDocument
+
+    async def work(store: Store) -> int:
+        # All are read before the first is stored: a bad one among them leaves nothing behind.
+        read = []
+        for path in paths:
+            if path.stat().st_size > MAX_BYTES:
+                raise BadFile(path, [f"is larger than {MAX_BYTES >> 20} MB; split it"])
+            data = await asyncio.to_thread(path.read_bytes)
+            try:
+                read.append(NewDocument.of(await read_document(path.name, data), data))
+            except BadDocument as bad:
+                raise BadFile(path, [str(bad)]) from bad
+        for document in read:
+            now = time.time()
+            number, changed = await store.documents.put(document, now, "cli")
+            if changed:
+                await store.audit.add(now, "cli", "import.docs", f"document:{number}")
+            state = "imported" if changed else "is there already, unchanged"
+            print(f"{document.name}: {len(document.passages)} passages, {state}")
+        return len(read)
+
+    with_store(config, work)
+    return OK
+
+
+def _load_events(config: Config, path: Path, partial: bool) -> int:
+    from bot.intake import import_events
+
+    async def work(store: Store) -> Imported:
+        done = await import_events(store, path, time.time(), partial)
+        detail = f"{done.stored} stored, {done.repeated} repeated"
+        await store.audit.add(time.time(), "cli", "import.events", detail=detail)
+        return done
+
+    done = with_store(config, work)
+    for line in done.refused:
+        print(line, file=sys.stderr)
+    print(f"{done.stored} events stored, {done.repeated} were there, {len(done.refused)} refused")
+    return FAILED if done.refused else OK
+
+
+def export(args: argparse.Namespace) -> int:
+    """`zhiqun export`."""
+    from bot.transfer import faq_csv, items_csv, items_jsonl
+
+    config = config_of_database(args)
+    if args.what == "member" and not args.member:
+        raise CommandError("say whose: zhiqun export member FILE --member NUMBER")
+
+    async def work(store: Store) -> str | None:
+        # The audit row comes first: rather one too many than a copy nobody knows of.
+        member = await _member_id(store, args.member) if args.what == "member" else 0
+        target = f"member:{member}" if member else ""
+        await store.audit.add(time.time(), "cli", f"export.{args.what}", target)
+        if args.what == "faq":
+            return faq_csv(await store.content.faqs())
+        if args.what == "items":
+            items = await store.catalogue.items()
+            lines = args.file.endswith((".jsonl", ".ndjson"))
+            return items_jsonl(items) if lines else items_csv(items)
+        if args.what == "member":
+            data = await store.members.export(member) or {}
+            return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        page = store.events.page if args.what == "events" else store.interactions.page
+        await _export_rows(page, args.what, args.file)
+        return None
+
+    text = with_store(config, work)
+    if text is None:
+        return OK
+    if args.file == "-":
+        sys.stdout.write(text)
+    else:
+        with _private(args.file) as file:
+            file.write(text)
+        print(f"{args.file} written")
+    return OK
+
+
+def _private(name: str) -> TextIO:
+    """A file for members' words: like the database, only its owner may read it."""
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # newline="": CSV brings its own line ends.
+    return os.fdopen(handle, "w", encoding="utf-8", newline="")
+
+
+async def _export_rows(
+    page: Callable[[int], Awaitable[list[dict[str, Any]]]], what: str, name: str
+) -> None:
+    """A log as NDJSON, page by page: it may be larger than memory."""
+    out = sys.stdout if name == "-" else _private(name)
+    count = after = 0
+    try:
+        while rows := await page(after):
+            for row in rows:
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += len(rows)
+            after = rows[-1]["id"]
+    finally:
+        if out is not sys.stdout:
+            out.close()
+    print(f"{count} {what} written", file=sys.stderr)
+
+
+def backup(args: argparse.Namespace) -> int:
+    """`zhiqun backup`."""
+    config = config_of_database(args)
+    if args.file.exists():
+        raise CommandError(f"{args.file} is there already and was left as it is; choose another")
+
+    async def work(store: Store) -> None:
+        await store.audit.add(time.time(), "cli", "backup")
+        await store.backup(args.file)
+
+    with_store(config, work)
+    print(f"{args.file} written, {args.file.stat().st_size} bytes")
+    return OK
+
+
+def erase(args: argparse.Namespace) -> int:
+    """`zhiqun erase`."""
+    config = config_of_database(args)
+    member = with_store(config, lambda store: _member_id(store, args.member))
+    if not args.yes:
+        try:
+            answer = input(f"Forget member {member} for good? Type their number again: ")
+        except EOFError:
+            raise CommandError("nothing was erased; without a terminal, add --yes") from None
+        if answer.strip() != str(member):
+            raise CommandError("nothing was erased: that is another number")
+
+    async def work(store: Store) -> dict[str, int]:
+        erased = await store.members.erase(member)
+        await store.audit.add(time.time(), "cli", "erase", f"member:{member}")
+        return erased.rows if erased else {}
+
+    rows = with_store(config, work)
+    counted = ", ".join(f"{count} {table}" for table, count in rows.items() if count)
+    print(f"member {member} erased: {counted or 'nothing was left'}")
+    print("Older backups still hold this member: delete them when their time has come.")
+    return OK
+
+
+async def _member_id(store: Store, name: str) -> int:
+    found = await store.members.find(name)
+    if not found and name.isdecimal() and len(name) < 19 and await store.members.card(int(name)):
+        found = [int(name)]
+    if len(found) == 1:
+        return found[0]
+    raise CommandError(
+        "no member has this number or openid; /who in the chat shows numbers"
+        if not found
+        else f"this openid belongs to several members: give a number of {found}"
+    )
+
+
+def key(args: argparse.Namespace) -> int:
+    """`zhiqun key new NAME --scope …`, `key list`, `key revoke ID`."""
+    from bot.keys import new_key
+
+    now = time.time()
+
+    async def new(store: Store) -> str:
+        row, secret = new_key(args.name, args.scope, args.per_minute, now)
+        await store.keys.add(row)
+        await store.audit.add(now, "cli", "key.new", f"key:{row.id}", " ".join(row.scopes))
+        return secret
+
+    async def revoke(store: Store) -> bool:
+        if not await store.keys.revoke(args.name, now):
+            return False
+        await store.audit.add(now, "cli", "key.revoke", f"key:{args.name}")
+        return True
+
+    if args.what == "new":
+        config = config_of(args)
+        try:
+            secret = with_store(config, new)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        print(f"{secret}\nThis is the only time it is shown: put it into the program's secrets.")
+        return OK
+    config = config_of_database(args)
+    if args.what == "revoke":
+        if not with_store(config, revoke):
+            raise CommandError("no key has this id, or it is revoked already: see zhiqun key list")
+        print(f"{args.name} revoked; a running zhiqun refuses it within a second")
+        return OK
+    keys = with_store(config, lambda store: store.keys.all())
+    for one in keys:
+        state = "revoked" if one.revoked_at else f"{one.per_minute}/min"
+        print(
+            f"{one.id}  {state:<10} {_date(one.last_used_at)}  {one.name}: {' '.join(one.scopes)}"
+        )
+    print(f"{len(keys)} keys")
+    return OK
+
+
+def _date(at: float | None) -> str:
+    if at is None:
+        return "never used"
+    return f"used {time.strftime('%Y-%m-%d', time.localtime(at))}"

@@ -1,0 +1,24 @@
+"""Every operation of the API, in the order of the document."""
+
+from __future__ import annotations
+
+from bot import (
+    openapi,
+    rest_documents,
+    rest_events,
+    rest_hooks,
+    rest_items,
+    rest_members,
+)
+from bot.rest import Operation
+
+_OURS: tuple[Operation, ...] = (
+    *rest_items.OPERATIONS,
+    *rest_events.OPERATIONS,
+    *rest_members.OPERATIONS,
+    *rest_documents.OPERATIONS,
+    *rest_hooks.OPERATIONS,
+)
+
+ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))
+"""The document among them."""
