@@ -26,7 +26,10 @@ from knowledge.index import Entry, Index
 from knowledge.scorer import Evidence, margin
 from knowledge.words import Words
 
-FIELDS = ("pairs", "chars", "raw", "words_covered", "length", "negation")
+FIELDS = (
+    *("pairs", "chars", "raw", "words_covered", "length", "negation"),
+    *("in_order", "first", "beside"),
+)
 PRECISION = 0.80
 CHATTER_OFFERED = 0.02
 
@@ -70,12 +73,12 @@ def read(folder: Path, part: str, cache_dir: Path | None) -> list[Asked]:
 
 
 def figures(evidence: Evidence) -> Floats:
-    """The evidence the order is made of, shape [6]."""
+    """The evidence the order is made of, shape [9]."""
     return np.array([getattr(evidence, name) for name in FIELDS], dtype=np.float64)
 
 
 def fit_order(asked: Sequence[Asked]) -> Floats:
-    """Weights of FIELDS, shape [6], from right-minus-wrong differences."""
+    """Weights of FIELDS, shape [9], from right-minus-wrong differences."""
     rows: list[Floats] = []
     weights: list[float] = []
     domains: list[str] = []

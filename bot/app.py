@@ -36,12 +36,13 @@ from bot.outside import Outside
 from bot.webhook import Webhook
 from handlers import ROUTERS
 from handlers.context import SHANGHAI, Business, Context
-from handlers.message import Message
+from handlers.message import Message, Reply, reply_to_json
 from handlers.router import Router, Rules, dispatch
 from handlers.texts import Texts
 from knowledge import Knowledge
 from scheduler import jobs
 from scheduler.clock import Clock, Job
+from scheduler.reminders import remind
 from store import Store, StoreError
 from store.members import OWNER_CLAIM, Member
 from store.messages import Unanswered
@@ -407,12 +408,40 @@ class App:
                 lambda: jobs.purge(store, settings.keep_messages_h * 3600.0, self._now()),
                 at=self.config.schedule.purge_at,
             ),
+            Job("remind", self._remind, at=self.config.schedule.remind_at),
+            Job(
+                "tidy_hooks",
+                lambda: jobs.tidy_hooks(store, self._now()),
+                at=self.config.schedule.purge_at,
+            ),
             Job(
                 "order_catalogue",
                 lambda: jobs.order_catalogue(store, self.reload, self._now()),
                 every_s=3600.0,
             ),
         ]
+
+    async def _remind(self) -> str:
+        """Remind learners where the channel may push; the late answers' worker sends it once."""
+        assert self._texts is not None
+        texts = self._texts
+
+        def say(title: str, chapter: str) -> str:
+            if chapter:
+                return reply_to_json(
+                    Reply.text(texts("course.reminder_chapter", title=title, chapter=chapter))
+                )
+            return reply_to_json(Reply.text(texts("course.reminder", title=title)))
+
+        pushing = [
+            name
+            for name, channel in self.config.channels.items()
+            if channel.late == "customer-service"
+        ]
+        done = await remind(self.store, say, pushing, self._now())
+        if self._late is not None:
+            self._late.wake()
+        return done
 
     def _ops(self) -> web.Application:
         app = web.Application()

@@ -213,7 +213,7 @@ def erase(args: argparse.Namespace) -> int:
             raise CommandError("nothing was erased: that is another number")
 
     async def work(store: Store) -> dict[str, int]:
-        erased = await store.members.erase(member)
+        erased = await store.members.erase(member, time.time())
         await store.audit.add(time.time(), "cli", "erase", f"member:{member}")
         return erased.rows if erased else {}
 

@@ -24,14 +24,13 @@ import structlog
 from bot import targets
 from store import Store, StoreError
 from store.catalogue import Item
+from store.events import SOURCES
 from store.links import Link, Made, NewLink, Target
 
 log = structlog.get_logger()
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-SOURCES = frozenset({"", "campaign", "answer", "recommendation", "referral", "catalogue"})
 
 BOT = "bot"
 """Who made the links that nobody asked for by hand."""
@@ -179,7 +178,7 @@ class Linker:
         if bool(item_id) == bool(url):
             raise BadLink("item", "or url: give exactly one of them")
         if source not in SOURCES:
-            raise BadLink("source", f"must be one of {', '.join(sorted(SOURCES - {''}))}")
+            raise BadLink("source", f"must be one of {', '.join(filter(None, SOURCES))}")
         if expires_at is not None and expires_at <= self._now():
             raise BadLink("expires_at", "is over already")
         if item_id:

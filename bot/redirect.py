@@ -23,7 +23,7 @@ from bot.errcodes import Refused, WeChatError
 from bot.links import Linker
 from bot.oauth import OAuth, States, authorize_url, is_code
 from bot.targets import location
-from bot.visitors import Visitors, address_of, in_wechat, kind_of
+from bot.visitors import Visitors, address_of, in_wechat, is_near, kind_of
 from handlers.context import SHANGHAI
 from store import Store, StoreError
 from store.events import Added, NewEvent
@@ -97,6 +97,7 @@ class Redirect:
         self._visitors = Visitors(secrets.token_bytes(16), flood_per_s=flood_per_s)
         self._codes: OrderedDict[bytes, None] = OrderedDict()
         self._paused_until = 0.0
+        self._doubted = False
 
     def routes(self) -> list[web.RouteDef]:
         """What the server of the REST API mounts, HEAD included."""
@@ -172,16 +173,28 @@ class Redirect:
                 return _page(410, "内容已下架", "这个内容已经下架，请回到聊天里看看别的。")
             return _page(410, "链接已失效", "这个链接已经不能用了，请回到聊天里重新获取。")
         headers = request.headers
-        address = address_of(request.remote, headers.get("X-Forwarded-For", ""))
+        forwarded = ",".join(headers.getall("X-Forwarded-For", ()))
+        address = address_of(request.remote, forwarded)
         kind = kind_of(request.method, headers)
         # Counted whoever it is, so that nobody hides a flood behind a changing name.
         if self._visitors.floods(link_id, self._visitors.digest(address), now):
             kind = kind or "bot"
+            self._doubt(address)
         if kind is not None:
             self.clicks.fetched(link_id, kind, now)
             return _redirect(location(url))
         person = self._visitors.digest(address, headers.get("User-Agent", ""))
         return target, url, member_id, person
+
+    def _doubt(self, address: str) -> None:
+        """Say once when a flood may be a proxy that hides everybody behind itself."""
+        if is_near(address) and not self._doubted:
+            self._doubted = True
+            log.warning(
+                "visitors_without_address",
+                say="many visitors come from this network's own address and count as programs:"
+                " let the proxy send X-Forwarded-For",
+            )
 
     def _clicked(
         self,

@@ -248,7 +248,7 @@ async def export(call: Call) -> Answer:
 async def erase(call: Call) -> Answer:
     """Forget a member wholly. It cannot be undone."""
     member_id = call.number("id")
-    erased = await call.deps.store.members.erase(member_id)
+    erased = await call.deps.store.members.erase(member_id, call.now)
     if erased is None:
         raise not_found("member")
     await call.audit("erase", f"member:{member_id}")

@@ -87,15 +87,16 @@ def address_of(remote: str | None, forwarded: str) -> str:
     counts, and only when a proxy on this machine or network wrote it: the others are what
     the visitor says.
     """
-    if remote and forwarded and _is_near(remote):
+    if remote and forwarded and is_near(remote):
         return forwarded.rpartition(",")[2].strip()[:64] or remote
     return remote or ""
 
 
 @lru_cache(maxsize=1024)
-def _is_near(remote: str) -> bool:
+def is_near(address: str) -> bool:
+    """Whether it is this machine's, or of a private network."""
     try:
-        found = ipaddress.ip_address(remote)
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
     return found.is_loopback or found.is_private

@@ -68,6 +68,6 @@ async def erase(ctx: Context, member_id: int, action: str, keep_key: bytes) -> N
     """
     who = f"member:{member_id}"
     await ctx.store.audit.add(ctx.at, who, action, who)
-    await ctx.store.members.erase(member_id, keep_key=keep_key)
+    await ctx.store.members.erase(member_id, ctx.at, keep_key=keep_key)
     if member_id == ctx.member.id:
         ctx.erased = True

@@ -30,6 +30,9 @@ MAX_REPORT_DAYS = 365
 NEVER_USED_DAYS = 30
 STALE_DAYS = 90
 
+MAX_ANSWER = 4000
+"""Characters of one answer: what an import takes back."""
+
 _LISTED = 5
 _GAPS_RETRIED = 100
 _DAY_S = 86_400.0
@@ -137,6 +140,8 @@ async def learn(
     message: Message, ctx: Context, questions: Sequence[str], answer: str, gaps: Sequence[str] = ()
 ) -> Reply:
     """Teach this answer and say what came of it. gaps: questions (cleaned) it is meant for."""
+    if len(answer) > MAX_ANSWER:
+        return Reply.text(ctx.texts("errors.too_long", limit=MAX_ANSWER))
     closing = [*gaps, *map(ctx.knowledge.clean, questions)]
     done = await ctx.store.learning.teach(
         as_known(ctx.knowledge, questions), answer, by(message, ctx), limit=MAX_ROWS, gaps=closing
@@ -165,6 +170,8 @@ async def _add(message: Message, ctx: Context, rest: str) -> Reply:
     if entry is None:
         return Reply.text(ctx.texts("operator.faq_add_usage", limit=MAX_CHARS))
     question, answer = entry
+    if len(answer) > MAX_ANSWER:
+        return Reply.text(ctx.texts("errors.too_long", limit=MAX_ANSWER))
     done = await ctx.store.learning.teach(
         as_known(ctx.knowledge, [question]),
         answer,
@@ -190,6 +197,8 @@ async def _edit(message: Message, ctx: Context, rest: str) -> Reply:
     number = number_from(word)
     if number is None or not answer:
         return Reply.text(ctx.texts("teach.edit_usage"))
+    if len(answer) > MAX_ANSWER:
+        return Reply.text(ctx.texts("errors.too_long", limit=MAX_ANSWER))
     done = await ctx.store.learning.edit(number, answer, by(message, ctx))
     if isinstance(done, Refused):
         return refused(ctx, done)

@@ -20,6 +20,8 @@ POPULAR = "popular_items"
 """Name of the finding: a JSON list of item ids, most wanted first."""
 
 _VIEWS_S = 90 * 86400.0
+_HOOKS_DONE_S = 7 * 86400.0
+_HOOKS_DEAD_S = 90 * 86400.0
 
 
 async def backup(store: Store, folder: Path, keep: int, now: float) -> str:
@@ -46,6 +48,12 @@ async def purge(store: Store, keep_messages_s: float, now: float) -> str:
     states = await store.members.purge_states(now)
     await store.optimise()
     return f"{messages} messages, {sends} sends, {states} states forgotten"
+
+
+async def tidy_hooks(store: Store, now: float) -> str:
+    """Forget webhooks' deliveries: a week after they arrived, ninety days after they died."""
+    gone = await store.hooks.purge(now - _HOOKS_DONE_S, now - _HOOKS_DEAD_S)
+    return f"{gone} deliveries forgotten"
 
 
 async def order_catalogue(store: Store, reload: Callable[[], Awaitable[None]], now: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from store import hooks
 from store.db import Database
 from store.dialect import Connection
 
@@ -147,16 +148,22 @@ class Courses:
         """
 
         def run(conn: Connection) -> Homework | None:
-            conn.execute(
+            fresh = conn.execute(
                 "insert into homework (member_id, item_id, chapter_id, text, submitted_at, "
                 "message_key) select id, ?, ?, ?, ?, ? from members where id = ? "
                 "on conflict (message_key) do nothing",
                 (item_id, chapter_id, text, now, by, member_id),
-            )
+            ).rowcount
             row = conn.execute(
                 f"select {_HOMEWORK} from homework where message_key = ?", (by,)
             ).fetchone()
-            return None if row is None else Homework(*row)
+            if row is None:
+                return None
+            kept = Homework(*row)
+            if fresh:
+                data = {"member": member_id, "item": item_id, "homework": kept.id}
+                hooks.queue(conn, "homework.submitted", f"homework:{kept.id}", data, now, now)
+            return kept
 
         return await self._db.write(run)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from store import dialect, statements
+from store import dialect, hooks, statements
 from store.aliases import People, account, forget, merge, settle, split
 from store.db import Database, Many
 from store.dialect import Connection
@@ -182,15 +182,30 @@ def _add(conn: Connection, calls: Sequence[tuple[Sequence[NewEvent], float]]) ->
             placed.append((event, now, people.place(member_id, its_names)))
             told[-1].append(Added.NEW)
     people.write(calls[0][1])
-    statements.run(
-        conn,
-        _INSERT,
-        [
-            _row(event, now, *split(None if one is None else people.find(one)))
-            for event, now, one in placed
-        ],
-    )
+    rows = [
+        (event, now, *split(None if one is None else people.find(one)))
+        for event, now, one in placed
+    ]
+    statements.run(conn, _INSERT, [_row(*row) for row in rows])
+    for event, now, member_id, _ in rows:
+        if event.link_id is not None and event.kind == "click":
+            hooks.queue(
+                conn, "link.clicked", event.event_id, _told(event, member_id), event.at, now
+            )
     return told
+
+
+def _told(event: NewEvent, member_id: int | None) -> dict[str, Any]:
+    """What webhooks get of a click."""
+    return {
+        "link": event.link_id,
+        "member": member_id,
+        "campaign": event.campaign,
+        "variant": event.variant,
+        "source": event.source,
+        "ref": event.ref,
+        "item": event.item_id,
+    }
 
 
 class Events:

@@ -49,73 +49,80 @@ class Summary:
 
 
 _EVENT = (
-    "e.member_id, e.who, e.at, e.kind, e.item_id, e.order_id, e.amount_cents, e.campaign, "
-    "e.variant, e.source"
+    "select e.member_id, e.who, e.at, e.kind, e.item_id, e.order_id, e.amount_cents, "
+    "e.campaign, e.variant, e.source from events as e "
 )
-_TOUCHED = (
-    "(e.kind in ('purchase', 'refund') or (e.kind in ('exposure', 'click', 'claim') "
-    "and e.at >= :since - :window and e.at < :until))"
-)
+_STEPS = "e.kind in ('exposure', 'click', 'claim')"
+_MONEY = "e.kind in ('purchase', 'refund')"
+_PERIOD = "e.at >= :since and e.at < :until"
 # A catalogue item that the bot showed alone is an exposure, owed to what the bot was doing.
 _SHOWN = (
     "select i.member_id, '', i.at, 'exposure', substr(i.item, 6), '', 0, '', '', "
     "case when i.handler like 'faq%' then 'answer' "
     "when i.handler like 'recommend%' then 'recommendation' "
-    "when i.handler like 'content%' then 'catalogue' else '' end "
-    "from interactions as i where i.item like 'item:%' and i.at < :until "
+    "when i.handler like 'content%' then 'catalogue' else '' end from interactions as i "
+    "where i.item like 'item:%' and i.at >= :since - :view_window and i.at < :until "
 )
 
-_ALL_MEMBERS = (
-    f"select {_EVENT} from events as e where e.member_id is not null and {_TOUCHED} "
-    f"union all {_SHOWN} and i.at >= :since - :view_window order by 1, 3"
-)
-_ALL_WAITING = (
-    f"select {_EVENT} from events as e where e.who <> '' and {_TOUCHED} order by e.who, e.at"
-)
-_ALL_NOBODY = (
-    f"select {_EVENT} from events as e where e.member_id is null and e.who = '' "
-    "and e.kind in ('exposure', 'click', 'claim', 'purchase', 'refund') "
-    "and e.at >= :since and e.at < :until order by e.at"
-)
 
-# Of one campaign: its own rows, and all rows of those who have to do with it and did
-# something that somebody is to be credited for. The others' other rows change nothing.
-_OWN = (
-    f"select {_EVENT} from events as e where e.campaign <> '' and e.campaign = :campaign "
-    "and e.kind in ('exposure', 'click', 'claim') "
-    "and e.at >= :since - :window and e.at < :until "
-)
-_DOERS = (
-    "with doers as materialized (select distinct {key} as person from events as d "
-    "where d.kind in ('purchase', 'refund', 'claim') and d.at >= :since and d.at < :until "
-    "and {known} and exists (select 1 from events as c where {same} "
-    "and c.campaign = :campaign)) "
-)
-_MORE = (
-    f"select {_EVENT} from doers cross join events as e on {{join}} where {_TOUCHED} "
-    "and not (e.campaign = :campaign and e.kind in ('exposure', 'click', 'claim')) "
-)
-_CAMPAIGN_MEMBERS = (
-    _DOERS.format(
-        key="d.member_id",
-        known="d.member_id is not null",
-        same="c.member_id = d.member_id",
+def _everything(known: str, shown: str, order: str) -> str:
+    return (
+        f"{_EVENT} where {known} and {_STEPS} and e.at >= :since - :window and e.at < :until "
+        f"union all {_EVENT} where {known} and {_MONEY} {shown} order by {order}"
     )
-    + f"{_OWN} and e.member_id is not null union all "
-    + _MORE.format(join="e.member_id = doers.person")
-    + f"union all {_SHOWN} and i.at >= :since - :view_window "
-    "and i.member_id in (select person from doers) order by 1, 3"
+
+
+def _campaign(key: str, known: str, shown: str, order: str) -> str:
+    """Its own rows; and of who was touched by it and bought: their money and other touches.
+
+    What others did with other campaigns changes nothing. The windows are looked up order
+    by order: a member's whole past lies scattered over the file.
+    """
+    own = "e.campaign <> '' and e.campaign = :campaign"
+    bought = f"e.{key} in (select person from buyers)"
+    unowed = "e.kind = 'claim' and e.campaign = '' and e.source = ''"
+    return (
+        f"with touched as materialized (select distinct e.{key} as person from events as e "
+        f"where {own} and {known} and ({_STEPS} or {_MONEY}) "
+        "and e.at >= :since - :window and e.at < :until), "
+        f"doings as materialized (select e.{key} as person, e.at from events as e "
+        f"where {known} and e.kind in ('purchase', 'refund', 'claim') and {_PERIOD} "
+        f"and (e.kind = 'purchase' or {unowed} or e.kind = 'refund' and e.campaign = :campaign) "
+        f"and e.{key} in (select person from touched)), "
+        "buyers as materialized (select distinct person from doings) "
+        f"{_EVENT} where {own} and {known} and {_STEPS} and {_PERIOD} "
+        f"union all {_EVENT} where {known} and {_MONEY} and {bought} "
+        f"union all {_EVENT} where {known} and {unowed} and {_PERIOD} and {bought} "
+        f"union all {_EVENT} where e.id in (select e.id from doings cross join events as e "
+        f"on e.{key} = doings.person and {known} and e.at > doings.at - :window "
+        "and e.at <= doings.at where e.kind in ('exposure', 'click') "
+        "and (e.campaign <> '' or e.source <> '') "
+        f"and not (e.campaign = :campaign and {_PERIOD})) {shown} order by {order}"
+    )
+
+
+def _nobodys(also: str) -> str:
+    return (
+        f"{_EVENT} where e.member_id is null and e.who = '' and ({_STEPS} or {_MONEY}) "
+        f"and {_PERIOD} {also} order by e.at"
+    )
+
+
+_MEMBERS, _WAITING = "e.member_id is not null", "e.who <> ''"
+_ALL = (
+    _everything(_MEMBERS, f"union all {_SHOWN}", "1, 3"),
+    _everything(_WAITING, "", "2, 3"),
+    _nobodys(""),
 )
-_CAMPAIGN_WAITING = (
-    _DOERS.format(key="d.who", known="d.who <> ''", same="c.who = d.who and c.who <> ''")
-    + f"{_OWN} and e.who <> '' union all "
-    + _MORE.format(join="e.who = doers.person and e.who <> ''")
-    + "order by 2, 3"
-)
-_CAMPAIGN_NOBODY = (
-    f"select {_EVENT} from events as e where e.campaign <> '' and e.campaign = :campaign "
-    "and e.at >= :since and e.at < :until and e.member_id is null and e.who = '' "
-    "and e.kind in ('exposure', 'click', 'claim', 'purchase', 'refund') order by e.at"
+_ONE = (
+    _campaign(
+        "member_id",
+        _MEMBERS,
+        f"union all {_SHOWN} and i.member_id in (select person from buyers)",
+        "1, 3",
+    ),
+    _campaign("who", _WAITING, "", "2, 3"),
+    _nobodys("and e.campaign <> '' and e.campaign = :campaign"),
 )
 
 
@@ -150,10 +157,10 @@ class Funnel:
             "window": max(window_s, view_window_s),
             "view_window": view_window_s,
         }
-        parts = (_ALL_MEMBERS, _ALL_WAITING, _ALL_NOBODY)
+        parts = _ALL
         if campaign:
             args["campaign"] = campaign
-            parts = (_CAMPAIGN_MEMBERS, _CAMPAIGN_WAITING, _CAMPAIGN_NOBODY)
+            parts = _ONE
 
         def run(conn: Connection) -> T:
             def rows() -> Iterator[Row]:

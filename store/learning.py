@@ -27,7 +27,6 @@ from store.content import (
 from store.db import Database
 from store.dialect import Connection
 
-
 MIN_VOTES = 5
 BAD = 0.3
 """Fewer voters say nothing about an answer; below this quality it is demoted."""
@@ -135,7 +134,7 @@ _UNDO = "undo:"
 _VOTES = (
     "select v.faq_id, sum(v.useful) as useful, count(*) as votes from faq_votes as v "
     "join faq as f on f.id = v.faq_id and f.deleted_at is null and v.at >= f.updated_at "
-    "where ? is null or v.faq_id = ? group by v.faq_id"
+    "{where} group by v.faq_id"
 )
 
 
@@ -383,7 +382,9 @@ class Learning:
                 ends[handler] += count
                 if handler == "faq":
                     uses[item] = (count, last)
-            votes = {row[0]: (row[1], row[2] - row[1]) for row in conn.execute(_VOTES, (None, None))}
+            votes = {
+                row[0]: (row[1], row[2] - row[1]) for row in conn.execute(_VOTES.format(where=""))
+            }
             rows = conn.execute(
                 "select f.id, f.question, f.created_at, (select count(*) from faq_questions as q "
                 "where q.faq_id = f.id and q.main = 0) from faq as f "
@@ -409,10 +410,11 @@ def _demoted(
     conn: Connection, min_votes: int, below: float, faq_id: int | None = None
 ) -> frozenset[int]:
     """faq_id: look at this entry only, which is quick."""
+    voted = _VOTES.format(where="where v.faq_id = ?" if faq_id else "")
     rows = conn.execute(
-        f"select faq_id from ({_VOTES}) as voted "
+        f"select faq_id from ({voted}) as voted "
         "where votes >= ? and (useful + 1.0) / (votes + 2.0) < ?",
-        (faq_id, faq_id, min_votes, below),
+        (*((faq_id,) if faq_id else ()), min_votes, below),
     )
     return frozenset(row[0] for row in rows)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from store import aliases
+from store import aliases, hooks
 from store.db import Database
 from store.dialect import Connection
 
@@ -151,10 +151,14 @@ class Members:
         def run(conn: Connection) -> bool:
             # Who left has followed, if perhaps before the bot was there to see it.
             before = conn.execute(
-                "select coalesce(followed_at, unfollowed_at) from identities "
-                "where channel = ? and external_id = ?",
+                "select coalesce(followed_at, unfollowed_at), followed, member_id "
+                "from identities where channel = ? and external_id = ?",
                 (channel, external_id),
             ).fetchone()
+            if before is not None and bool(before[1]) is not followed:
+                topic = "member.followed" if followed else "member.unfollowed"
+                data = {"member": before[2], "channel": channel}
+                hooks.queue(conn, topic, f"{topic}:{before[2]}:{now}", data, now, now)
             if followed:
                 conn.execute(
                     "update identities set followed = 1, followed_at = ? "
@@ -333,7 +337,9 @@ class Members:
 
         return await self._db.read(run)
 
-    async def erase(self, member_id: int, keep_key: bytes | None = None) -> Erased | None:
+    async def erase(
+        self, member_id: int, now: float, keep_key: bytes | None = None
+    ) -> Erased | None:
         """Forget a member wholly; None when there is no such member.
 
         keep_key: the message that asked for it, which still needs its answer; only its
@@ -375,7 +381,11 @@ class Members:
             rows["members"] = conn.execute(
                 "delete from members where id = ?", (member_id,)
             ).rowcount
-            return Erased(member_id, rows) if rows["members"] else None
+            if not rows["members"]:
+                return None
+            topic = "member.erased"
+            hooks.queue(conn, topic, f"{topic}:{member_id}", {"member": member_id}, now, now)
+            return Erased(member_id, rows)
 
         erased = await self._db.write(run)
         self._cache.clear()

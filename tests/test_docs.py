@@ -19,10 +19,13 @@ from bot import metrics
 from bot.__main__ import build_parser
 from bot.errcodes import CODES, Action
 from bot.example import KeyDoc, example, schema, table
+from bot.keys import SCOPES
+from bot.rest_all import ALL
 from bot.transfer import FAQ_COLUMNS, ITEM_COLUMNS, ITEM_KINDS
 from handlers.context import Context
 from handlers.operators import COMMANDS
 from store import Store, dialect
+from store.hooks import TOPICS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -74,6 +77,27 @@ def test_every_configuration_key_has_a_row_and_a_reason(key: KeyDoc) -> None:
 
 def test_the_example_file_is_what_init_writes() -> None:
     assert _read("config.example.toml") == example()
+
+
+# The REST API
+
+
+def test_every_operation_scope_and_topic_is_described() -> None:
+    page = _read("docs/api.md")
+    for operation in ALL:
+        named = "/openapi.json" if operation.path == "/openapi.json" else None
+        assert (named or f"{operation.method} {operation.path}") in page, operation.name
+    for scope in SCOPES:
+        assert f"`{scope}`" in page, scope
+    for topic in TOPICS:
+        assert f"`{topic}`" in page, topic
+
+
+def test_no_operation_is_described_that_is_not_there() -> None:
+    known = {f"{operation.method} {operation.path}" for operation in ALL}
+    named = re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]+)", _read("docs/api.md"))
+    assert named
+    assert set(named) <= known
 
 
 # The command line
@@ -135,6 +159,7 @@ def test_every_metric_and_label_value_is_described() -> None:
         metrics.REASONS,
         metrics.REFRESHES,
         metrics.SEND_STATES,
+        metrics.HOOK_STATES,
     ):
         for value in values:
             assert f"`{value}`" in page, value

@@ -517,7 +517,7 @@ async def test_a_fault_after_the_handler_ends_the_message_with_a_sentence(tmp_pa
 async def test_a_member_who_was_forgotten_is_not_pushed_to(tmp_path: Path) -> None:
     async def forget(message: Message) -> Outcome:
         member = await d.store.members.meet("mp", message.sender, 0.0)
-        await d.store.members.erase(member.id, keep_key=bytes.fromhex(message.key))
+        await d.store.members.erase(member.id, 0.0, keep_key=bytes.fromhex(message.key))
         await asyncio.sleep(0.5)
         return Outcome(Reply.text("已忘记"), "privacy", erased=True)
 

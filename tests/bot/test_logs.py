@@ -24,10 +24,11 @@ KEY = "0123456789abcdef0123456789abcdef"
 def _restored() -> Iterator[None]:
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
+    set_up = structlog.get_config()
     yield
     root.handlers[:] = before
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**set_up)
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:

@@ -374,7 +374,7 @@ _ITEMS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(items=_ITEMS)
 def test_a_catalogue_that_was_written_is_read_back(
     items: list[Item], tmp_path_factory: pytest.TempPathFactory

@@ -199,5 +199,5 @@ async def test_odd_roles_and_members(owner: Conversation) -> None:
 async def test_a_member_erased_before_the_confirmation(owner: Conversation) -> None:
     number = await owner.member()
     await owner.say(f"/role {number} operator", BOSS)
-    await owner.store.members.erase(number)
+    await owner.store.members.erase(number, 0.0)
     assert await owner.say("确认", BOSS) == owner.texts("operator.who_not_found")

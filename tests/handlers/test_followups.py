@@ -157,6 +157,7 @@ async def test_a_question_that_names_another_item_is_about_that_one(shop: Conver
 async def test_a_name_needs_nothing_shown_before(shop: Conversation) -> None:
     assert "《写作入门》199 元" in await shop.say("写作入门多少钱")
     assert "《写作入门》" in await shop.say("写作专栏怎么买"), "the kind is no part of the name"
+    assert "《写作入门》" in await shop.say("林小满的课难吗")
 
 
 async def test_a_name_that_fits_several_asks_which_and_the_number_answers(

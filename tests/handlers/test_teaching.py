@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.faq import MAX_CHARS
-from handlers.teaching import entry_from, gone_stale, lesson_from, never_used, wording
+from handlers.teaching import MAX_ANSWER, entry_from, gone_stale, lesson_from, never_used, wording
 from knowledge.index import MAX_ROWS
 from store.content import NewFaq
 from store.learning import Standing
@@ -308,6 +308,13 @@ async def test_an_entry_is_shown_with_all_that_is_known_of_it(boss: Conversation
     assert said.endswith("最近一次：没有记录")
     assert await boss.say("/faq show", BOSS) == boss.texts("teach.show_usage")
     assert await boss.say("/faq show 99", BOSS) == boss.texts("operator.faq_not_found", id=99)
+
+
+async def test_an_answer_that_no_import_would_take_back_is_refused(boss: Conversation) -> None:
+    long = "长" * (MAX_ANSWER + 1)
+    for typed in (f"/teach 新问题 => {long}", f"/faq add 新问题 | {long}", f"/faq edit 1 {long}"):
+        assert await boss.say(typed, BOSS) == boss.texts("errors.too_long", limit=MAX_ANSWER)
+    assert await boss.store.learning.changes() == []
 
 
 # /faq undo, history

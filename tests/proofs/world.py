@@ -147,7 +147,7 @@ async def opened(
                 **extra,
             )
         config = Config(
-            server=ServerSettings(port=0, ops_port=0),
+            server=ServerSettings(port=0, ops_port=0, api_port=0),
             store=StoreSettings(path=folder / "zhiqun.db"),
             inbox=InboxSettings(deadline_s=deadline_s),
             business=BusinessSettings(topics=TOPICS),
@@ -229,7 +229,7 @@ class Served:
         self._config = folder / "config.toml"
         topics = ", ".join(f'"{topic}"' for topic in TOPICS)
         sections = {
-            "server": f"port = {self.port}\nops_port = {self.ops_port}\n",
+            "server": f"port = {self.port}\nops_port = {self.ops_port}\napi_port = 0\n",
             "store": 'path = "zhiqun.db"\n',
             "log": 'format = "json"\n',
             "business": f"topics = [{topics}]\n",

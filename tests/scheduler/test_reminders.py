@@ -144,7 +144,7 @@ async def test_what_is_refunded_or_done_is_no_reason(school: School) -> None:
 
 async def test_an_erased_member_is_not_reminded(school: School) -> None:
     member = await learner(school)
-    await school.store.members.erase(member)
+    await school.store.members.erase(member, 0.0)
     assert await school.remind() == []
 
 

@@ -69,7 +69,7 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "states",
         "subscriptions",
     }, "the test must have something to find"
-    erased = await store.members.erase(member_id)
+    erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
     assert erased.member_id == member_id
     assert erased.rows == {
@@ -92,7 +92,7 @@ async def test_no_byte_of_the_file_keeps_a_trace(store: Store, tmp_path: Path) -
     member_id = await _life(store)
     await store.optimise()
     assert all(trace.encode() in _raw(tmp_path) for trace in TRACES)
-    await store.members.erase(member_id)
+    await store.members.erase(member_id, 0.0)
     await store.optimise()
     assert [trace for trace in TRACES if trace.encode() in _raw(tmp_path)] == []
     assert MEI.encode() in _raw(tmp_path)
@@ -103,7 +103,7 @@ async def test_the_neighbours_keep_everything(store: Store) -> None:
     mei = (await store.members.meet(CHANNEL, MEI, NOW)).id
     assert mei != member_id
     before = await store.members.export(mei)
-    await store.members.erase(member_id)
+    await store.members.erase(member_id, 0.0)
     assert await store.members.export(mei) == before
     assert ask_file(store.db.path, "select count(*) from messages") == [(40,)]
     assert ask_file(store.db.path, "select count(*) from sends") == [(40,)]
@@ -112,7 +112,7 @@ async def test_the_neighbours_keep_everything(store: Store) -> None:
 async def test_the_message_that_asked_keeps_its_key_for_the_answer(store: Store) -> None:
     member_id = await answered(store, 1)
     await store.messages.record(incoming(2, body=f"忘记我 {LIN}".encode()))
-    await store.members.erase(member_id, keep_key=key(2))
+    await store.members.erase(member_id, 0.0, keep_key=key(2))
     assert places_of(store.db.path, [LIN, "words 1"]) == set()
     again = await store.messages.record(incoming(2))
     assert not again.fresh, "WeChat's retry joins it"
@@ -123,7 +123,7 @@ async def test_what_came_after_the_wish_still_gets_its_one_answer(store: Store) 
     member_id = await answered(store, 1)
     await store.messages.record(incoming(2, body="确认忘记".encode()))
     await store.messages.record(incoming(3, body="还在吗".encode()))
-    await store.members.erase(member_id, keep_key=key(2))
+    await store.members.erase(member_id, 0.0, keep_key=key(2))
     assert [one.key for one in await store.messages.unanswered()] == [key(3)]
     back = await answered(store, 3)
     assert back != member_id
@@ -132,16 +132,16 @@ async def test_what_came_after_the_wish_still_gets_its_one_answer(store: Store) 
 
 
 async def test_erasing_nobody_says_so(store: Store) -> None:
-    assert await store.members.erase(7) is None
+    assert await store.members.erase(7, 0.0) is None
     member_id = await answered(store, 1)
-    assert await store.members.erase(member_id) is not None
-    assert await store.members.erase(member_id) is None
+    assert await store.members.erase(member_id, 0.0) is not None
+    assert await store.members.erase(member_id, 0.0) is None
 
 
 async def test_who_was_erased_comes_back_as_a_stranger(store: Store) -> None:
     member_id = await _life(store)
     await store.members.set_role(member_id, "operator")
-    await store.members.erase(member_id)
+    await store.members.erase(member_id, 0.0)
     back = await store.members.meet(CHANNEL, LIN, NOW)
     assert (back.fresh, back.role, back.followed) == (True, "member", False)
     assert back.id != member_id, "the audit speaks of members by number"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 from store import Store
+from store.events import NewEvent
 from store.hooks import BACKOFF_S, DEAD, DONE, PLANNED, TOPICS, Hook, queue
-from tests.store.rows import NOW
+from tests.store.rows import CHANNEL, LIN, NOW, key
 
 URL = "https://shop.example.com/hooks"
 
@@ -104,10 +106,61 @@ async def test_a_test_is_told_to_that_hook_whatever_it_wants(store: Store) -> No
 
 async def test_what_arrived_is_forgotten_before_what_died(store: Store) -> None:
     await _hook(store)
-    for key, done in (("a", True), ("b", False)):
-        await store.hooks.tell("link.clicked", key, {}, NOW, NOW)
+    for name, done in (("a", True), ("b", False)):
+        await store.hooks.tell("link.clicked", name, {}, NOW, NOW)
         (telling,) = await store.hooks.claim(NOW)
         await store.hooks.settle(telling, done, NOW, final=True)
     assert await store.hooks.counts() == {DONE: 1, DEAD: 1}
     assert await store.hooks.purge(done_before=NOW + 1, dead_before=NOW - 1) == 1
     assert await store.hooks.counts() == {DEAD: 1}
+
+
+async def _told(store: Store) -> list[tuple[str, dict[str, object]]]:
+    return [(one.topic, json.loads(one.body)["data"]) for one in await store.hooks.claim(NOW + 1e6)]
+
+
+async def test_who_comes_goes_and_is_forgotten_is_told_once_each(store: Store) -> None:
+    await _hook(store)
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    for followed in (True, True, False, False):
+        await store.members.follow(CHANNEL, LIN, followed, NOW)
+    await store.members.erase(lin.id, NOW)
+    assert await _told(store) == [
+        ("member.followed", {"member": lin.id, "channel": CHANNEL}),
+        ("member.unfollowed", {"member": lin.id, "channel": CHANNEL}),
+        ("member.erased", {"member": lin.id}),
+    ]
+
+
+async def test_a_click_on_a_link_is_told_and_one_from_the_shop_is_not(store: Store) -> None:
+    await _hook(store)
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    link = {"link_id": 7, "campaign": "spring", "variant": "A", "source": "campaign"}
+    click = NewEvent("click:r1", "click", NOW, member_id=lin.id, item_id="py-101", **link)
+    await store.events.add([click, NewEvent("e2", "click", NOW, member_id=lin.id)], NOW)
+    await store.events.add([click], NOW)
+    assert await _told(store) == [
+        (
+            "link.clicked",
+            {
+                "link": 7,
+                "member": lin.id,
+                "campaign": "spring",
+                "variant": "A",
+                "source": "campaign",
+                "ref": "",
+                "item": "py-101",
+            },
+        )
+    ]
+
+
+async def test_homework_is_told_once_for_its_message(store: Store) -> None:
+    await _hook(store)
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    for _ in range(2):
+        kept = await store.courses.hand_in(lin.id, "py-101", "", "做完了", NOW, key(1))
+    assert kept is not None
+    assert await _told(store) == [
+        ("homework.submitted", {"member": lin.id, "item": "py-101", "homework": kept.id})
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
@@ -46,7 +47,7 @@ async def told(store: Store) -> dict[int, tuple[tuple[str, ...], str]]:
 
 
 async def gaps(store: Store) -> dict[str, int]:
-    return {gap.question: gap.count for gap in await store.content.gaps()}
+    return {gap.question: gap.count for gap in await store.content.gaps(99)}
 
 
 # Teaching
@@ -284,6 +285,40 @@ async def test_the_history_is_of_all_or_of_one_entry(store: Store) -> None:
     ]
     assert [one.kind for one in await store.learning.changes(faq_id=number)] == ["edit"]
     assert [one.kind for one in await store.learning.changes(1)] == ["add"]
+
+
+async def anything(store: Store, rng: random.Random, words: list[str], who: By) -> Change | Refused:
+    """One change of any kind, sensible or not."""
+    some, number, answer = rng.sample(words, 2), rng.randint(1, 6), f"答{rng.random()}"
+    return await rng.choice(
+        (
+            lambda: store.learning.teach(some, answer, who, limit=5, gaps=some),
+            lambda: store.learning.edit(number, answer, who),
+            lambda: store.learning.alias(number, some, who, limit=5, gaps=some),
+            lambda: store.learning.unalias(number, some[0], who),
+            lambda: store.learning.delete(number, who),
+            lambda: store.learning.dismiss(some, who),
+        )
+    )()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_was_done_can_be_undone_to_the_first_state(store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    words = [f"问法{n}" for n in range(12)]
+    for number in range(3):
+        await store.content.import_faq([NewFaq(f"开始{number}", "答")], NOW)
+    for word in words:
+        await ask(store, word, rng.randint(1, 3))
+    start = await store.content.faqs(), await gaps(store)
+    made = 0
+    for step in range(40):
+        made += isinstance(await anything(store, rng, words, by(NOW + step)), Change)
+    assert made > 10
+    for _ in range(made):
+        done(await store.learning.undo(by(NOW + 99)))
+    assert (await store.content.faqs(), await gaps(store)) == start
+    assert await store.learning.undo(by()) == Refused(Why.MISSING)
 
 
 # Votes and use

@@ -193,7 +193,7 @@ async def test_forgetting_a_member_keeps_the_figures(store: Store) -> None:
     link = await made(store)
     lin = await store.members.meet(CHANNEL, LIN, NOW)
     await store.events.add([click(link, 1, member_id=lin.id)], NOW)
-    await store.members.erase(lin.id)
+    await store.members.erase(lin.id, 0.0)
     report = await store.links.report(link.id)
     assert report is not None
     assert (report.clicks, report.members) == (1, 0)

@@ -463,7 +463,7 @@ async def test_a_message_that_runs_twice_costs_one_try(store: Store) -> None:
 async def test_what_concerns_an_erased_member_is_not_written(store: Store) -> None:
     """A handler may still be busy with somebody whom another process erased."""
     met = await store.members.meet(CHANNEL, LIN, NOW)
-    await store.members.erase(met.id)
+    await store.members.erase(met.id, 0.0)
     await store.members.set_state(met.id, "offer", 1, NOW + 600)
     assert await store.members.state(met.id, "offer", NOW) is None
     assert await store.members.wrong(met.id, "claim", NOW, key(1), limit=5, lock_s=900) == 0

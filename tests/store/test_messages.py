@@ -199,7 +199,7 @@ async def test_an_erased_member_leaves_nothing_behind_when_a_slow_answer_ends(
     """The answer was still being made when somebody else erased its member."""
     await store.messages.record(incoming(1))
     member = await store.members.meet(CHANNEL, LIN, NOW)
-    await store.members.erase(member.id)
+    await store.members.erase(member.id, 0.0)
     await store.messages.finish(finished(1, late=late(2)))
     await store.messages.turn_late(finished(1, late=late(2)), b"success")
     assert places_of(store.db.path, [LIN, "words 1", "part 0", "reply 1"]) == set()
@@ -209,7 +209,7 @@ async def test_the_number_of_an_erased_member_is_never_given_to_another(store: S
     """A slow answer would otherwise be written to a stranger's history."""
     lin = await store.members.meet(CHANNEL, LIN, NOW)
     await store.messages.record(incoming(1))
-    await store.members.erase(lin.id)
+    await store.members.erase(lin.id, 0.0)
     mei = await store.members.meet(CHANNEL, MEI, NOW)
     await store.messages.finish(finished(1))
     assert mei.id != lin.id
