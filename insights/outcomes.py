@@ -37,6 +37,9 @@ RATES = (
 )
 """From which step to which a share of people is told; claiming is not a must."""
 
+_CLAIM, _PURCHASE = STEPS.index("claim"), STEPS.index("purchase")
+_STEP_OF = {step: number for number, step in enumerate(STEPS) if number != _PURCHASE}
+"""Of the rows that are a step by themselves; a purchase is one when its order is known."""
 _PAIRS = tuple((STEPS.index(a), STEPS.index(b)) for a, b in RATES)
 _Z = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
@@ -158,13 +161,27 @@ class Tally:
     def meet(self, times: _Times) -> None:
         """One more person, who was at the steps at these times."""
         first, newest = times
-        for step in range(len(STEPS)):
-            if newest[step] is not None:
+        steps = 0
+        for step, at in enumerate(first):
+            if at is not None:
                 self.people[step] += 1
+                steps += 1
+        if steps < 2:
+            return
         for n, (one, other) in enumerate(_PAIRS):
             began, went = first[one], newest[other]
             if began is not None and went is not None and went >= began:
                 self._went_on[n] += 1
+
+    def include(self, other: Tally) -> None:
+        """Add the counts and people of another, who are none of these."""
+        for mine, more in (
+            (self.counts, other.counts),
+            (self.people, other.people),
+            (self._went_on, other._went_on),
+        ):
+            for n, count in enumerate(more):
+                mine[n] += count
 
 
 _Times = tuple[list[float | None], list[float | None]]
@@ -191,7 +208,7 @@ class _Touch:
     at: float
     kind: str
     item_id: str
-    group: Group
+    group: tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -204,42 +221,30 @@ class _Order:
     refunded: int = 0
 
 
-class _Person:
-    """The rows of one person, gathered."""
-
-    __slots__ = ("claims", "purchases", "refunds", "seen", "touches")
-
-    def __init__(self) -> None:
-        self.touches: list[_Touch] = []
-        self.claims: list[float] = []
-        self.purchases: list[Row] = []
-        self.refunds: list[Row] = []
-        self.seen: dict[Group, _Times] = {}
-
-    def orders(self) -> tuple[list[_Order], list[Row]]:
-        """Their orders by time, refunds taken off, and the refunds of nothing known."""
-        orders: list[_Order] = []
-        by_id: dict[str, _Order] = {}
-        for _, _, at, _, item, order_id, cents, *group in self.purchases:
-            order = by_id.get(order_id) if order_id else None
-            if order is None:
-                order = _Order(order_id, at, {item}, cents, Group(*group))
-                orders.append(order)
-                by_id[order_id] = order
-            else:
-                order.items.add(item)
-                order.gross += cents
-        unknown = []
-        for row in self.refunds:
-            _, _, at, _, item, order_id, cents, *_ = row
-            found = by_id.get(order_id) if order_id else None
-            if found is None and item:
-                found = _newest(orders, item, at)
-            if found is None:
-                unknown.append(row)
-            else:
-                found.refunded += cents
-        return orders, unknown
+def _orders(purchases: Sequence[Row], refunds: Sequence[Row]) -> tuple[list[_Order], list[Row]]:
+    """Somebody's orders by time, refunds taken off, and the refunds of nothing known."""
+    orders: list[_Order] = []
+    by_id: dict[str, _Order] = {}
+    for _, _, at, _, item, order_id, cents, *group in purchases:
+        order = by_id.get(order_id) if order_id else None
+        if order is None:
+            order = _Order(order_id, at, {item}, cents, Group(*group))
+            orders.append(order)
+            by_id[order_id] = order
+        else:
+            order.items.add(item)
+            order.gross += cents
+    unknown = []
+    for row in refunds:
+        _, _, at, _, item, order_id, cents, *_ = row
+        found = by_id.get(order_id) if order_id else None
+        if found is None and item:
+            found = _newest(orders, item, at)
+        if found is None:
+            unknown.append(row)
+        else:
+            found.refunded += cents
+    return orders, unknown
 
 
 def _newest(orders: Sequence[_Order], item: str, at: float) -> _Order | None:
@@ -250,6 +255,19 @@ def _newest(orders: Sequence[_Order], item: str, at: float) -> _Order | None:
     return next(newest_first, None)
 
 
+@dataclass(slots=True)
+class _Slot:
+    """A group and every tally that it counts for, the smallest first.
+
+    alone: what people have there who have nothing in any other group. It is added to the
+    larger tallies at the end: most people are such.
+    """
+
+    group: Group
+    tallies: tuple[Tally, ...]
+    alone: Tally = field(default_factory=Tally)
+
+
 class _Counting:
     """A report being made, person after person."""
 
@@ -257,82 +275,70 @@ class _Counting:
         self, since: float, until: float, window_s: float, view_window_s: float, campaign: str
     ) -> None:
         self.report = Report(since, until)
+        self._since = since
         self._window_s = window_s
         self._view_window_s = view_window_s
         self._campaign = campaign
+        self._slots: dict[tuple[str, str, str], _Slot | None] = {}
 
-    def _tallies(self, group: Group) -> tuple[Tally, ...]:
-        """Every tally that something of this group counts for."""
-        if self._campaign and group.campaign != self._campaign:
-            return ()
-        report = self.report
-        found = report.groups.get(group)
-        if found is None:
-            found = report.groups[group] = Tally()
-        for tallies, name in ((report.campaigns, group.campaign), (report.sources, group.source)):
-            if name not in tallies:
-                tallies[name] = Tally()
-        return found, report.campaigns[group.campaign], report.sources[group.source], report.total
+    def _slot(self, name: tuple[str, str, str]) -> _Slot | None:
+        """The slot of a group; None when the report is not about it."""
+        try:
+            return self._slots[name]
+        except KeyError:
+            slot = None
+            group = Group(*name)
+            if not self._campaign or group.campaign == self._campaign:
+                report = self.report
+                tallies = (
+                    report.groups.setdefault(group, Tally()),
+                    report.campaigns.setdefault(group.campaign, Tally()),
+                    report.sources.setdefault(group.source, Tally()),
+                    report.total,
+                )
+                slot = _Slot(group, tallies)
+            self._slots[name] = slot
+            return slot
 
-    def _step(self, person: _Person, group: Group, step: int, at: float) -> None:
-        for tally in self._tallies(group):
-            tally.counts[step] += 1
-        self._see(person, group, step, at)
-
-    def _see(self, person: _Person, group: Group, step: int, at: float) -> None:
-        times = person.seen.get(group)
-        if times is None:
-            times = person.seen[group] = ([None] * len(STEPS), [None] * len(STEPS))
-        first, newest = times
-        began, went = first[step], newest[step]
-        if began is None or at < began:
-            first[step] = at
-        if went is None or at > went:
-            newest[step] = at
-
-    def add(self, person: _Person, row: Row) -> None:
-        """One row of a person, in the order of time."""
-        _, _, at, kind, item, _, _, campaign, variant, source = row
-        if kind == "purchase":
-            person.purchases.append(row)
+    def add(self, rows: list[Row], known: bool) -> None:
+        """All rows of a person, or (not known) one of nobody."""
+        if len(rows) == 1 and known and self._once(rows[0]):
             return
-        if kind == "refund":
-            person.refunds.append(row)
-            return
-        owed = bool(campaign or source)
-        if kind == "claim" and not owed:
-            person.claims.append(at)
-            return
-        group = Group(campaign, variant, source)
-        if owed and kind != "claim":
-            person.touches.append(_Touch(at, kind, item, group))
-        if at >= self.report.since:
-            self._step(person, group, STEPS.index(kind), at)
+        seen: dict[Group, _Times] = {}
+        doing = False
+        for row in rows:
+            at, kind, name = row[2], row[3], row[7:]
+            step = _STEP_OF.get(kind)
+            if step is None or (step == _CLAIM and not name[0] and not name[2]):
+                doing = True
+            elif at >= self._since and (slot := self._slot(name)) is not None:
+                slot.alone.counts[step] += 1
+                _see(seen, slot.group, step, at)
+        if doing:
+            self._credit(rows, seen)
+        if known and seen:
+            self._meet(seen)
 
-    def finish(self, person: _Person, known: bool) -> None:
-        """All rows of a person are there. known: they are one person, not nobody."""
-        if person.purchases or person.refunds or person.claims:
-            self._credit(person)
-        if known:
-            self.meet(person)
+    def _once(self, row: Row) -> bool:
+        """Count somebody who was at one step once, as most are; False for any other row."""
+        step, name = _STEP_OF.get(row[3]), row[7:]
+        if step is None or (step == _CLAIM and not name[0] and not name[2]):
+            return False
+        if row[2] >= self._since and (slot := self._slot(name)) is not None:
+            slot.alone.counts[step] += 1
+            slot.alone.people[step] += 1
+        return True
 
-    def meet(self, person: _Person) -> None:
-        report = self.report
-        seen = {
-            group: times
-            for group, times in person.seen.items()
-            if not self._campaign or group.campaign == self._campaign
-        }
-        if not seen:
-            return
-        for group, times in seen.items():
-            self._tallies(group)[0].meet(times)
+    def _meet(self, seen: dict[Group, _Times]) -> None:
         if len(seen) == 1:
-            group, times = next(iter(seen.items()))
-            report.campaigns[group.campaign].meet(times)
-            report.sources[group.source].meet(times)
-            report.total.meet(times)
+            ((group, times),) = seen.items()
+            slot = self._slots[group]
+            assert slot is not None
+            slot.alone.meet(times)
             return
+        report = self.report
+        for group, times in seen.items():
+            report.groups[group].meet(times)
         for campaign in {group.campaign for group in seen}:
             its = [times for group, times in seen.items() if group.campaign == campaign]
             report.campaigns[campaign].meet(_together(its))
@@ -341,23 +347,44 @@ class _Counting:
             report.sources[source].meet(_together(its))
         report.total.meet(_together(list(seen.values())))
 
-    def _credit(self, person: _Person) -> None:
-        report = self.report
-        touches = sorted(person.touches, key=lambda t: (t.at, t.kind == "click", t.group))
+    def finish(self) -> Report:
+        """The report, when all people are there."""
+        for slot in self._slots.values():
+            if slot is not None:
+                for tally in slot.tallies:
+                    tally.include(slot.alone)
+        return self.report
+
+    def _credit(self, rows: list[Row], seen: dict[Group, _Times]) -> None:
+        touches = sorted(
+            (
+                _Touch(row[2], row[3], row[4], row[7:])
+                for row in rows
+                if row[3] in ("exposure", "click") and (row[7] or row[9])
+            ),
+            key=lambda touch: (touch.at, touch.kind == "click", touch.group),
+        )
         times = [touch.at for touch in touches]
-        for at in person.claims:
-            if at >= report.since:
+        for row in rows:
+            at, name = row[2], row[7:]
+            if row[3] == "claim" and not name[0] and not name[2] and at >= self._since:
                 last = self._before(touches, times, at, None)[-1:]
-                self._step(person, last[0].group if last else NONE, STEPS.index("claim"), at)
-        orders, unknown = person.orders()
+                if (slot := self._slot(last[0].group if last else NONE)) is not None:
+                    slot.alone.counts[_CLAIM] += 1
+                    _see(seen, slot.group, _CLAIM, at)
+        orders, unknown = _orders(
+            [row for row in rows if row[3] == "purchase"],
+            [row for row in rows if row[3] == "refund"],
+        )
         for order in orders:
-            if report.since <= order.at < report.until:
-                self._order(person, order, self._before(touches, times, order.at, order.items))
-        for _, _, at, _, _, _, cents, *group in unknown:
-            if report.since <= at < report.until:
-                for tally in self._tallies(Group(*group)):
-                    tally.last.add(0, 0, cents)
-                    tally.position.add(0, 0, cents)
+            if self._since <= order.at < self.report.until:
+                touched = self._before(touches, times, order.at, order.items)
+                self._order(order, touched, seen)
+        for row in unknown:
+            if self._since <= row[2] < self.report.until and (slot := self._slot(row[7:])):
+                for tally in slot.tallies:
+                    tally.last.add(0, 0, row[6])
+                    tally.position.add(0, 0, row[6])
 
     def _before(
         self, touches: list[_Touch], times: list[float], at: float, items: set[str] | None
@@ -377,13 +404,12 @@ class _Counting:
             )
         ]
 
-    def _order(self, person: _Person, order: _Order, touches: list[_Touch]) -> None:
-        groups = [touch.group for touch in touches] or [order.group]
-        count = len(groups)
-        last, position = last_weights(count), position_weights(count)
+    def _order(self, order: _Order, touches: list[_Touch], seen: dict[Group, _Times]) -> None:
+        names = [touch.group for touch in touches] or [order.group]
+        last, position = last_weights(len(names)), position_weights(len(names))
         weighed = sum(position)
         parts = zip(
-            groups,
+            names,
             last,
             shared(order.gross, last),
             shared(order.refunded, last),
@@ -392,22 +418,33 @@ class _Counting:
             shared(order.refunded, position),
             strict=True,
         )
-        for group, last_share, last_gross, last_back, weight, gross, back in parts:
-            for tally in self._tallies(group):
-                tally.last.add(last_share, last_gross, last_back)
-                tally.position.add(weight / weighed, gross, back)
-        # Once for each tally it counts for, from its first touch there.
+        # Each tally counts the order once, from its first touch there.
         met: dict[int, tuple[Tally, float | None]] = {}
-        for number, group in enumerate(groups):
-            for tally in self._tallies(group):
+        for number, (name, its, last_gross, last_back, weight, gross, back) in enumerate(parts):
+            slot = self._slot(name)
+            if slot is None:
+                continue
+            for tally in slot.tallies:
+                tally.last.add(its, last_gross, last_back)
+                tally.position.add(weight / weighed, gross, back)
                 met.setdefault(id(tally), (tally, touches[number].at if touches else None))
-        step = STEPS.index("purchase")
+            _see(seen, slot.group, _PURCHASE, order.at)
         for tally, began in met.values():
-            tally.counts[step] += 1
+            tally.counts[_PURCHASE] += 1
             if began is not None:
                 tally.waits.append(order.at - began)
-        for group in set(groups):
-            self._see(person, group, step, order.at)
+
+
+def _see(seen: dict[Group, _Times], group: Group, step: int, at: float) -> None:
+    times = seen.get(group)
+    if times is None:
+        times = seen[group] = ([None] * len(STEPS), [None] * len(STEPS))
+    first, newest = times
+    began, went = first[step], newest[step]
+    if began is None or at < began:
+        first[step] = at
+    if went is None or at > went:
+        newest[step] = at
 
 
 def _together(its: Sequence[_Times]) -> _Times:
@@ -441,12 +478,13 @@ def funnel(
     with zeros and no groups.
     """
     counting = _Counting(since, until, window_s, view_window_s, campaign)
-    person, of = _Person(), None
+    mine: list[Row] = []
+    of: int | str = ""
     for row in rows:
         who = row[0] or row[1]
         if who != of or not who:
-            counting.finish(person, bool(of))
-            person, of = _Person(), who
-        counting.add(person, row)
-    counting.finish(person, bool(of))
-    return counting.report
+            counting.add(mine, bool(of))
+            mine, of = [], who
+        mine.append(row)
+    counting.add(mine, bool(of))
+    return counting.finish()

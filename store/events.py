@@ -242,8 +242,7 @@ class Events:
 
         def run(conn: Connection) -> list[Event]:
             rows = conn.execute(
-                # Told by the row number: without the plus the planner goes by kind and sorts.
-                f"select id, {_COLUMNS} from events where id > ? and (? = '' or +kind = ?) "
+                f"select id, {_COLUMNS} from events where id > ? and (? = '' or kind = ?) "
                 "order by id limit ?",
                 (after, kind, kind, limit),
             )

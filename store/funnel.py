@@ -54,6 +54,7 @@ _EVENT = (
 )
 _STEPS = "e.kind in ('exposure', 'click', 'claim')"
 _MONEY = "e.kind in ('purchase', 'refund')"
+_ANY = "e.kind in ('exposure', 'click', 'claim', 'purchase', 'refund')"
 _PERIOD = "e.at >= :since and e.at < :until"
 # A catalogue item that the bot showed alone is an exposure, owed to what the bot was doing.
 _SHOWN = (
@@ -83,7 +84,7 @@ def _campaign(key: str, known: str, shown: str, order: str) -> str:
     unowed = "e.kind = 'claim' and e.campaign = '' and e.source = ''"
     return (
         f"with touched as materialized (select distinct e.{key} as person from events as e "
-        f"where {own} and {known} and ({_STEPS} or {_MONEY}) "
+        f"where {own} and {known} and {_ANY} "
         "and e.at >= :since - :window and e.at < :until), "
         f"doings as materialized (select e.{key} as person, e.at from events as e "
         f"where {known} and e.kind in ('purchase', 'refund', 'claim') and {_PERIOD} "
@@ -95,7 +96,8 @@ def _campaign(key: str, known: str, shown: str, order: str) -> str:
         f"union all {_EVENT} where {known} and {unowed} and {_PERIOD} and {bought} "
         f"union all {_EVENT} where e.id in (select e.id from doings cross join events as e "
         f"on e.{key} = doings.person and {known} and e.at > doings.at - :window "
-        "and e.at <= doings.at where e.kind in ('exposure', 'click') "
+        # Not to be found by its kind: there are far too many of that.
+        "and e.at <= doings.at where e.kind || '' in ('exposure', 'click') "
         "and (e.campaign <> '' or e.source <> '') "
         f"and not (e.campaign = :campaign and {_PERIOD})) {shown} order by {order}"
     )
@@ -103,7 +105,7 @@ def _campaign(key: str, known: str, shown: str, order: str) -> str:
 
 def _nobodys(also: str) -> str:
     return (
-        f"{_EVENT} where e.member_id is null and e.who = '' and ({_STEPS} or {_MONEY}) "
+        f"{_EVENT} where e.member_id is null and e.who = '' and {_ANY} "
         f"and {_PERIOD} {also} order by e.at"
     )
 

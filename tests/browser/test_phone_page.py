@@ -37,6 +37,7 @@ WAIT_S = 20.0
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),  # one demo and one Chromium, not one for each worker
     pytest.mark.skipif(
         not (CHROMIUM and CHROMEDRIVER),
         reason="no chromium and chromedriver here (Debian: apt install chromium chromium-driver)",
@@ -136,8 +137,9 @@ def _stale() -> type[Exception]:
     return StaleElementReferenceException
 
 
-@pytest.fixture
-def browser(url: str, tmp_path: Path) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Chromium for the module: it starts in seconds, a page loads in none."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for flag in (
@@ -152,7 +154,7 @@ def browser(url: str, tmp_path: Path) -> Iterator[Browser]:
         "--disable-sync",
         "--window-size=1280,800",
         "--lang=zh-CN",
-        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -163,11 +165,21 @@ def browser(url: str, tmp_path: Path) -> Iterator[Browser]:
             "Emulation.setDeviceMetricsOverride",
             {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False},
         )
-        yield Browser(driver, url)
-        problems = [one for one in driver.get_log("browser") if one["level"] == "SEVERE"]
-        assert problems == []
+        yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture
+def browser(url: str, chromium: Any) -> Iterator[Browser]:
+    """The page loaded anew, with nothing kept from the visit before."""
+    chromium.get(url)
+    chromium.execute_script("localStorage.clear(); sessionStorage.clear()")
+    chromium.delete_all_cookies()
+    yield Browser(chromium, url)
+    # Reading the log empties it: each visit answers for its own lines.
+    problems = [one for one in chromium.get_log("browser") if one["level"] == "SEVERE"]
+    assert problems == []
 
 
 def _keep(picture: bytes) -> None:
