@@ -5,6 +5,9 @@ per knowledge base with the code that answers members, and fits two logistic mod
 differences of evidence between a right and a wrong row (the order), one on whether the
 best hit was right (the confidence). Every domain weighs the same in the first. Prints one
 JSON object; what is shipped is these dozen numbers, never a row of the data.
+
+`bases` is not fitted: what `knowledge/calibration.py` says of each knowledge base without
+its labels, with the constants that stand in scorer.py now, beside what the labels say.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
+from knowledge.calibration import Calibration, calibrate
 from knowledge.index import Entry, Index
 from knowledge.scorer import Evidence, margin
 from knowledge.words import Words
@@ -39,9 +43,10 @@ Floats = NDArray[np.float64]
 class Asked(NamedTuple):
     """One question of the file and the rows found for it.
 
-    found: as a member's question finds them. wide: more rows, to learn the order from.
+    base: the name of its knowledge base. found: as a member's question finds them. wide: more rows, to learn the order from.
     """
 
+    base: str
     domain: str
     kind: str
     entry: str
@@ -49,8 +54,10 @@ class Asked(NamedTuple):
     wide: list[tuple[str, Evidence]]
 
 
-def read(folder: Path, part: str, cache_dir: Path | None) -> list[Asked]:
-    """Ask every query of a part ("train") in its own knowledge base."""
+def read(
+    folder: Path, part: str, cache_dir: Path | None
+) -> tuple[list[Asked], dict[str, Calibration]]:
+    """Ask every query of a part ("train") in its own knowledge base; measure each base."""
     words = Words()
     words.load(cache_dir)
     bases: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -68,8 +75,10 @@ def read(folder: Path, part: str, cache_dir: Path | None) -> list[Asked]:
                 [(row.entry, seen) for row, seen in indexes[line["kb"]].evidence(line["query"], k)]
                 for k in (3, 10)
             )
-            asked.append(Asked(line["domain"], line["kind"], line["entry_id"], found, wide))
-    return asked
+            asked.append(
+                Asked(line["kb"], line["domain"], line["kind"], line["entry_id"], found, wide)
+            )
+    return asked, {name: calibrate(index) for name, index in indexes.items()}
 
 
 def figures(evidence: Evidence) -> Floats:
@@ -129,7 +138,7 @@ def top1(asked: Sequence[Asked], order: Floats) -> float:
     return float(np.mean(hits))
 
 
-def fit(asked: Sequence[Asked]) -> dict[str, Any]:
+def fit(asked: Sequence[Asked], measured: dict[str, Calibration]) -> dict[str, Any]:
     """All constants and how good they were on the data they come from."""
     domains = sorted({query.domain for query in asked})
     left_out = {
@@ -154,15 +163,40 @@ def fit(asked: Sequence[Asked]) -> dict[str, Any]:
     kinds = np.array([query.kind for query in asked])
     offer_at = float(np.quantile(sure[kinds == "oos_chat"], 1 - CHATTER_OFFERED))
     answerable = kinds == "answerable"
+    bases = np.array([query.base for query in asked])
+    own = np.array([measured[query.base].answer_at for query in asked])
+
+    def given(at: float | Floats) -> dict[str, Any]:
+        answered = sure >= at
+        return {
+            "precision": round(float(right[answered].mean()), 3),
+            "correct_share": round(
+                float((right & answered & answerable).sum() / answerable.sum()), 3
+            ),
+            "answered": {
+                str(kind): round(float(answered[kinds == kind].mean()), 3)
+                for kind in np.unique(kinds)
+            },
+        }
+
     return {
         "order": dict(zip(FIELDS, order.tolist(), strict=True)),
         "confidence": [round(float(v), 2) for v in (*model.intercept_, *model.coef_[0])],
         "answer_at": round(answer_at, 3),
         "offer_at": round(min(offer_at, answer_at), 3),
         "top1_left_out": {**left_out, "mean": float(np.mean(list(left_out.values())))},
-        "correct_share": float((right & (sure >= answer_at) & answerable).sum() / answerable.sum()),
-        "answered": {
-            str(kind): float((sure[kinds == kind] >= answer_at).mean()) for kind in np.unique(kinds)
+        "given": given(answer_at),
+        "given_calibrated": given(own),
+        "bases": {
+            name: {
+                "estimated": round(one.precision, 3),
+                "precision": round(float(right[(bases == name) & (sure >= answer_at)].mean()), 3),
+                "answer_at": round(one.answer_at, 3),
+                "precision_there": round(
+                    float(right[(bases == name) & (sure >= one.answer_at)].mean()), 3
+                ),
+            }
+            for name, one in measured.items()
         },
         "n": len(asked),
     }
@@ -175,7 +209,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=None, help="where words.cache may lie")
     parser.add_argument("--pretty", action="store_true", help="indent the JSON")
     chosen = parser.parse_args()
-    result = fit(read(chosen.dir, "train", chosen.cache))
+    result = fit(*read(chosen.dir, "train", chosen.cache))
     print(json.dumps(result, indent=2 if chosen.pretty else None, ensure_ascii=False))
 
 

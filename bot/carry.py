@@ -116,9 +116,11 @@ def _load_events(config: Config, path: Path, partial: bool) -> int:
         return done
 
     done = with_store(config, work)
-    for line in done.refused:
-        print(line, file=sys.stderr)
-    print(f"{done.stored} events stored, {done.repeated} were there, {len(done.refused)} refused")
+    for fault in done.faults:
+        print(f"line {fault.line}: {fault.pointer} {fault.detail}", file=sys.stderr)
+    if done.refused > len(done.faults):
+        print("… and more; mend these first", file=sys.stderr)
+    print(f"{done.stored} events stored, {done.repeated} were there, {done.refused} refused")
     return FAILED if done.refused else OK
 
 
@@ -144,8 +146,8 @@ def export(args: argparse.Namespace) -> int:
         if args.what == "member":
             data = await store.members.export(member) or {}
             return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
-        page = store.events.page if args.what == "events" else store.interactions.page
-        await _export_rows(page, args.what, args.file)
+        rows = _events(store) if args.what == "events" else store.interactions.page
+        await _export_rows(rows, args.what, args.file)
         return None
 
     text = with_store(config, work)
@@ -165,6 +167,15 @@ def _private(name: str) -> TextIO:
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     # newline="": CSV brings its own line ends.
     return os.fdopen(handle, "w", encoding="utf-8", newline="")
+
+
+def _events(store: Store) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
+    from dataclasses import asdict
+
+    async def page(after: int) -> list[dict[str, Any]]:
+        return [asdict(event) for event in await store.events.page(after)]
+
+    return page
 
 
 async def _export_rows(

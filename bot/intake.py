@@ -1,8 +1,8 @@
 """Events from outside: what one must say, and how many are taken in.
 
-One event or a million, from the shop or from a file: the same checks. A batch is read
-twice, once to see that all of it is good and once to store it, so that neither its size
-nor its faults cost memory; reading and decoding happen beside the event loop.
+One event or a million, over REST (`bot/rest_events.py`) or from a file: the same checks. A
+file is read twice, once to see that all of it is good and once to store it, so that its size
+costs no memory; reading and decoding happen beside the event loop.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from store.events import Added, NewEvent
 
 CHUNK = 500
 """Events in one transaction: a chat message waits behind one of them, not behind all."""
+FILE_CHUNK = 2000
+"""The same for a file: it comes from another process, which shares nothing but the disk."""
 MAX_LINE = 64 << 10
 MAX_DATA = 2048
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
@@ -216,17 +218,16 @@ class _Chunk:
 class _Reader:
     """NDJSON, some lines at a time. Blank lines do not count, but have their number."""
 
-    def __init__(self, file: IO[bytes], now: float, max_lines: int) -> None:
+    def __init__(self, file: IO[bytes], now: float) -> None:
         self._file = file
         self._now = now
-        self._max_lines = max_lines
         self._number = 0
         self._decode = msgspec.json.Decoder(EventIn).decode
 
     def chunk(self) -> _Chunk:
         """The next lines; `end` is set with the last."""
         chunk = _Chunk()
-        while len(chunk.events) + chunk.refused < CHUNK:
+        while len(chunk.events) + chunk.refused < FILE_CHUNK:
             try:
                 line = self._file.readline(MAX_LINE + 2)
                 self._number += 1
@@ -243,11 +244,6 @@ class _Reader:
                 chunk.refuse([Fault("", f"is longer than {MAX_LINE} bytes", self._number)])
             elif line.strip():
                 self._take(line, chunk)
-            if self._number > self._max_lines:
-                fault = Fault("", f"is one too many: {self._max_lines} at most", self._number)
-                chunk.refuse([fault])
-                chunk.end = True
-                return chunk
         return chunk
 
     def _take(self, line: bytes, chunk: _Chunk) -> None:
@@ -273,25 +269,6 @@ class _Reader:
 
 
 _NOBODY = "is no member's number"
-
-
-async def take_in(
-    store: Store, file: IO[bytes], now: float, *, partial: bool, max_lines: int = 2**62
-) -> Imported:
-    """Take in the events of an NDJSON file that can be read twice.
-
-    All or nothing, unless `partial`: then the good lines are stored. Storing goes chunk by
-    chunk; what a crash in between leaves is completed by sending all of it again.
-    """
-    began = time.monotonic()
-    found = Imported()
-    if not partial:
-        found = await _check(store, _Reader(file, now, max_lines))
-        if not found.refused:
-            await asyncio.to_thread(file.seek, 0)
-    if not found.refused:
-        found = await _store(store, _Reader(file, now, max_lines), now)
-    return replace(found, seconds=time.monotonic() - began)
 
 
 async def _check(store: Store, reader: _Reader) -> Imported:
@@ -332,14 +309,27 @@ async def _store(store: Store, reader: _Reader, now: float) -> Imported:
 
 
 async def import_events(store: Store, path: Path, now: float, partial: bool) -> Imported:
-    """Take in a file, plain or .gz. Errors: OSError when it cannot be opened."""
+    """Take in a file, plain or .gz: all of it or nothing, unless `partial`.
+
+    It is stored chunk by chunk; what a crash in between leaves is completed by sending all
+    of it again. Meant for a process of its own: its store gets more memory. Errors: OSError
+    when the file cannot be opened.
+    """
 
     def open_it() -> IO[bytes]:
         plain = path.open("rb")
         return plain if path.suffix != ".gz" else cast(IO[bytes], gzip.open(plain))
 
+    began = time.monotonic()
+    await store.events.expect_many()
     file = await asyncio.to_thread(open_it)
     try:
-        return await take_in(store, file, now, partial=partial)
+        found = Imported()
+        if not partial:
+            found = await _check(store, _Reader(file, now))
+            await asyncio.to_thread(file.seek, 0)
+        if not found.refused:
+            found = await _store(store, _Reader(file, now), now)
+        return replace(found, seconds=time.monotonic() - began)
     finally:
         await asyncio.to_thread(file.close)

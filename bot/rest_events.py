@@ -55,7 +55,7 @@ class EventsQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which events."""
 
     cursor: Annotated[
-        int, Meta(ge=0, le=2**62, description="Those after this one: the last cursor you got.")
+        int, Meta(ge=0, le=2**53 - 1, description="Those after this one: the last cursor you got.")
     ] = 0
     kind: (
         Annotated[str, Meta(description="Only this kind.", max_length=20, pattern="^[a-z_]*$")]

@@ -1,4 +1,4 @@
-"""One known thing, told in full or in one respect: a FAQ answer or a catalogue item.
+"""One known thing, told in full or in one respect: a FAQ answer, a passage, a catalogue item.
 
 Asking, searching and picking a number all end here, so that the log names the same thing
 the same way whichever road led to it. A FAQ answer is told from memory; only a link to an
@@ -13,9 +13,13 @@ from handlers.context import Context
 from handlers.message import Reply
 from handlers.texts import Texts
 from store.catalogue import Item
+from store.documents import StoredPassage
 
 Part = Literal["price", "enrol", "chapters", "teacher", "level"]
 """What can be asked about an item without asking for all of it."""
+
+PASSAGE_SHOWN = 600
+"""Characters of a passage in one message; with its source still one WeChat text."""
 
 CHAPTERS_SHOWN = 40
 """Chapters in one message; the item's own page has the rest."""
@@ -24,17 +28,24 @@ _KINDS = frozenset({"course", "column", "ebook", "live", "consulting"})
 
 
 async def tell(ctx: Context, thing: str, source: str = "catalogue", ref: str = "") -> Reply | None:
-    """The answer "faq:12" or the item "item:py-101" as a reply; None when it is gone.
+    """The answer "faq:12", the passage "doc:12" or the item "item:py-101"; None when it is gone.
 
     source, ref: what led to an item, for its link: "catalogue" (lists and searches) or
     "answer" with the FAQ entry that was asked. Notes for the log what was told: handler
-    "faq" or "content", and the thing.
+    "faq", "faq.passage" or "content", and the thing.
     """
     answer = ctx.answers.get(thing)
     if answer is not None:
         ctx.handler, ctx.item = "faq", thing
         answer = ctx.links.in_text(answer, thing, ctx.member.id)
         return Reply.text(f"{answer}\n\n{ctx.texts('faq.answer_tail')}")
+    passage = ctx.passages.get(thing)
+    if passage is not None:
+        ctx.handler, ctx.item = "faq.passage", thing
+        text = passage.text
+        if len(text) > PASSAGE_SHOWN:
+            text = text[: PASSAGE_SHOWN - 1] + "…"
+        return Reply.text(ctx.texts("faq.passage", text=text, source=source_of(ctx.texts, passage)))
     item = ctx.items.get(thing)
     if item is None:
         return None
@@ -54,6 +65,14 @@ async def tell(ctx: Context, thing: str, source: str = "catalogue", ref: str = "
         url=await ctx.links.to_item(item, ctx.member.id, source, ref),
     )
     return Reply.text(_filled_lines(text))
+
+
+def source_of(texts: Texts, passage: StoredPassage) -> str:
+    """Where a passage stands: "《学员手册》退款 › 期限，第 3 页"."""
+    heading = "" if passage.heading == passage.title else passage.heading
+    if passage.page is None:
+        return texts("faq.source", title=passage.title, heading=heading)
+    return texts("faq.source_page", title=passage.title, heading=heading, page=passage.page)
 
 
 async def tell_part(ctx: Context, item: Item, part: Part, source: str = "catalogue") -> Reply:

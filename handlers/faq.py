@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from handlers.answers import line_for, tell
+from handlers.answers import line_for, source_of, tell
 from handlers.choices import offer
 from handlers.content import containing, results
 from handlers.context import Context
@@ -31,6 +31,12 @@ _COVERED = 0.75
 _RELATED = 0.4
 """How much of a question a catalogue item covers: enough to be what was meant, and enough
 for 也许你想看 (measured on the seeded catalogue; what is unrelated mostly scores 0)."""
+
+PASSAGE_AT = 0.6
+"""How much of what a question says a passage has to hold to be quoted."""
+
+_MUCH_SURER = 0.5
+"""A passage that says all of it goes before questions that share a word or two with it."""
 
 _FEEDBACK_S = 86_400.0
 _PRIVATE = re.compile(r"\d{6,}|\S+@\S+")
@@ -81,22 +87,35 @@ async def _rate(ctx: Context, useful: bool, thanks: str) -> Reply:
 async def ask(message: Message, ctx: Context) -> Reply:
     """Answer, offer what may be meant, or say that we don't know."""
     text = message.text
-    decision = ctx.knowledge.ask(text[:MAX_CHARS])
+    decision = ctx.knowledge.ask(text[:MAX_CHARS], ctx.demoted)
     hits = decision.hits
     if decision.band is Band.SURE and hits:
         reply = await tell(ctx, hits[0].id, "answer")
         if reply is not None:
             return reply
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]
-    if decision.band is not Band.UNKNOWN:
-        reply = await _suggest(ctx, hits, _named(ctx, text), items)
+    passage, sure = _passage(ctx, text)
+    if decision.band is not Band.UNKNOWN and sure < hits[0].confidence + _MUCH_SURER:
+        reply = await _suggest(ctx, hits, _named(ctx, text), items, passage)
         if reply is not None:
             return reply
     elif _is_search(ctx, text, items):
         reply = await results(ctx, text)
         if reply is not None:
             return reply
+    elif passage:
+        reply = await tell(ctx, passage)
+        if reply is not None:
+            return reply
     return await _unknown(message, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+
+
+def _passage(ctx: Context, text: str) -> tuple[str, float]:
+    """The passage of a document that surely speaks of this, and how surely; ("", 0) for none."""
+    hits = ctx.knowledge.passages(text[:MAX_CHARS], 1) if ctx.passages else []
+    if hits and hits[0].confidence >= PASSAGE_AT and hits[0].id in ctx.passages:
+        return hits[0].id, hits[0].confidence
+    return "", 0.0
 
 
 def _named(ctx: Context, text: str) -> list[str]:
@@ -115,10 +134,10 @@ def _is_search(ctx: Context, text: str, items: Sequence[Hit]) -> bool:
 
 
 async def _suggest(
-    ctx: Context, hits: Sequence[Hit], named: Sequence[str], items: Sequence[Hit]
+    ctx: Context, hits: Sequence[Hit], named: Sequence[str], items: Sequence[Hit], passage: str
 ) -> Reply | None:
     """您是不是想问 … The items of that very name, the best question, the items that cover
-    what was typed, more questions. One place stays for the best question.
+    what was typed, more questions. One place stays for the best question, one for a passage.
 
     None when nothing of it is known any more.
     """
@@ -126,11 +145,14 @@ async def _suggest(
     first = named[: CHOICES - 1] if questions else named[:CHOICES]
     shown = {thing: ctx.items[thing].title for thing in first}
     covering = [hit for hit in items if hit.score >= _COVERED]
+    places = CHOICES - 1 if passage and len(shown) < CHOICES - 1 else CHOICES
     for hit in (*questions[:1], *covering, *questions[1:]):
-        if len(shown) == CHOICES:
+        if len(shown) == places:
             break
         item = ctx.items.get(hit.id)
         shown.setdefault(hit.id, hit.question if item is None else item.title)
+    if passage and len(shown) < CHOICES:
+        shown[passage] = source_of(ctx.texts, ctx.passages[passage])
     if not shown:
         return None
     ctx.handler = "faq.offer"

@@ -102,6 +102,8 @@ def shared(cents: int, weights: Sequence[int]) -> list[int]:
 
     cents: 0 or more; weights: 0 or more, not all 0.
     """
+    if not cents:
+        return [0] * len(weights)
     total = sum(weights)
     parts = [cents * weight // total for weight in weights]
     left = cents - sum(parts)
@@ -339,13 +341,13 @@ class _Counting:
         report = self.report
         for group, times in seen.items():
             report.groups[group].meet(times)
-        for campaign in {group.campaign for group in seen}:
-            its = [times for group, times in seen.items() if group.campaign == campaign]
-            report.campaigns[campaign].meet(_together(its))
-        for source in {group.source for group in seen}:
-            its = [times for group, times in seen.items() if group.source == source]
-            report.sources[source].meet(_together(its))
-        report.total.meet(_together(list(seen.values())))
+        ever = _together(seen.values())
+        report.total.meet(ever)
+        for tallies, at in ((report.campaigns, 0), (report.sources, 2)):
+            names = {group[at] for group in seen}
+            for name in names:
+                its = (times for group, times in seen.items() if group[at] == name)
+                tallies[name].meet(ever if len(names) == 1 else _together(its))
 
     def finish(self) -> Report:
         """The report, when all people are there."""
@@ -406,6 +408,8 @@ class _Counting:
 
     def _order(self, order: _Order, touches: list[_Touch], seen: dict[Group, _Times]) -> None:
         names = [touch.group for touch in touches] or [order.group]
+        if self._campaign and all(name[0] != self._campaign for name in names):
+            return
         last, position = last_weights(len(names)), position_weights(len(names))
         weighed = sum(position)
         parts = zip(
@@ -447,17 +451,19 @@ def _see(seen: dict[Group, _Times], group: Group, step: int, at: float) -> None:
         newest[step] = at
 
 
-def _together(its: Sequence[_Times]) -> _Times:
+def _together(its: Iterable[_Times]) -> _Times:
     """The first and the last times of a person over several groups."""
-    if len(its) == 1:
-        return its[0]
-    first: list[float | None] = []
-    newest: list[float | None] = []
-    for step in range(len(STEPS)):
-        firsts = [at for times in its if (at := times[0][step]) is not None]
-        lasts = [at for times in its if (at := times[1][step]) is not None]
-        first.append(min(firsts, default=None))
-        newest.append(max(lasts, default=None))
+    first: list[float | None] = [None] * len(STEPS)
+    newest: list[float | None] = [None] * len(STEPS)
+    for one, other in its:
+        for step, at in enumerate(one):
+            if at is None:
+                continue
+            began, went, last = first[step], newest[step], other[step]
+            if began is None or at < began:
+                first[step] = at
+            if went is None or (last is not None and last > went):
+                newest[step] = last
     return first, newest
 
 

@@ -1,23 +1,28 @@
 """What the business knows: a question in, ranked answers with a confidence out.
 
-`Knowledge` is the whole room for its users: two indexes over one dictionary, FAQ entries
-(asked with `ask`) and catalogue items (searched with `find`). It holds no answers and
-knows no store: the caller puts entries in and looks up what a hit's id stands for.
+`Knowledge` is the whole room for its users: three indexes over one dictionary, FAQ entries
+(asked with `ask`), catalogue items (searched with `find`) and passages of documents. It holds
+no answers and knows no store: the caller puts entries in and looks up what a hit's id stands
+for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from pathlib import Path
 
+from knowledge.calibration import Calibration, calibrate
 from knowledge.index import Entry, Index
-from knowledge.scorer import ANSWER_AT, OFFER_AT, Band, Decision, Hit, decide
-from knowledge.words import Loaded, SynonymsError, Words, WordsError
+from knowledge.scorer import ANSWER_AT, OFFER_AT, PASSAGE_AT, Band, Decision, Hit, decide
+from knowledge.words import Loaded, SynonymsError, Words, WordsError, listed
 
 __all__ = [
     "ANSWER_AT",
     "OFFER_AT",
+    "PASSAGE_AT",
     "Band",
+    "Calibration",
     "Decision",
     "Entry",
     "Hit",
@@ -30,7 +35,7 @@ __all__ = [
     "decide",
 ]
 
-_ITEM = "item:"
+_ITEM, _PASSAGE = "item:", "doc:"
 
 # Words that fit every item of a catalogue and so find none in particular.
 _SAID_OF_ALL = frozenset(
@@ -63,28 +68,39 @@ _SAID_OF_ALL = frozenset(
     ]
 )
 
+# What makes a sentence a question and stands in no text that answers it.
+_ASKED = frozenset(listed("asked.txt"))
+
+# The longer ones are taken out before cutting: 回放|在哪里|看, not 回|放在|哪里|看.
+_ASKED_RUN = re.compile(
+    "|".join(sorted((word for word in _ASKED if len(word) > 1), key=len, reverse=True))
+)
+
 
 class Knowledge:
-    """FAQ and catalogue, searchable after every change.
+    """FAQ, catalogue and documents, searchable after every change.
 
     answer_at, offer_at: confidences from which a question is answered, and from which
-    choices are offered. synonyms_file: the operator's own, see `Words`; raises SynonymsError
-    when it cannot be used. Ids that begin with "item:" are catalogue items, all others FAQ.
-    `ask` and `find` are pure CPU, 0.1 to 0.2 ms at 300 entries, and may run on the event
-    loop; the rest may run in a thread beside them, changes one at a time.
+    choices are offered; None: as measured, see `calibrate`. synonyms_file: the operator's own,
+    see `Words`; raises SynonymsError when it cannot be used. Ids that begin with "item:" are
+    catalogue items, with "doc:" passages, all others FAQ. `ask`, `near`, `find` and `passages`
+    are pure CPU, 0.2 ms at 300 entries, and may run on the event loop; the rest may run in a
+    thread beside them, changes one at a time.
     """
 
     def __init__(
         self,
-        answer_at: float = ANSWER_AT,
-        offer_at: float = OFFER_AT,
+        answer_at: float | None = None,
+        offer_at: float | None = None,
         synonyms_file: Path | None = None,
     ) -> None:
         self.words = Words(synonyms_file)
         self._faq = Index(self.words)
         self._items = Index(self.words, topical=True)
+        self._passages = Index(self.words, long=True)
         self._answer_at = answer_at
         self._offer_at = offer_at
+        self._calibration = Calibration()
         self._ready = False
 
     @property
@@ -93,7 +109,7 @@ class Knowledge:
         return self._ready
 
     def __len__(self) -> int:
-        return len(self._faq) + len(self._items)
+        return len(self._faq) + len(self._items) + len(self._passages)
 
     def load(self, cache_dir: Path | None = None) -> Loaded:
         """Load the dictionary and cut what is there again. Blocks: run it in a thread.
@@ -104,6 +120,7 @@ class Knowledge:
         loaded = self.words.load(cache_dir)
         self._faq.recut()
         self._items.recut()
+        self._passages.recut()
         self._ready = True
         return loaded
 
@@ -120,15 +137,38 @@ class Knowledge:
         """Exchange everything known; questions see the old until the new is whole."""
         faq: list[Entry] = []
         items: list[Entry] = []
+        passages: list[Entry] = []
         for entry in entries:
             self._learn(entry)
-            (items if entry.id.startswith(_ITEM) else faq).append(entry)
+            if entry.id.startswith(_ITEM):
+                items.append(entry)
+            else:
+                (passages if entry.id.startswith(_PASSAGE) else faq).append(entry)
         self._faq.replace_all(faq)
         self._items.replace_all(items)
+        self._passages.replace_all(passages)
 
-    def ask(self, question: str) -> Decision:
-        """What to do with a member's question, from the FAQ alone."""
-        return decide(self._faq.search(question, 3), self._answer_at, self._offer_at)
+    def calibrate(self) -> Calibration:
+        """Measure this FAQ on itself; questions from then on are decided by the result.
+
+        Run it in a thread after the FAQ changed; below a second at 50,000 entries. Until the
+        first time the defaults hold, and always the thresholds given to `Knowledge`.
+        """
+        self._calibration = calibrate(self._faq)
+        return self._calibration
+
+    def ask(self, question: str, demoted: Container[str] = ()) -> Decision:
+        """What to do with a member's question, from the FAQ alone.
+
+        demoted: ids of entries that members found useless: offered, never told outright.
+        """
+        measured = self._calibration
+        answer_at = measured.answer_at if self._answer_at is None else self._answer_at
+        offer_at = measured.offer_at if self._offer_at is None else self._offer_at
+        decision = decide(self._faq.search(question, 3), answer_at, offer_at)
+        if decision.band is Band.SURE and decision.hits[0].id in demoted:
+            return Decision(Band.UNSURE, decision.hits)
+        return decision
 
     def near(self, question: str, k: int = 3) -> list[Hit]:
         """At most k FAQ entries nearest to a question, best first, however unlike; [] for none.
@@ -143,14 +183,27 @@ class Knowledge:
         telling = [word for word in spoken if word not in _SAID_OF_ALL]
         return self._items.search(" ".join(telling or spoken), k)
 
+    def passages(self, question: str, k: int = 3) -> list[Hit]:
+        """At most k passages of documents that have a question's telling words, best first.
+
+        A hit's confidence is the share of them found, weighed by how much each says; its
+        question the piece that matched. Words that only make it a question (怎么, 多久, 吗)
+        count for nothing; a question of nothing else finds nothing: [].
+        """
+        spoken = self.words.split(_ASKED_RUN.sub(" ", self.words.clean(question)))
+        telling = [word for word in spoken if word not in _ASKED]
+        return self._passages.search(" ".join(telling), k) if telling else []
+
     def clean(self, text: str) -> str:
         """One spelling for one text, as compared here; see `Words.clean`."""
         return self.words.clean(text)
 
     def _of(self, id: str) -> Index:
-        return self._items if id.startswith(_ITEM) else self._faq
+        if id.startswith(_ITEM):
+            return self._items
+        return self._passages if id.startswith(_PASSAGE) else self._faq
 
     def _learn(self, entry: Entry) -> None:
         # An item's tags (its second text) are this business's words; a title is a phrase.
         if entry.id.startswith(_ITEM):
-            self.words.add_words(entry.questions[1:])
+            self.words.add_words(entry.questions[1:2])

@@ -18,7 +18,8 @@ from math import ceil, log
 from sys import intern
 from threading import Lock
 
-from knowledge.scorer import Evidence, Hit, confidence, rank, topical
+from knowledge.scorer import Evidence, Hit, confidence, covering, rank
+from knowledge.scorer import topical as by_topic
 from knowledge.words import Parts, Words
 
 MAX_ROWS = 64
@@ -53,8 +54,9 @@ class Entry:
     """One thing that can be found.
 
     id: "faq:12", "item:py-101"; unique within an index. questions: the main question
-    first, then its aliases; for an item its title, then its tags in one string. body:
-    a weaker field (an item's summary), "" for none; its first 200 characters count.
+    first, then its aliases; for an item its title, then its tags in one string, then its
+    chapters' titles; for a passage its heading, then its pieces. The first 64 count, of each
+    the first 200 characters. body: a weaker field (an item's summary), "" for none.
     """
 
     id: str
@@ -192,6 +194,11 @@ class _State:
         self.weights = _Weights(self)
         return True
 
+    def head(self, id: str) -> _Row | None:
+        """The entry's first row; None when it was removed a moment ago."""
+        numbers = self.of_entry.get(id)
+        return self.rows.get(numbers[0]) if numbers else None
+
     def covered(self, id: str, chars: dict[str, float]) -> float:
         """The weight of the characters that some row of this entry has."""
         numbers = self.of_entry.get(id, ())
@@ -216,12 +223,14 @@ class Index:
 
     words: how texts are cut; load it first, for rows stay as they were cut. topical:
     False compares question with question; True asks how much of a few key words an
-    entry covers (catalogue search). One thread may change it while others search.
+    entry covers (catalogue search). long: the same for rows of many sentences, where single
+    characters prove nothing. One thread may change it while others search.
     """
 
-    def __init__(self, words: Words, *, topical: bool = False) -> None:
+    def __init__(self, words: Words, *, topical: bool = False, long: bool = False) -> None:
         self._words = words
-        self._topical = topical
+        self._topical = topical or long
+        self._score = covering if long else by_topic if topical else rank
         self._state = _State(self._words.rarity)
         self._changing = Lock()
 
@@ -256,9 +265,29 @@ class Index:
 
     def search(self, question: str, k: int = 5) -> list[Hit]:
         """The best k entries, best first; [] when nothing is alike or nothing is asked."""
-        score = topical if self._topical else rank
+        return self._ranked(self.evidence(question, k), k)
+
+    def without(self, question: str, id: str, row: str | None = None) -> list[Hit]:
+        """The best entry as if one were not there, or only that row of it; [] for none.
+
+        For questions that are themselves rows. Never topical.
+        """
+        found = [
+            (held, evidence)
+            for held, evidence in self.evidence(question, 3)
+            if held.entry != id or (row is not None and held.question != row)
+        ]
+        return self._ranked(found, 1)
+
+    def entries(self) -> list[Entry]:
+        """All entries as they are now, in no order."""
+        with self._changing:
+            return list(self._state.entries.values())
+
+    def _ranked(self, found: list[tuple[_Row, Evidence]], k: int) -> list[Hit]:
+        score = self._score
         best: dict[str, tuple[float, str, _Row, Evidence]] = {}
-        for row, evidence in self.evidence(question, k):
+        for row, evidence in found:
             value = score(evidence)
             if row.body:
                 value *= _BODY_WEIGHT
@@ -317,8 +346,16 @@ class Index:
             row_pairs, row_chars, row_raw = weights.of_row(number, row)
             same_chars = sum(map(of_chars, row.chars, none))
             row_size = len(row.chars)
+            same_words = sum(map(of_words, row.words, none))
             in_order = beside = 0.0
-            if not self._topical and row.text:
+            if self._topical:
+                in_order = sum(map(of_pairs, row.pairs, none)) / all_pairs
+                # A title names what its tags, chapters and text go on about.
+                head = state.head(row.entry)
+                if head is not None and head is not row:
+                    held = set(row.words).union(head.words)
+                    same_words = sum(weight for word, weight in words.items() if word in held)
+            elif row.text:
                 in_order = 2 * _in_order(places, len(text), row.text) / (len(text) + len(row.text))
                 if row.entry not in covered:
                     covered[row.entry] = state.covered(row.entry, chars)
@@ -327,7 +364,7 @@ class Index:
                 2 * sum(map(of_pairs, row.pairs, none)) / (all_pairs + row_pairs),
                 2 * same_chars / (all_chars + row_chars),
                 2 * sum(map(of_raw, row.raw, none)) / (all_raw + row_raw),
-                sum(map(of_words, row.words, none)) / all_words,
+                same_words / all_words,
                 same_chars / all_chars,
                 size / row_size if size < row_size else row_size / size,
                 1.0 if negated != row.negated else 0.0,

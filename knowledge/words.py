@@ -114,7 +114,7 @@ class Words:
         self._frequencies: dict[str, int] = {}
         self._information = 0.0
         self._user: dict[str, None] = {}
-        self._stop = frozenset(_listed("stopwords.txt"))
+        self._stop = frozenset(listed("stopwords.txt"))
         self._same: dict[str, str] = {}
         for alike in map(str.split, _lines("synonyms.txt")):
             _join(self._same, alike)
@@ -142,7 +142,7 @@ class Words:
         tokenizer.initialized = True  # or jieba would read its whole dictionary and write a cache
         entries = len(tokenizer.FREQ)
         self._information = log(tokenizer.total)
-        for word in [*_listed("words.txt"), *self._same, *self._stop, *self._user]:
+        for word in [*listed("words.txt"), *self._same, *self._stop, *self._user]:
             _teach(tokenizer, word)
         self._tokenizer, self._frequencies = tokenizer, tokenizer.FREQ
         self._memo = {}
@@ -332,7 +332,8 @@ def _lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _listed(name: str) -> list[str]:
+def listed(name: str) -> list[str]:
+    """The words of one of this package's text files."""
     return " ".join(_lines(name)).split()
 
 

@@ -66,65 +66,50 @@ _SHOWN = (
 )
 
 
-def _everything(known: str, shown: str, order: str) -> str:
-    return (
-        f"{_EVENT} where {known} and {_STEPS} and e.at >= :since - :window and e.at < :until "
-        f"union all {_EVENT} where {known} and {_MONEY} {shown} order by {order}"
-    )
-
-
-def _campaign(key: str, known: str, shown: str, order: str) -> str:
-    """Its own rows; and of who was touched by it and bought: their money and other touches.
-
-    What others did with other campaigns changes nothing. The windows are looked up order
-    by order: a member's whole past lies scattered over the file.
-    """
-    own = "e.campaign <> '' and e.campaign = :campaign"
-    bought = f"e.{key} in (select person from buyers)"
-    unowed = "e.kind = 'claim' and e.campaign = '' and e.source = ''"
-    return (
-        f"with touched as materialized (select distinct e.{key} as person from events as e "
-        f"where {own} and {known} and {_ANY} "
-        "and e.at >= :since - :window and e.at < :until), "
-        f"doings as materialized (select e.{key} as person, e.at from events as e "
-        f"where {known} and e.kind in ('purchase', 'refund', 'claim') and {_PERIOD} "
-        f"and (e.kind = 'purchase' or {unowed} or e.kind = 'refund' and e.campaign = :campaign) "
-        f"and e.{key} in (select person from touched)), "
-        "buyers as materialized (select distinct person from doings) "
-        f"{_EVENT} where {own} and {known} and {_STEPS} and {_PERIOD} "
-        f"union all {_EVENT} where {known} and {_MONEY} and {bought} "
-        f"union all {_EVENT} where {known} and {unowed} and {_PERIOD} and {bought} "
-        f"union all {_EVENT} where e.id in (select e.id from doings cross join events as e "
-        f"on e.{key} = doings.person and {known} and e.at > doings.at - :window "
-        # Not to be found by its kind: there are far too many of that.
-        "and e.at <= doings.at where e.kind || '' in ('exposure', 'click') "
-        "and (e.campaign <> '' or e.source <> '') "
-        f"and not (e.campaign = :campaign and {_PERIOD})) {shown} order by {order}"
-    )
-
-
-def _nobodys(also: str) -> str:
-    return (
-        f"{_EVENT} where e.member_id is null and e.who = '' and {_ANY} "
-        f"and {_PERIOD} {also} order by e.at"
-    )
-
-
-_MEMBERS, _WAITING = "e.member_id is not null", "e.who <> ''"
 _ALL = (
-    _everything(_MEMBERS, f"union all {_SHOWN}", "1, 3"),
-    _everything(_WAITING, "", "2, 3"),
-    _nobodys(""),
+    f"{_EVENT} where {_STEPS} and e.at >= :since - :window and e.at < :until "
+    f"union all {_EVENT} where {_MONEY} union all {_SHOWN} order by 1, 2, 3"
 )
+
+_OWN = "e.campaign <> '' and e.campaign = :campaign"
+_UNOWED = "e.kind = 'claim' and e.campaign = '' and e.source = ''"
+_SAME_WHO = "e.who <> '' and e.who = doings.who"
+_BOUGHT = "(e.member_id in (select id from buyers) or e.who in (select name from strangers))"
+
+
+def _before(join: str) -> str:
+    """Numbers of the touches in the window before each thing done."""
+    # `||`: not to be found by their kind, there are far too many of that.
+    return (
+        f"select e.id from doings cross join events as e on {join} "
+        "and e.at > doings.at - :window and e.at <= doings.at "
+        "where e.kind || '' in ('exposure', 'click') and (e.campaign <> '' or e.source <> '') "
+        f"and not (e.campaign = :campaign and {_PERIOD})"
+    )
+
+
+# A campaign's own rows; and of who was touched by it and bought: their money and their other
+# touches. What others did with other campaigns changes nothing. The windows are looked up
+# order by order, because somebody's whole past lies scattered over the file.
 _ONE = (
-    _campaign(
-        "member_id",
-        _MEMBERS,
-        f"union all {_SHOWN} and i.member_id in (select person from buyers)",
-        "1, 3",
-    ),
-    _campaign("who", _WAITING, "", "2, 3"),
-    _nobodys("and e.campaign <> '' and e.campaign = :campaign"),
+    "with touched as materialized (select distinct e.member_id, e.who from events as e "
+    f"where {_OWN} and {_ANY} and e.at >= :since - :window and e.at < :until), "
+    "doings as materialized (select e.member_id, e.who, e.at from events as e "
+    f"where e.kind in ('purchase', 'refund', 'claim') and {_PERIOD} "
+    f"and (e.kind = 'purchase' or {_UNOWED} or e.kind = 'refund' and e.campaign = :campaign) "
+    "and (e.member_id in (select member_id from touched where member_id is not null) "
+    "or e.who in (select who from touched where who <> ''))), "
+    "buyers as materialized "
+    "(select distinct member_id as id from doings where member_id is not null), "
+    "strangers as materialized (select distinct who as name from doings where who <> '') "
+    f"{_EVENT} where {_OWN} and {_STEPS} and {_PERIOD} "
+    f"union all {_EVENT} where {_MONEY} and {_BOUGHT} "
+    f"union all {_EVENT} where {_OWN} and {_MONEY} and {_PERIOD} "
+    "and e.member_id is null and e.who = '' "
+    f"union all {_EVENT} where {_UNOWED} and {_PERIOD} and {_BOUGHT} "
+    f"union all {_EVENT} where e.id in ({_before('e.member_id = doings.member_id')}) "
+    f"union all {_EVENT} where e.id in ({_before(_SAME_WHO)}) "
+    f"union all {_SHOWN} and i.member_id in (select id from buyers) order by 1, 2, 3"
 )
 
 
@@ -148,7 +133,7 @@ class Funnel:
     ) -> T:
         """What `use` makes of the rows of a period, on a reader's thread.
 
-        The rows: each person's together, by time, nobody's last. Exposures, clicks and
+        The rows: each person's together and by time, nobody's among them. Exposures, clicks and
         claims of the period and as long before as they count for orders in it; purchases
         and refunds of all times, for a refund to find its order. campaign: only what a
         report on it needs.
@@ -159,17 +144,11 @@ class Funnel:
             "window": max(window_s, view_window_s),
             "view_window": view_window_s,
         }
-        parts = _ALL
         if campaign:
             args["campaign"] = campaign
-            parts = _ONE
 
         def run(conn: Connection) -> T:
-            def rows() -> Iterator[Row]:
-                for part in parts:
-                    yield from conn.execute(part, args)
-
-            return use(rows())
+            return use(conn.execute(_ONE if campaign else _ALL, args))
 
         async with self._turn:
             return await self._db.read(run)

@@ -1,4 +1,4 @@
-"""What every test runs with: log lines that cost next to nothing.
+"""What every test runs with: cheap log lines, and two workers that share no server.
 
 structlog, unconfigured, formats an exception with rich as soon as rich is installed (some
 development tool may bring it): every local of every frame, in colour. Below a test runner
@@ -7,7 +7,14 @@ that is seconds for one line, on the event loop that the test is timing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 import structlog
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler.protocol import Scheduling
 
 structlog.configure(
     processors=[
@@ -17,3 +24,27 @@ structlog.configure(
         ),
     ]
 )
+
+TOGETHER = ("tests/browser/test_phone_page.py", "tests/proofs/test_hostile.py")
+"""Files around one server: a second worker would have to start it once more."""
+
+SLOW = ("tests/browser/", "tests/proofs/")
+"""Begun first, so that no worker is left alone with them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow folders first; otherwise the order stays."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Hand out one test at a time, and those of a file in `TOGETHER` as one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return OneByOne(config, log)

@@ -354,7 +354,8 @@ def test_the_example_handler_works_as_it_stands_in_the_guide(tmp_path: Path) -> 
     place.write_text(code, "utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/handlers/test_live.py"],
+        # Without plugins it has no use for: they take longer to start than the three tests run.
+        [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "tests/handlers/test_live.py"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -37,7 +37,6 @@ WAIT_S = 20.0
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),  # one demo and one Chromium, not one for each worker
     pytest.mark.skipif(
         not (CHROMIUM and CHROMEDRIVER),
         reason="no chromium and chromedriver here (Debian: apt install chromium chromium-driver)",

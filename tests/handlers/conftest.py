@@ -20,12 +20,14 @@ from knowledge import Entry, Knowledge
 from store import Store
 from store.catalogue import Item
 from store.content import NewFaq
+from store.documents import StoredPassage
 from store.members import OWNER_CLAIM
 from store.messages import Finished, Incoming, Late
 from store.sends import WAITING
 
 CHANNEL = "mp"
 TOPICS = ("新课", "直播", "Python")
+
 
 class CountedLinks:
     """Links that say what they would count: the item's address with who, where from and why."""
@@ -129,6 +131,8 @@ class Conversation:
         self.can_transfer = True
         self.answers: dict[str, str] = {}
         self.items: dict[str, Item] = {}
+        self.passages: dict[str, StoredPassage] = {}
+        self.demoted: frozenset[str] = frozenset()
         self.reloads = 0
         self.reply = Reply.none()
         self.ctx: Context | None = None
@@ -158,8 +162,13 @@ class Conversation:
         items = await self.store.catalogue.items()
         self.answers = {f"faq:{one.id}": one.answer for one in faqs}
         self.items = {f"item:{one.id}": one for one in items}
+        passages = await self.store.documents.passages()
+        self.passages = {f"doc:{one.id}": one for one in passages}
+        demoted = await self.store.learning.demoted()
+        self.demoted = frozenset(f"faq:{number}" for number in demoted)
         self.knowledge.replace_all(
             [Entry(f"faq:{one.id}", one.questions) for one in faqs]
+            + [Entry(f"doc:{one.id}", (one.heading, one.text)) for one in passages]
             + [
                 Entry(f"item:{one.id}", (one.title, " ".join(one.tags)), one.summary)
                 for one in items
@@ -214,6 +223,8 @@ class Conversation:
             claims=self.codes,
             answers=self.answers,
             items=self.items,
+            passages=self.passages,
+            demoted=self.demoted,
             links=CountedLinks(),
             can_transfer=self.can_transfer,
         )

@@ -17,7 +17,7 @@ class Likeness:
 
     def evidence(self, same: float = 0.0) -> Evidence:
         s = self.share
-        return Evidence(s, s, s, s, s, s, 0.0, same, 8)
+        return Evidence(s, s, s, s, s, s, 0.0, s, 0.0, 0.0, same, 8)
 
 
 def hit(confidence: float, id: str = "a") -> Hit:

@@ -86,7 +86,7 @@ async def both_once(w: World, pause_s: float, patience_s: float) -> float:
 async def test_a_slow_handler_is_acknowledged_in_time_and_both_questions_are_answered_once(
     tmp_path: Path,
 ) -> None:
-    async with opened(tmp_path, routers=thinking(1.0), **SLOW) as w:
+    async with opened(tmp_path, routers=thinking(0.8), **SLOW) as w:
         await both_once(w, 0.2, 20.0)
         again = await w.fake.send_fields(w.fake.message("o_chen", "text", Content="三"))
         assert again.outcome == "success"
@@ -311,26 +311,26 @@ async def test_an_unverified_account_answers_in_the_retries_and_after_them_on_re
         channels={"mp": {"verified": False}},
         accounts={"mp": {"verified": False}},
         deadline_s=0.5,
-        timeout_s=1.5,
+        timeout_s=1.0,
     ) as w:
         quick, second, third, over = await asyncio.gather(
             w.fake.send_text("o_quick", "0.0-甲"),
-            w.fake.send_text("o_second", "2.2-乙"),
-            w.fake.send_text("o_third", "3.2-丙"),
-            w.fake.send_text("o_over", "5.0-丁"),
+            w.fake.send_text("o_second", "1.5-乙"),
+            w.fake.send_text("o_third", "2.25-丙"),
+            w.fake.send_text("o_over", "3.2-丁"),
         )
         assert (len(quick.attempts), quick.text) == (1, "答0.0-甲")
-        assert (len(second.attempts), second.text) == (2, "答2.2-乙")
-        assert (len(third.attempts), third.text) == (3, "答3.2-丙")
+        assert (len(second.attempts), second.text) == (2, "答1.5-乙")
+        assert (len(third.attempts), third.text) == (3, "答2.25-丙")
         assert (len(over.attempts), over.text) == (3, THINKING)
         # Thinking still: 继续 waits behind the question, in this member's order.
         fetched = await w.fake.send_text("o_over", "继续")
-        assert fetched.text == "答5.0-丁"
+        assert fetched.text == "答3.2-丁"
         assert await w.settled() == {"fetched": 1}
         assert [w.seen(who) for who in ("o_quick", "o_second", "o_third")] == [
             ["答0.0-甲"],
-            ["答2.2-乙"],
-            ["答3.2-丙"],
+            ["答1.5-乙"],
+            ["答2.25-丙"],
         ]
-        assert w.seen("o_over") == [THINKING, "答5.0-丁"]
+        assert w.seen("o_over") == [THINKING, "答3.2-丁"]
         assert w.fake.calls[SEND] == 0

@@ -31,9 +31,6 @@ HEADER_S = 1.0
 BODY_S = 1.0
 CONNECTIONS = 60
 
-# One served bot for all of it, not one for each worker (`--dist loadgroup`).
-pytestmark = pytest.mark.xdist_group("hostile")
-
 Fields = Mapping[str, Any]
 Parts = tuple[dict[str, str], bytes]
 

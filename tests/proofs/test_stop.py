@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from sandbox.fake_wechat import FakeWeChat
+from store import Store
 from tests.proofs.world import ACCOUNT, Served
 
 SOON_S = 7.0
@@ -54,34 +53,21 @@ async def test_a_stop_during_the_start_is_soon(tmp_path: Path) -> None:
     assert time.monotonic() - started < SOON_S
 
 
-@pytest.mark.parametrize("acked", [0, 1])
 async def test_a_crash_between_forgetting_and_its_answer_does_not_stop_the_next_start(
-    tmp_path: Path, acked: int
+    tmp_path: Path,
 ) -> None:
     served = Served(tmp_path)
-    served.start()
-    await asyncio.to_thread(served.wait_ready)
-    assert await asyncio.to_thread(served.stop) == 0
+    store = Store(served.path)
+    await store.open()
+    await store.close()
     conn = sqlite3.connect(served.path)
-    conn.execute(
+    conn.executemany(
         "insert into messages (key, channel, sender, received_at, acked) "
         "values (?, 'mp', '', ?, ?)",
-        (b"k" * 16, time.time(), acked),
+        [(bytes([acked]) * 16, time.time(), acked) for acked in (0, 1)],
     )
     conn.commit()
     conn.close()
     served.start()
     await asyncio.to_thread(served.wait_ready)
     assert await asyncio.to_thread(served.stop) == 0
-
-
-async def test_a_taken_port_is_said_in_one_line_and_ends_the_start(tmp_path: Path) -> None:
-    served = Served(tmp_path)
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", served.port)
-    async with server:
-        served.start()
-        assert served.process is not None
-        assert await asyncio.to_thread(served.process.wait, 15) == 1
-    log = served.log.read_text(encoding="utf-8")
-    assert str(served.port) in log
-    assert "Traceback" not in log

@@ -106,7 +106,7 @@ async def test_a_shop_without_a_link_still_counts_the_order(visitor: Visitor) ->
 async def test_the_shop_refuses_what_is_no_order(visitor: Visitor) -> None:
     shop, http = visitor.demo.shop, visitor.http
     item = next(iter(shop.offers))
-    bad = (
+    bad: tuple[dict[str, str], ...] = (
         {},
         {"order": "x", "tier": "0"},
         {"order": "0123456789ab", "tier": "99"},

@@ -205,7 +205,7 @@ conn.execute("commit")
 
 
 async def test_a_write_waits_out_a_lock_of_another_process(db: Database) -> None:
-    hold_s = 1.2
+    hold_s = 0.9
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(db.path), str(hold_s)], stdout=subprocess.PIPE
     ) as other:

@@ -135,8 +135,17 @@ async def test_who_comes_goes_and_is_forgotten_is_told_once_each(store: Store) -
 async def test_a_click_on_a_link_is_told_and_one_from_the_shop_is_not(store: Store) -> None:
     await _hook(store)
     lin = await store.members.meet(CHANNEL, LIN, NOW)
-    link = {"link_id": 7, "campaign": "spring", "variant": "A", "source": "campaign"}
-    click = NewEvent("click:r1", "click", NOW, member_id=lin.id, item_id="py-101", **link)
+    click = NewEvent(
+        "click:r1",
+        "click",
+        NOW,
+        member_id=lin.id,
+        item_id="py-101",
+        campaign="spring",
+        variant="A",
+        source="campaign",
+        link_id=7,
+    )
     await store.events.add([click, NewEvent("e2", "click", NOW, member_id=lin.id)], NOW)
     await store.events.add([click], NOW)
     assert await _told(store) == [

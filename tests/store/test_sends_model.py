@@ -250,7 +250,7 @@ def _histories(count: int) -> settings:
 
 
 def test_the_store_agrees_with_the_model_of_the_ledger() -> None:
-    run_state_machine_as_test(SendsModel, settings=_histories(20))
+    run_state_machine_as_test(SendsModel, settings=_histories(12))
 
 
 @pytest.mark.nightly
