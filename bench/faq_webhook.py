@@ -134,7 +134,7 @@ def _config(folder: Path, api_base: str) -> Config:
         api_base=api_base,
     )
     return Config(
-        server=ServerSettings(port=0, ops_port=0),
+        server=ServerSettings(port=0, ops_port=0, api_port=0),
         store=StoreSettings(path=folder / "zhiqun.db", durability="process"),
         channels=MappingProxyType({"mp": channel}),
     )

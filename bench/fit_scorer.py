@@ -43,7 +43,8 @@ Floats = NDArray[np.float64]
 class Asked(NamedTuple):
     """One question of the file and the rows found for it.
 
-    base: the name of its knowledge base. found: as a member's question finds them. wide: more rows, to learn the order from.
+    base: the name of its knowledge base. found: as a member's question finds them. wide: more
+    rows, to learn the order from.
     """
 
     base: str

@@ -224,7 +224,7 @@ def ours(folder: Path, core: int | None, account: Account) -> Server:
     Its configuration is written to `folder/bench.toml`. TMPDIR points into the folder,
     so that a first start pays for the dictionary cache as on a fresh machine.
     """
-    port, ops_port = free_port(), free_port()
+    port, ops_port, api_port = free_port(), free_port(), free_port()
     config = folder / "bench.toml"
     config.write_text(
         f"""\
@@ -232,6 +232,7 @@ def ours(folder: Path, core: int | None, account: Account) -> Server:
 bind = "127.0.0.1"
 port = {port}
 ops_port = {ops_port}
+api_port = {api_port}
 [store]
 path = "{(folder / "bench.db").as_posix()}"
 [log]

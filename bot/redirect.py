@@ -274,8 +274,8 @@ class Clicks:
         self._fetches: Counter[Fetched] = Counter()
         self._lost = 0
         self._refused = False
-        self._closing = False
-        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._clicked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, event: NewEvent, channel: str = "", openid: str = "") -> None:
@@ -285,8 +285,7 @@ class Clicks:
             return
         self._waiting.append((event, channel, openid))
         self._start()
-        if not self._refused:
-            self._wake.set()
+        self._clicked.set()
 
     def fetched(self, link_id: int, kind: Kind, now: float) -> None:
         """Count a fetch that was no click; returns at once."""
@@ -296,9 +295,9 @@ class Clicks:
 
     async def close(self) -> None:
         """Write what is waiting; what the store refuses even now is lost, with a line."""
-        self._closing = True
+        self._stopping.set()
+        self._clicked.set()
         self._start()
-        self._wake.set()
         if self._task is not None:
             await self._task
         left = len(self._waiting) + self._lost
@@ -312,10 +311,10 @@ class Clicks:
     async def _run(self) -> None:
         while self._waiting or self._fetches:
             if not self._waiting and not self._refused:
-                await self._pause(_FETCHES_S)  # counts can wait for company
-            self._wake.clear()
-            if not self._closing:
-                await asyncio.sleep(_TOGETHER_S)
+                await _happens(self._clicked, _FETCHES_S)  # counts can wait for company
+            self._clicked.clear()
+            if len(self._waiting) < _BATCH:
+                await _happens(self._stopping, _TOGETHER_S)
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             counts, self._fetches = self._fetches, Counter()
             try:
@@ -326,9 +325,9 @@ class Clicks:
                 if not self._refused:
                     self._refused = True
                     log.error("clicks_not_stored", waiting=len(self._waiting), error=str(error))
-                if self._closing:
+                if self._stopping.is_set():
                     return
-                await self._pause(_RETRY_S)
+                await _happens(self._stopping, _RETRY_S)
                 continue
             except Exception as error:  # one bad batch must not end all others
                 log.error(
@@ -339,12 +338,6 @@ class Clicks:
                 self._refused = False
                 log.info("clicks_stored_again", lost=self._lost)
                 self._lost = 0
-
-    async def _pause(self, seconds: float) -> None:
-        if not self._closing:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
 
     async def _named(self, batch: Iterable[tuple[NewEvent, str, str]]) -> list[NewEvent]:
         """The clicks with the members whom WeChat named."""
@@ -370,6 +363,12 @@ class Clicks:
             if became is Added.UNKNOWN
         ]
         await self._store.events.add(nobodys, now)
+
+
+async def _happens(event: asyncio.Event, within_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
 
 
 def _redirect(to: str) -> web.Response:

@@ -347,6 +347,7 @@ class Index:
             same_chars = sum(map(of_chars, row.chars, none))
             row_size = len(row.chars)
             same_words = sum(map(of_words, row.words, none))
+            covered_chars = same_chars
             in_order = beside = 0.0
             if self._topical:
                 in_order = sum(map(of_pairs, row.pairs, none)) / all_pairs
@@ -355,6 +356,8 @@ class Index:
                 if head is not None and head is not row:
                     held = set(row.words).union(head.words)
                     same_words = sum(weight for word, weight in words.items() if word in held)
+                    held = set(row.chars).union(head.chars)
+                    covered_chars = sum(weight for char, weight in chars.items() if char in held)
             elif row.text:
                 in_order = 2 * _in_order(places, len(text), row.text) / (len(text) + len(row.text))
                 if row.entry not in covered:
@@ -365,7 +368,7 @@ class Index:
                 2 * same_chars / (all_chars + row_chars),
                 2 * sum(map(of_raw, row.raw, none)) / (all_raw + row_raw),
                 same_words / all_words,
-                same_chars / all_chars,
+                covered_chars / all_chars,
                 size / row_size if size < row_size else row_size / size,
                 1.0 if negated != row.negated else 0.0,
                 in_order,

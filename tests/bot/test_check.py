@@ -46,7 +46,7 @@ class Sound:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return Config(
-        server=ServerSettings(port=0, ops_port=0),
+        server=ServerSettings(port=0, ops_port=0, api_port=0),
         store=StoreSettings(path=tmp_path / "data" / "zhiqun.db"),
         channels={"mp": CHANNEL},
     )

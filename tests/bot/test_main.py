@@ -71,7 +71,7 @@ class Shell:
             "encoding_aes_key": '"file:aes"',
             **channel,
         }
-        lines = ["[server]", "port = 0", "ops_port = 0", "[channels.mp]"]
+        lines = ["[server]", "port = 0", "ops_port = 0", "api_port = 0", "[channels.mp]"]
         self.config.write_text("\n".join(lines + [f"{k} = {v}" for k, v in keys.items()]) + "\n")
 
     def run(self, command: str, *args: object, config: bool = True) -> int:

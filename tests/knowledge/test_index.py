@@ -55,6 +55,22 @@ def test_a_negated_question_is_another_question(words: Words) -> None:
     assert index.search("课程不可以退款")[0].id == "b"
 
 
+def test_words_in_the_same_order_speak_for_a_row(words: Words) -> None:
+    index = Index(words)
+    index.replace_all([Entry("a", ("老师教学生",)), Entry("b", ("学生教老师",))])
+    assert index.search("老师要教学生")[0].id == "a"
+    assert index.search("学生要教老师")[0].id == "b"
+
+
+def test_an_entry_s_other_rows_speak_for_the_one_that_matched(words: Words) -> None:
+    index = Index(words)
+    index.replace_all(
+        [Entry("a", ("怎么退款", "安卓手机")), Entry("b", ("怎么退款呢", "苹果平板"))]
+    )
+    assert index.search("苹果怎么退款")[0].id == "b"
+    assert index.search("安卓怎么退款")[0].id == "a"
+
+
 def test_a_single_entry_can_be_found(words: Words) -> None:
     index = Index(words)
     index.put(Entry("only", ("怎么申请退款",)))

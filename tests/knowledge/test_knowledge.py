@@ -134,6 +134,28 @@ def test_the_thresholds_are_the_caller_s(cache_dir: Path) -> None:
     assert 0 < OFFER_AT < ANSWER_AT < 1
 
 
+def test_a_demoted_entry_is_offered_but_not_told(small_shop: Knowledge) -> None:
+    question = "怎么申请退款？"
+    sure = small_shop.ask(question)
+    demoted = small_shop.ask(question, demoted={"faq:1"})
+    assert (sure.band, demoted.band) == (Band.SURE, Band.UNSURE)
+    assert demoted.hits == sure.hits
+    assert small_shop.ask(question, demoted={"faq:2"}) == sure
+    assert small_shop.ask("今天天气真好啊", demoted={"faq:1"}).band is Band.UNKNOWN
+
+
+def test_the_nearest_entries_come_whatever_the_thresholds(cache_dir: Path) -> None:
+    strict = Knowledge(answer_at=1.0, offer_at=1.0)
+    strict.load(cache_dir)
+    strict.replace_all([*FAQ, *ITEMS, Entry("doc:1", ("退款规则", "七天内可以退款"))])
+    assert strict.ask("退款要怎么弄").band is Band.UNKNOWN
+    near = strict.near("退款要怎么弄")
+    assert near[0].id == "faq:1"
+    assert len(near) <= 3 < len(strict.near("怎么看课", 10)) <= 10
+    assert all(hit.id.startswith("faq:") for hit in strict.near("退款 数据分析", 10))
+    assert strict.near("？？") == []
+
+
 def test_a_word_of_the_business_finds_the_entry(cache_dir: Path, tmp_path: Path) -> None:
     synonyms = tmp_path / "synonyms.txt"
     synonyms.write_text("反悔 退款\n", encoding="utf-8")
@@ -148,7 +170,7 @@ def test_a_word_of_the_business_finds_the_entry(cache_dir: Path, tmp_path: Path)
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data/faq beside the project")
 def test_real_questions_stay_above_the_floor(cache_dir: Path) -> None:
-    """Dev part, 12 knowledge bases of 3 domains, 3,779 questions; measured: 0.80, 0.75, 0.003."""
+    """Dev part, 7 knowledge bases of 3 domains, 3,779 questions; measured: 0.81, 0.74, 0.003."""
     bases: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     with (SHARED / "dev_entries.csv").open(encoding="utf-8", newline="") as lines:
         for line in csv.DictReader(lines):
@@ -165,6 +187,7 @@ def test_real_questions_stay_above_the_floor(cache_dir: Path) -> None:
                 base = line["kb"]
                 entries = bases[base].items()
                 knowledge.replace_all(Entry(id, tuple(rows)) for id, rows in entries)
+                knowledge.calibrate()
             decision = knowledge.ask(line["query"])
             right = bool(decision.hits) and decision.hits[0].id == line["entry_id"]
             if line["kind"] == "answerable":
@@ -173,6 +196,6 @@ def test_real_questions_stay_above_the_floor(cache_dir: Path) -> None:
             elif line["kind"] == "oos_chat":
                 chatter.append(decision.band is Band.SURE)
     top1 = sum(sum(hits) / len(hits) for hits in first.values()) / len(first)
-    assert top1 >= 0.79
+    assert top1 >= 0.80
     assert sum(correct) / len(correct) >= 0.72
     assert sum(chatter) / len(chatter) <= 0.01

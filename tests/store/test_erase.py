@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from store import Store
+from store.dialect import Connection
+from store.events import Added, NewEvent
 from tests.store.rows import (
     CHANNEL,
     LIN,
@@ -50,7 +53,33 @@ async def _life(store: Store) -> int:
     await store.members.wrong(member_id, "claim", NOW, key(1), limit=5, lock_s=60)
     await store.content.subscribe(member_id, "秘密", NOW)
     await store.members.follow(CHANNEL, LIN, True, NOW)
+    await _outside(store, member_id)
     return member_id
+
+
+async def _outside(store: Store, member_id: int) -> None:
+    """What both did in the shop and for their courses."""
+    mei = (await store.members.meet(CHANNEL, MEI, NOW)).id
+    for number, openid in enumerate((LIN, MEI)):
+        word = "公开" if number else "秘密"
+        names = {"channel": CHANNEL, "openid": openid, "visitor": f"{word} browser"}
+        fields = {"item_id": "c1", "order_id": f"{word} order", "data": f'"{word}"'}
+        await store.events.add(
+            [NewEvent(f"{number}.{n}", "purchase", NOW, **names, **fields) for n in range(3)], NOW
+        )
+    for member, word in ((member_id, "秘密"), (mei, "公开")):
+        for sql in (
+            "insert into member_tags (member_id, tag, since) values (?, ?, 0)",
+            "insert into homework (member_id, item_id, chapter_id, text, submitted_at) "
+            "values (?, 'c1', '1', ?, 0)",
+            "insert into reminders (member_id, item_id, since) values (?, ?, 0)",
+            "insert into faq_votes (member_id, faq_id, useful, at) values (?, length(?), 1, 0)",
+        ):
+            await store.db.write(partial(_execute, sql=sql, args=(member, word)))
+
+
+def _execute(conn: Connection, sql: str, args: tuple[object, ...]) -> None:
+    conn.execute(sql, args)
 
 
 def _raw(folder: Path) -> bytes:
@@ -68,6 +97,11 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "sends",
         "states",
         "subscriptions",
+        "aliases",
+        "events",
+        "homework",
+        "member_tags",
+        "reminders",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -81,10 +115,28 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "sends": 80,
         "identities": 2,
         "members": 1,
+        "events": 3,
+        "member_tags": 1,
+        "homework": 1,
+        "reminders": 1,
+        "faq_votes": 1,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None
     assert await store.members.find(LIN) == []
+
+
+async def test_what_they_bought_stays_as_a_figure_of_nobody(store: Store) -> None:
+    member_id = await _life(store)
+    await store.members.erase(member_id, 0.0)
+    lins = [one for one in await store.events.page() if one.event_id.startswith("0.")]
+    assert len(lins) == 3
+    assert {(one.member_id, one.who, one.item_id, one.order_id) for one in lins} == {
+        (None, "", "c1", "")
+    }
+    again = NewEvent("0.1", "purchase", NOW, channel=CHANNEL, openid=LIN, item_id="c1")
+    assert await store.events.add([again], NOW) == [Added.REPEATED], "and is not theirs again"
+    assert (await store.events.page())[1].who == ""
 
 
 async def test_no_byte_of_the_file_keeps_a_trace(store: Store, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from store import Store
 from store.events import Added, NewEvent
-from tests.store.rows import CHANNEL, LIN, MEI, NOW, ask_file, meeting
+from tests.store.rows import CHANNEL, LIN, MEI, NOW, ask_file, change_file, meeting
 
 UNION = "uTEST_union"
 
@@ -216,6 +216,29 @@ async def test_a_merged_member_is_found_by_both_numbers(store: Store) -> None:
     told = await store.events.add([event("b", member_id=drop), event("c", visitor="v1")], NOW)
     assert told == [Added.NEW, Added.NEW]
     assert await owners(store) == {"a": keep, "b": keep, "c": keep}
+
+
+async def test_merging_keeps_what_each_of_the_two_had(store: Store) -> None:
+    keep = await lin(store)
+    drop = (await store.members.meet("team", "oTEST_lin_at_work", NOW)).id
+    await store.events.add([event("a", member_id=drop, visitor="v1")], NOW)
+    for member, tag in ((keep, "vip"), (drop, "vip"), (drop, "writer")):
+        for sql in (
+            "insert into member_tags (member_id, tag, since) values (?, ?, 0)",
+            "insert into reminders (member_id, item_id, since) values (?, ?, 0)",
+            "insert into homework (member_id, item_id, chapter_id, text, submitted_at) "
+            "values (?, 'c1', '1', ?, 0)",
+        ):
+            change_file(store.db.path, sql, (member, tag))
+    await store.members.unite(CHANNEL, LIN, UNION)
+    await store.members.unite("team", "oTEST_lin_at_work", UNION)
+    told = await store.members.export(keep)
+    assert told is not None
+    assert sorted(one["tag"] for one in told["member_tags"]) == ["vip", "writer"]
+    assert sorted(one["item_id"] for one in told["reminders"]) == ["vip", "writer"]
+    assert [one["text"] for one in told["homework"]] == ["vip", "vip", "writer"]
+    assert [one["event_id"] for one in told["events"]] == ["a"]
+    assert sorted(one["name"] for one in told["aliases"]) == [f"member:{drop}", "visitor:v1"]
 
 
 async def test_the_past_may_come_in_any_order(store: Store) -> None:
