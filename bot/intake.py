@@ -228,9 +228,9 @@ class _Reader:
         """The next lines; `end` is set with the last."""
         chunk = _Chunk()
         while len(chunk.events) + chunk.refused < FILE_CHUNK:
+            self._number += 1
             try:
                 line = self._file.readline(MAX_LINE + 2)
-                self._number += 1
                 too_long = len(line.rstrip(b"\r\n")) > MAX_LINE
                 while too_long and line and not line.endswith(b"\n"):
                     line = self._file.readline(MAX_LINE)

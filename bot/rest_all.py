@@ -8,6 +8,7 @@ from bot import (
     rest_events,
     rest_hooks,
     rest_items,
+    rest_links,
     rest_members,
 )
 from bot.rest import Operation
@@ -16,6 +17,7 @@ _OURS: tuple[Operation, ...] = (
     *rest_items.OPERATIONS,
     *rest_events.OPERATIONS,
     *rest_members.OPERATIONS,
+    *rest_links.OPERATIONS,
     *rest_documents.OPERATIONS,
     *rest_hooks.OPERATIONS,
 )

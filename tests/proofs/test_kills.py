@@ -36,6 +36,7 @@ from tests.proofs.world import (
 )
 
 MEMBERS = 10
+DAWDLING = ("tests.proofs.dawdling",)
 FAQ = [(entry.question, f"答案{number}。") for number, entry in enumerate(entries())]
 
 
@@ -122,7 +123,7 @@ async def killed_under_load(folder: Path, kills: int, seed: int) -> dict[str, An
     started = time.monotonic()
     open_ = 0
     try:
-        await asyncio.to_thread(served.start)
+        await asyncio.to_thread(served.start, *DAWDLING)
         await asyncio.to_thread(served.wait_ready)
         writers = [asyncio.create_task(load.member(n)) for n in range(MEMBERS)]
         writers.append(asyncio.create_task(load.operator()))
@@ -134,7 +135,7 @@ async def killed_under_load(folder: Path, kills: int, seed: int) -> dict[str, An
             await asyncio.to_thread(served.kill)
             open_ += served.rows("select count(*) from messages where status = 0")[0][0]
             await asyncio.sleep(rng.uniform(0.0, 0.3))
-            slow = ("tests.proofs.dawdling",) if number % 2 == 0 and number < kills - 1 else ()
+            slow = DAWDLING if number % 2 == 1 and number < kills - 1 else ()
             await asyncio.to_thread(served.start, *slow)
         load.over = True
         await asyncio.gather(*writers)
