@@ -1,14 +1,16 @@
 """A shop's months in events: who saw, clicked, claimed, bought and learnt, as it would send them.
 
 Made up, the same for the same seed: people with an openid, most of them known to the bot,
-browsers that are somebody's from the first login on, campaigns with variants, and random
-ids as shops use them. In the order of time, one line in fifty late.
+browsers that are somebody's from the first login on, campaigns with variants, buyers of whom
+most have clicked lately, and random ids as shops use them. In the order of time, one line in
+fifty late.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,7 @@ def events(count: int, people: int, until: float, seed: int = 1) -> Iterator[dic
     rng = random.Random(seed)
     kinds = rng.choices(tuple(_KINDS), tuple(_KINDS.values()), k=count)
     bought: list[tuple[int, str, str, int]] = []
+    clicked: deque[int] = deque(maxlen=max(1, people // 5))
     begin = until - DAYS * DAY_S
     for number, kind in enumerate(kinds):
         at = begin + DAYS * DAY_S * number / count
@@ -52,6 +55,10 @@ def events(count: int, people: int, until: float, seed: int = 1) -> Iterator[dic
             at -= rng.random() * DAY_S
         # Some are there every day, most now and then.
         person = int(people * rng.random() ** 1.5)
+        if kind in ("claim", "purchase") and clicked and rng.random() < 0.7:
+            person = rng.choice(clicked)
+        elif kind == "click":
+            clicked.append(person)
         event: dict[str, Any] = {"id": f"{rng.getrandbits(128):032x}", "kind": kind, "at": _iso(at)}
         item = rng.choice(ITEMS)
         if kind == "refund" and bought:

@@ -3,8 +3,8 @@
 A made-up shop's months (`bench/event_world.py`), six in ten of its people known to the bot,
 are imported from a file in a process of its own, and each campaign is reported on. Then a
 whole bot, durable as by default, takes events over sockets: batches, and one at a time on
-32 connections, beside a bare server that inserts and commits each request. One JSON object
-on stdout, progress on stderr.
+32 connections, beside a bare server that only writes a line and syncs it for each request.
+One JSON object on stdout, progress on stderr.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from bot.intake import import_events
 from bot.keys import MAX_PER_MINUTE, new_key
 from bot.rest_events import read_funnel
 from store import Store
-from store.dialect import Connection
 
 KNOWN = 0.6
 """The share of people whom the bot has met."""
@@ -45,15 +44,12 @@ SINGLE_PER_S = 1500
 _DAY_S = 86_400.0
 
 
-def _meet(conn: Connection, people: int) -> None:
-    """Let the bot know people, as many rows at once as it never would by itself."""
-    for person in range(people):
-        (member,) = conn.execute(
-            "insert into members (created_at) values (0) returning id"
-        ).fetchone()
-        conn.execute(
-            "insert into identities (channel, external_id, member_id) values (?, ?, ?)",
-            (event_world.CHANNEL, event_world.openid(person), member),
+async def _meet(store: Store, people: int) -> None:
+    """Let the bot know people."""
+    for first in range(0, people, 500):
+        group = range(first, min(first + 500, people))
+        await asyncio.gather(
+            *(store.members.meet(event_world.CHANNEL, event_world.openid(n), 0.0) for n in group)
         )
 
 
@@ -61,7 +57,8 @@ async def _import(file: Path, path: Path, known: int, now: float) -> dict[str, A
     store = Store(path)
     await store.open()
     try:
-        await store.db.write(lambda conn: _meet(conn, known))
+        await _meet(store, known)
+        await store.optimise()
         before = path.stat().st_size
         done = await import_events(store, file, now, partial=False)
         await store.optimise()
@@ -163,9 +160,9 @@ def _intake(port: int, key: str, batched: int, singles: int, rounds: int) -> dic
             json.dumps(event).encode()
             for event in event_world.events(batched + singles, 20_000, now, seed)
         ]
-        groups = [lines[at : at + BATCH] for at in range(0, batched, BATCH)]
+        groups = [lines[at : min(at + BATCH, batched)] for at in range(0, batched, BATCH)]
         batches = [
-            _wire("/events/batch", b"\n".join(group[:batched]), "application/x-ndjson", key)
+            _wire("/events/batch", b"\n".join(group), "application/x-ndjson", key)
             for group in groups
         ]
         one_by_one = [_wire("/events", line, "application/json", key) for line in lines[batched:]]
@@ -221,22 +218,19 @@ def run(*, events: int, batched: int, singles: int, rounds: int, folder: Path) -
         time.sleep(1.0)  # until the bot has noticed the key
         told["rest"] = _intake(port, key, batched, singles, rounds)
         ours.stop()
+        bare_port = servers.free_port()
         bare = servers.Server(
-            "event_rows",
+            "event_lines",
             [
                 sys.executable,
-                "-m",
-                "bench.peers.event_rows",
-                "--port",
-                "{}",
-                "--folder",
-                str(folder),
+                *("-m", "bench.peers.event_lines"),
+                f"--port={bare_port}",
+                f"--folder={folder}",
             ],
-            servers.free_port(),
-            folder / "event_rows.log",
+            bare_port,
+            folder / "event_lines.log",
             core,
         )
-        bare.command[4] = str(bare.port)
         stack.callback(bare.stop)
         bare.start()
         told["bare"] = _intake(bare.port, "", 0, singles, rounds)

@@ -55,9 +55,7 @@ def build(entries: Sequence[Entry], cache_dir: Path | None) -> tuple[Knowledge, 
     marks.append(time.perf_counter())
     knowledge.replace_all(entries)
     marks.append(time.perf_counter())
-    calibrate = getattr(knowledge, "calibrate", None)
-    if calibrate is not None:
-        calibrate()
+    knowledge.calibrate()
     marks.append(time.perf_counter())
     names = ("load", "build", "calibrate")
     return knowledge, {name: marks[n + 1] - marks[n] for n, name in enumerate(names)}

@@ -15,7 +15,7 @@ from handlers.content import containing, results
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
-from knowledge import Band, Hit, Knowledge
+from knowledge import PASSAGE_AT, Band, Hit, Knowledge
 
 router = Router("faq")
 feedback = Router("feedback")
@@ -31,9 +31,6 @@ _COVERED = 0.75
 _RELATED = 0.4
 """How much of a question a catalogue item covers: enough to be what was meant, and enough
 for 也许你想看 (measured on the seeded catalogue; what is unrelated mostly scores 0)."""
-
-PASSAGE_AT = 0.6
-"""How much of what a question says a passage has to hold to be quoted."""
 
 _MUCH_SURER = 0.5
 """A passage that says all of it goes before questions that share a word or two with it."""

@@ -79,7 +79,7 @@ async def test_a_batch_is_stored_whole(shop: ApiWorld) -> None:
     assert got.json == {"stored": 0, "repeated": 1203, "refused": 0}
 
 
-MIXED = [
+MIXED: list[dict[str, Any]] = [
     VIEW,
     VIEW | {"id": "v2", "kind": "purchase"},
     VIEW | {"id": "v3", "member": 99},

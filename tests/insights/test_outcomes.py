@@ -69,7 +69,7 @@ def gross(made: Report, model: str) -> dict[Group, int]:
 def test_without_rows_there_are_zeros_and_no_groups() -> None:
     made = report()
     assert made.total.counts == [0, 0, 0, 0]
-    assert made.groups == made.campaigns == made.sources == {}
+    assert [len(one) for one in (made.groups, made.campaigns, made.sources)] == [0, 0, 0]
     assert math.isnan(made.total.median_s)
     assert math.isnan(made.total.rates["exposure", "click"].value)
 
@@ -85,7 +85,8 @@ def test_the_newest_touch_has_all_or_the_ends_have_forty_percent() -> None:
     assert gross(made, "last") == {AUTUMN_B: 10_000}
     assert gross(made, "position") == {AUTUMN_A: 4000, WINTER: 1000, ANSWER: 1000, AUTUMN_B: 4000}
     autumn = made.campaigns["autumn"]
-    assert (autumn.position.orders, autumn.position.gross_cents) == (pytest.approx(0.8), 8000)
+    assert autumn.position.orders == pytest.approx(0.8)
+    assert autumn.position.gross_cents == 8000
     assert autumn.counts == [0, 2, 0, 1], "one order, though two touches have a share"
     assert autumn.median_s == 4 * DAY
 

@@ -61,7 +61,7 @@ async def test_an_operators_evening(tmp_path: Path) -> None:
             (MEI, "有没有夜校"),
             (WEI, "夜校有吗"),
             (LIN, "有夜校吗"),
-            (MEI, "想参加活动找谁"),
+            (MEI, "你们在线下有聚会吗"),
             (WEI, "月球上有分店没"),
         ):
             assert await evening.say(who, asked) == UNKNOWN, asked
@@ -85,7 +85,7 @@ async def test_an_operators_evening(tmp_path: Path) -> None:
         # Another is only another wording of what is known: one tap.
         said = await evening.tap(listed, "并入")
         assert said.startswith("第 3 条「线下活动在哪里报名」多了 1 种问法")
-        told = await evening.say(MEI, "想参加活动找谁")
+        told = await evening.say(MEI, "你们在线下有聚会吗")
         assert told.startswith("在公众号菜单里点活动。")
 
         # The oddity needs no answer.
@@ -123,7 +123,7 @@ async def test_an_operators_evening(tmp_path: Path) -> None:
         path.write_text(faq_csv(await world.app.store.content.faqs()), encoding="utf-8")
         exported = {entry.question: set(entry.aliases) for entry in read_faq(path)}
         assert exported["有夜校吗"] == {"有没有夜校", "夜校有吗"}
-        assert exported["线下活动在哪里报名"] == {"想参加活动找谁"}
+        assert exported["线下活动在哪里报名"] == {"你们在线下有聚会吗"}
         assert exported["怎么退款"] == {"如何退款"}
         await world.app.store.content.import_faq(read_faq(path), 2_000_000_000.0)
         after = {

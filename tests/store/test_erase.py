@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -62,11 +63,18 @@ async def _outside(store: Store, member_id: int) -> None:
     mei = (await store.members.meet(CHANNEL, MEI, NOW)).id
     for number, openid in enumerate((LIN, MEI)):
         word = "公开" if number else "秘密"
-        names = {"channel": CHANNEL, "openid": openid, "visitor": f"{word} browser"}
-        fields = {"item_id": "c1", "order_id": f"{word} order", "data": f'"{word}"'}
-        await store.events.add(
-            [NewEvent(f"{number}.{n}", "purchase", NOW, **names, **fields) for n in range(3)], NOW
+        bought = NewEvent(
+            "",
+            "purchase",
+            NOW,
+            channel=CHANNEL,
+            openid=openid,
+            visitor=f"{word} browser",
+            item_id="c1",
+            order_id=f"{word} order",
+            data=f'"{word}"',
         )
+        await store.events.add([replace(bought, event_id=f"{number}.{n}") for n in range(3)], NOW)
     for member, word in ((member_id, "秘密"), (mei, "公开")):
         for sql in (
             "insert into member_tags (member_id, tag, since) values (?, ?, 0)",

@@ -90,7 +90,7 @@ class World:
 
     def tell(self, number: int, says: dict[str, Any]) -> None:
         person = PEOPLE[number]
-        names: dict[str, str] = {}
+        names: dict[str, Any] = {}
         if says["account"] is not None:
             channel, openid = person.accounts[says["account"] % len(person.accounts)]
             names |= {"channel": channel, "openid": openid}

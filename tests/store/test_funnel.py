@@ -50,7 +50,7 @@ def _history(seed: int, members: list[int]) -> list[NewEvent]:
     for number in range(400):
         kind = rng.choice(["exposure", "exposure", "click", "claim", "purchase", "refund", "view"])
         campaign = rng.choice(["autumn", "winter", ""])
-        owed = {
+        owed: dict[str, Any] = {
             "campaign": campaign,
             "variant": rng.choice(["a", "b"]) if campaign else "",
             "source": "campaign" if campaign else rng.choice(["", "answer"]),
