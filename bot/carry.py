@@ -257,7 +257,7 @@ def key(args: argparse.Namespace) -> int:
     async def new(store: Store) -> str:
         row, secret = new_key(args.name, args.scope, args.per_minute, now)
         await store.keys.add(row)
-        await store.audit.add(now, "cli", "key.new", f"key:{row.id}", " ".join(row.scopes))
+        await store.audit.add(now, "cli", "key.new", f"key:{row.id}", " ".join(sorted(row.scopes)))
         return secret
 
     async def revoke(store: Store) -> bool:
@@ -283,9 +283,8 @@ def key(args: argparse.Namespace) -> int:
     keys = with_store(config, lambda store: store.keys.all())
     for one in keys:
         state = "revoked" if one.revoked_at else f"{one.per_minute}/min"
-        print(
-            f"{one.id}  {state:<10} {_date(one.last_used_at)}  {one.name}: {' '.join(one.scopes)}"
-        )
+        scopes = " ".join(sorted(one.scopes))
+        print(f"{one.id}  {state:<10} {_date(one.last_used_at)}  {one.name}: {scopes}")
     print(f"{len(keys)} keys")
     return OK
 

@@ -48,6 +48,8 @@ from bot.rules import (
 from bot.rules import Secret as Secret
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+RESERVED = frozenset({"unionid", "visitor", "click", "member"})
+"""No names for channels: `store/aliases.py` has other meanings for them (a test compares)."""
 T = TypeVar("T")
 
 
@@ -465,6 +467,8 @@ class _Reading:
                 self.problems.append(
                     f"{where}: stands outside a channel: put it under [channels.mp]"
                 )
+            elif name in RESERVED:
+                self.problems.append(f"{where}: the name means something else: choose another")
             elif not re.fullmatch(r"[a-z0-9-]{1,32}", name):
                 what = "the name may hold a-z, 0-9 and -, at most 32: it is part of a URL"
                 self.problems.append(f"{where}: {what}")

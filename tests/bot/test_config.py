@@ -11,6 +11,7 @@ import pytest
 
 from bot.config import Config, ConfigError, InboxSettings, Secret, load
 from bot.example import example, schema, table
+from store import aliases
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {
@@ -273,6 +274,45 @@ def test_one_account_cannot_be_two_channels(tmp_path: Path) -> None:
 def test_a_channel_name_that_is_no_url_part_is_refused(tmp_path: Path, name: str) -> None:
     (found,) = problems(tmp_path, "", channel=CHANNEL.replace("mp]", f"{name}]"))
     assert "it is part of a URL" in found
+
+
+@pytest.mark.parametrize("name", sorted(aliases.RESERVED))
+def test_a_channel_name_that_means_something_else_is_refused(tmp_path: Path, name: str) -> None:
+    """An identity "visitor:v1" must not be somebody's on a channel of that name."""
+    (found,) = problems(tmp_path, "", channel=CHANNEL.replace("mp]", f"{name}]"))
+    assert found == f"channels.{name}: the name means something else: choose another"
+
+
+def test_links_lead_to_hosts_that_can_be(tmp_path: Path) -> None:
+    good = '[links]\nallowed_hosts = ["shop.example.com", ".example.com"]\nclick_param = ""\n'
+    assert load(written(tmp_path, good), ENVIRON).links.allowed_hosts[1] == ".example.com"
+    for host in (
+        "Shop.example.com",
+        "https://shop.example.com",
+        "shop",
+        "a_b.example.com",
+        "*.a.de",
+    ):
+        (found,) = problems(tmp_path, f'[links]\nallowed_hosts = ["{host}"]\n')
+        assert "links.allowed_hosts" in found
+    (found,) = problems(tmp_path, '[links]\nclick_param = "Z Q"\n')
+    assert "links.click_param" in found
+
+
+def test_oauth_needs_a_verified_service_account_and_an_address(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "", channel=CHANNEL + "oauth = true\n")
+    assert "needs server.public_url" in found
+    public = '[server]\npublic_url = "https://bot.example.com"\n'
+    unverified = CHANNEL + "oauth = true\nverified = false\n"
+    (found,) = problems(tmp_path, public, channel=unverified)
+    assert "verified service accounts only" in found
+    fine = written(tmp_path, public, channel=CHANNEL + "oauth = true\n")
+    assert load(fine, ENVIRON).channels["mp"].oauth
+
+
+def test_each_door_has_a_port_of_its_own(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "[server]\napi_port = 8700\n")
+    assert found == "server.api_port: is server.port: each door needs a port of its own"
 
 
 def test_channel_keys_outside_a_channel_are_explained(tmp_path: Path) -> None:

@@ -297,6 +297,9 @@ async def test_what_the_store_refused_for_a_while_is_written_in_the_end(desk: De
                 await asyncio.sleep(0.002)
         change_file(desk.store.db.path, "alter table elsewhere rename to events")
         events = {event.event_id for event in await desk.events()}
+        async with asyncio.timeout(5):
+            while len(logs) < 2:
+                await asyncio.sleep(0.002)
     assert events == {f"click:{number_of(one)}" for one in there}
     assert [line["event"] for line in logs] == ["clicks_not_stored", "clicks_stored_again"]
     assert (await desk.report(link)).bots == 1
