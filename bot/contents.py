@@ -47,18 +47,30 @@ class Contents:
         self._calibrating: asyncio.Task[None] | None = None
         self._uncalibrated = False
         self._complete = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def reload(self, *changed: str) -> None:
         """Make everything findable as it is in the store. Errors: StoreError.
 
-        changed: "faq:12", "item:py-101": only these are read again; none: all.
+        changed: "faq:12", "item:py-101": only these are read again; none: all. Whoever waits
+        for it may be cancelled; the reload itself goes on, or index and answers would differ.
         """
+        task = asyncio.create_task(self._reload(changed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _reload(self, changed: Sequence[str]) -> None:
         async with self._reloading:
-            if changed and self._complete:
-                anew = await self._reload_some(changed)
-            else:
+            if not changed or not self._complete:
+                changed = ()
                 anew = await self._reload_all()
-            await self._linker.prepare(self.answers, self.items.values())
+            else:
+                anew = await self._reload_some(changed)
+            if changed and all(name.startswith("faq:") for name in changed):
+                await self._linker.renew({name: self.answers.get(name, "") for name in changed})
+            else:
+                await self._linker.prepare(self.answers, self.items.values())
         if anew:
             self._calibrate_soon()
 
@@ -103,6 +115,7 @@ class Contents:
 
     async def close(self) -> None:
         """End what runs beside the conversation."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._calibrating is not None:
             self._calibrating.cancel()
             await asyncio.gather(self._calibrating, return_exceptions=True)

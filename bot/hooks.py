@@ -22,16 +22,20 @@ import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from bot import targets
 from store import Store, StoreError
 from store.hooks import DEAD, TOPICS, Telling
 
 log = structlog.get_logger()
 
-PARALLEL = 4
+PARALLEL = 16
+"""Calls under way at a time, at most two of them to one receiver."""
+
 TIMEOUT_S = 10.0
-MAX_URL = 2000
 _LOOK_S = 1.0
 _PREFIX = "whsec_"
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class BadHook(ValueError):
@@ -56,18 +60,14 @@ def checked(url: str, topics: Sequence[str], *, allow_private: bool) -> None:
     A name that leads to a private address is only found out when it is looked up; the
     connection is refused then.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise BadHook("url: is no address") from None
-    if len(url) > MAX_URL or any(ord(char) <= 32 or char == "\\" for char in url):
-        raise BadHook("url: holds blanks or is too long")
-    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+    if why := targets.problem(url):
+        raise BadHook(f"url: {why}")
+    parts = urlsplit(url)
+    if parts.scheme.lower() != "https" and not allow_private:
         raise BadHook("url: must begin with https://")
-    if not host or parts.username is not None or parts.fragment or port == 0:
-        raise BadHook("url: needs a host, and neither a user name nor a fragment")
-    if not allow_private and _is_private(host):
+    if parts.fragment:
+        raise BadHook("url: has a part behind #, which is never sent")
+    if not allow_private and _is_private(parts.hostname or ""):
         raise BadHook("url: leads into a private network; hooks.allow_private would allow it")
     if not topics:
         raise BadHook("topics: name at least one")
@@ -84,8 +84,12 @@ def _is_private(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return not (mapped or address).is_global
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _COMPATIBLE or address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return not address.is_global or (inner is not None and not inner.is_global)
+    return not address.is_global
 
 
 class _PublicOnly(AbstractResolver):
@@ -129,6 +133,7 @@ class HookRunner:
         self._timeout_s = timeout_s
         self._something = asyncio.Event()
         self._closing = False
+        self._calls: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Something may be due."""
@@ -145,38 +150,51 @@ class HookRunner:
         connector = aiohttp.TCPConnector(
             limit=PARALLEL, keepalive_timeout=10.0, resolver=resolver, use_dns_cache=False
         )
-        recovered = False
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
         ) as session:
-            while not self._closing:
-                self._something.clear()
-                try:
-                    if not recovered:
-                        await self._store.hooks.recover()
-                        recovered = True
-                    while not self._closing and await self._round(session):
-                        pass
-                except StoreError as error:
-                    if self._store.closing:
-                        return
-                    log.error("hooks_stopped", error=str(error))
-                try:
-                    async with asyncio.timeout(self._look_s):
-                        await self._something.wait()
-                except TimeoutError:
-                    continue
+            try:
+                await self._work(session)
+                await asyncio.gather(*self._calls)
+            finally:
+                for call in list(self._calls):
+                    call.cancel()
 
-    async def _round(self, session: aiohttp.ClientSession) -> bool:
-        """Tell what is due, some at a time; says whether there was anything."""
+    async def _work(self, session: aiohttp.ClientSession) -> None:
+        recovered = False
+        while not self._closing:
+            self._something.clear()
+            try:
+                if not recovered:
+                    await self._store.hooks.recover()
+                    recovered = True
+                await self._begin(session)
+            except StoreError as error:
+                if self._store.closing:
+                    return
+                log.error("hooks_stopped", error=str(error))
+            try:
+                async with asyncio.timeout(self._look_s):
+                    await self._something.wait()
+            except TimeoutError:
+                continue
+
+    async def _begin(self, session: aiohttp.ClientSession) -> None:
+        """Begin to tell what is due, as far as there is room."""
+        room = PARALLEL - len(self._calls)
         # Looked for by a reader: a claim would be a write, every second, for nothing.
-        if not await self._store.hooks.due(self._now()):
-            return False
-        claimed = await self._store.hooks.claim(self._now(), PARALLEL)
-        await asyncio.gather(*(self._tell(session, telling) for telling in claimed))
-        return bool(claimed)
+        if not room or not await self._store.hooks.due(self._now()):
+            return
+        for telling in await self._store.hooks.claim(self._now(), room):
+            call = asyncio.create_task(self._tell(session, telling))
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._something.set()
 
     async def _tell(self, session: aiohttp.ClientSession, telling: Telling) -> None:
         body = telling.body.encode()
@@ -200,15 +218,15 @@ class HookRunner:
                     note = f"answered {status}"
         except TimeoutError:
             note = f"no answer in {self._timeout_s:g} s"
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever an address does, the others go on
             note = type(error).__name__ if not str(error) else str(error)[:200]
-        ended = await self._store.hooks.settle(
-            telling,
-            not note,
-            self._now(),
-            http_status=status,
-            note=note,
-            final=status == 410,
-        )
+        try:
+            ended = await self._store.hooks.settle(
+                telling, not note, self._now(), http_status=status, note=note, final=status == 410
+            )
+        except StoreError as error:
+            # Still `sending`: the next start tells it again.
+            log.error("hook_not_settled", delivery=telling.id, error=str(error))
+            return
         if ended == DEAD:
             log.warning("hook_dead", delivery=telling.id, hook=telling.hook_id, why=note)

@@ -38,6 +38,7 @@ BOT = "bot"
 _MAC_BYTES = 10
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,38}", re.ASCII)
 _CACHE = 10_000
+_STEP = 500
 
 
 class BadLink(Exception):
@@ -135,6 +136,7 @@ class Linker:
         self._hosts = tuple(allowed_hosts)
         self._now = now
         self._ids: OrderedDict[NewLink, int] = OrderedDict()
+        self._made: dict[NewLink, int] = {}
         self._answers: dict[tuple[str, str], int] = {}
         self._items: dict[str, str] = {}
         self._targets: OrderedDict[int, Target] = OrderedDict()
@@ -246,12 +248,31 @@ class Linker:
         self._forget_targets()
         found = await asyncio.to_thread(self._read_content, dict(answers), list(items))
         self._items, wanted = found
+        if (ids := await self._ids_of(list(wanted.values()))) is not None:
+            self._answers = {place: ids[new] for place, new in wanted.items()}
+            self._made = ids
+
+    async def renew(self, answers: Mapping[str, str]) -> None:
+        """As `prepare`, when nothing but these answers changed; "" is one that is gone."""
+        wanted = await asyncio.to_thread(self._wanted, dict(answers), self._items)
+        if (ids := await self._ids_of(list(wanted.values()))) is None:
+            return
+        kept = {place: number for place, number in self._answers.items() if place[0] not in answers}
+        self._answers = kept | {place: ids[new] for place, new in wanted.items()}
+        self._made |= ids
+
+    async def _ids_of(self, wanted: Sequence[NewLink]) -> dict[NewLink, int] | None:
+        """The ids of links that answers need; None when the store fails."""
+        ids = {new: self._made[new] for new in wanted if new in self._made}
+        missing = [new for new in dict.fromkeys(wanted) if new not in ids]
         try:
-            ids = await self._ensure(list(wanted.values()))
+            # In steps: no chat message waits for ten thousand rows.
+            for start in range(0, len(missing), _STEP):
+                ids |= await self._ensure(missing[start : start + _STEP])
         except StoreError as error:
             log.warning("links_not_made", error=str(error))
-            return
-        self._answers = {place: ids[new] for place, new in wanted.items()}
+            return None
+        return ids
 
     def _read_content(
         self, answers: Mapping[str, str], items: Sequence[Item]
@@ -263,6 +284,12 @@ class Linker:
             for item in sorted(items, key=lambda item: item.id, reverse=True)
             if item.url and not targets.problem(item.url)
         }
+        return by_url, self._wanted(answers, by_url)
+
+    def _wanted(
+        self, answers: Mapping[str, str], by_url: Mapping[str, str]
+    ) -> dict[tuple[str, str], NewLink]:
+        """(answer, url) -> the link it needs."""
         wanted: dict[tuple[str, str], NewLink] = {}
         for ref, text in answers.items() if self.public_url else ():
             for start, end in targets.in_text(text) if "://" in text else ():
@@ -271,7 +298,7 @@ class Linker:
                     wanted[ref, url] = NewLink(item_id=by_url[url], source="answer", ref=ref)
                 elif targets.on_list(url, self._hosts):
                     wanted[ref, url] = NewLink(url=url, source="answer", ref=ref)
-        return by_url, wanted
+        return wanted
 
     def in_text(self, text: str, ref: str, member_id: int) -> str:
         """The text with the addresses that are known for `ref` as tracked ones.
@@ -356,6 +383,7 @@ class Linker:
         """Another process wrote, or a link was revoked: read links from the file again."""
         self._forget_targets()
         self._ids.clear()
+        self._made = {}
 
     def _forget_targets(self) -> None:
         # What is being read right now may be older than the change: it is not kept.

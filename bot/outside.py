@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
+import structlog
 from aiohttp import web
 
 from bot.config import Config
@@ -27,6 +28,8 @@ from bot.rest_all import ALL
 from bot.rest_server import ApiRunner
 from knowledge import Knowledge
 from store import Store
+
+log = structlog.get_logger()
 
 
 class Outside:
@@ -79,6 +82,7 @@ class Outside:
     def start(self) -> None:
         """Begin to tell webhooks."""
         self._telling = asyncio.create_task(self._hooks.run())
+        self._telling.add_done_callback(_ended)
 
     async def close(self) -> None:
         """Write down the last clicks; end the tellings under way. The doors are closed before."""
@@ -99,6 +103,11 @@ class Outside:
         now = self._now()
         if await self._store.hooks.tell(topic, key, data, now, now):
             self._hooks.wake()
+
+
+def _ended(telling: asyncio.Task[None]) -> None:
+    if not telling.cancelled() and (error := telling.exception()) is not None:
+        log.critical("hooks_ended", error=type(error).__name__, exc_info=error)
 
 
 def _oauth(config: Config, session: aiohttp.ClientSession, metrics: Metrics) -> OAuth | None:

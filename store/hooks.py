@@ -184,15 +184,24 @@ class Hooks:
 
         return await self._db.read(run)
 
-    async def claim(self, now: float, limit: int = 20) -> list[Telling]:
-        """Take what is due, oldest first; each counts as a try."""
+    async def claim(self, now: float, limit: int = 20, per_hook: int = 2) -> list[Telling]:
+        """Take what is due, oldest first; each counts as a try.
+
+        per_hook: of one webhook at most so many are under way, so that a receiver who does
+        not answer holds nobody else up.
+        """
 
         def run(conn: Connection) -> list[Telling]:
             rows = conn.execute(
                 "select d.id, d.hook_id, h.url, h.secret, d.topic, d.key, d.body, d.tries + 1 "
-                "from hook_deliveries as d join hooks as h on h.id = d.hook_id "
-                "where d.status = 'planned' and d.due_at <= ? order by d.due_at, d.id limit ?",
-                (now, limit),
+                "from (select id, row_number() over (partition by hook_id order by due_at, id) "
+                "as place from hook_deliveries where status = 'planned' and due_at <= ?) as first "
+                "join hook_deliveries as d on d.id = first.id "
+                "join hooks as h on h.id = d.hook_id "
+                "where first.place + (select count(*) from hook_deliveries as s "
+                "where s.hook_id = d.hook_id and s.status = 'sending') <= ? "
+                "order by d.due_at, d.id limit ?",
+                (now, per_hook, limit),
             ).fetchall()
             conn.executemany(
                 "update hook_deliveries set status = 'sending', tries = tries + 1 where id = ?",
@@ -214,6 +223,7 @@ class Hooks:
     ) -> str:
         """Write down how a try ended; says the status it has now.
 
+        After a failed one everything for the same receiver waits as long as this telling.
         final: no further try, whatever the number of tries (the receiver said 410 Gone).
         """
         wait = BACKOFF_S[telling.tries - 1] if telling.tries <= len(BACKOFF_S) else None
@@ -232,6 +242,12 @@ class Hooks:
                     telling.id,
                 ),
             )
+            if status == PLANNED:
+                conn.execute(
+                    "update hook_deliveries set due_at = ? where hook_id = ? "
+                    "and status = 'planned' and due_at < ?",
+                    (now + (wait or 0.0), telling.hook_id, now + (wait or 0.0)),
+                )
             return status
 
         return await self._db.write(run)

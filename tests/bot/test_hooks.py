@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from bot import hooks
 from bot.hooks import BadHook, HookRunner, checked, new_secret, sign
 from store import Store
 from store.hooks import DEAD, DONE, PLANNED
@@ -178,12 +179,78 @@ async def test_a_private_address_is_never_called(store: Store) -> None:
         "https://169.254.169.254/latest",
         "https://" + "a" * 2100 + ".example/",
         "no address",
+        "https://example..com/x",
+        f"https://{'a' * 64}.example/",
+        "https://.example.com/",
+        "https://①②⑦.0.0.1:8443/",
+        "https://127。0。0。1/",
+        "https://１２７.０.０.１/",
+        "https://2130706433.example.com@127.0.0.1/",
         "https://[::1",
     ],
 )
 def test_an_address_that_cannot_be_is_refused(url: str) -> None:
     with pytest.raises(BadHook):
         checked(url, ["link.clicked"], allow_private=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
+        *("::1", "::127.0.0.1", "::ffff:10.0.0.8", "fe80::1", "fd00::1"),
+        *("64:ff9b::7f00:1", "2002:7f00:1::", "localhost", "LOCALHOST."),
+    ],
+)
+def test_an_address_of_this_machine_or_a_private_network_is_seen(address: str) -> None:
+    assert hooks._is_private(address)
+
+
+def test_an_address_of_the_internet_is_none() -> None:
+    for address in ("1.1.1.1", "2606:4700::1111", "64:ff9b::101:101", "shop.example.com"):
+        assert not hooks._is_private(address)
+
+
+async def test_an_address_that_cannot_even_be_looked_up_stops_nobody_else(store: Store) -> None:
+    async with receiving() as receiver:
+        # As if it had been stored before anybody checked.
+        await store.hooks.add("http://example..com/x", ["link.clicked"], new_secret(), NOW, "")
+        await store.hooks.add(receiver.url, ["link.clicked"], new_secret(), NOW, "")
+        async with running(store):
+            for number in range(3):
+                await store.hooks.tell("link.clicked", f"click:{number}", {}, NOW, NOW)
+                await until(store, DONE, number + 1)
+    assert len(receiver.heard) == 3
+
+
+async def test_who_never_answers_holds_nobody_up(store: Store) -> None:
+    silent = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await silent.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", never)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hole = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        async with receiving() as receiver:
+            await store.hooks.add(hole, ["link.clicked"], new_secret(), NOW, "")
+            await store.hooks.add(receiver.url, ["member.erased"], new_secret(), NOW, "")
+            for number in range(40):
+                await store.hooks.tell("link.clicked", f"click:{number}", {}, NOW, NOW)
+            await store.hooks.tell("member.erased", "erased:1", {}, NOW, NOW)
+            async with running(store):
+                await until(store, DONE)
+                # The others still hang: nobody has given up on them yet.
+                assert (await store.hooks.counts()).get("sending") == 2
+                silent.set()
+    finally:
+        silent.set()
+        await runner.cleanup()
 
 
 def test_a_topic_must_be_one_of_ours() -> None:

@@ -66,6 +66,23 @@ async def test_a_failed_try_waits_longer_each_time_and_dies_at_last(store: Store
     assert (row.tries, row.http_status, row.note) == (len(BACKOFF_S) + 1, 500, "no")
 
 
+async def test_a_failing_receiver_gets_a_rest_and_the_others_do_not(store: Store) -> None:
+    bad, good = await _hook(store, "link.clicked"), await _hook(store, "member.erased")
+    for number in range(5):
+        await store.hooks.tell("link.clicked", f"click:{number}", {}, NOW, NOW)
+    first = await store.hooks.claim(NOW)
+    assert [one.key for one in first] == ["click:0", "click:1"], "two at a time"
+    assert await store.hooks.claim(NOW) == []
+    await store.hooks.settle(first[0], False, NOW, note="answered 500")
+    assert await store.hooks.claim(NOW) == [], "the other three wait as long"
+    await store.hooks.tell("member.erased", "e:1", {}, NOW, NOW)
+    assert [one.hook_id for one in await store.hooks.claim(NOW)] == [good.id]
+    await store.hooks.settle(first[1], True, NOW)
+    later = await store.hooks.claim(NOW + BACKOFF_S[0])
+    assert {one.hook_id for one in later} == {bad.id}
+    assert len(later) == 2
+
+
 async def test_a_dead_one_can_be_replayed_and_one_under_way_cannot(store: Store) -> None:
     await _hook(store)
     await store.hooks.tell("link.clicked", "click:1", {}, NOW, NOW)
@@ -116,7 +133,10 @@ async def test_what_arrived_is_forgotten_before_what_died(store: Store) -> None:
 
 
 async def _told(store: Store) -> list[tuple[str, dict[str, object]]]:
-    return [(one.topic, json.loads(one.body)["data"]) for one in await store.hooks.claim(NOW + 1e6)]
+    return [
+        (one.topic, json.loads(one.body)["data"])
+        for one in await store.hooks.claim(NOW + 1e6, per_hook=99)
+    ]
 
 
 async def test_who_comes_goes_and_is_forgotten_is_told_once_each(store: Store) -> None:
