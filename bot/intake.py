@@ -31,6 +31,8 @@ FILE_CHUNK = 2000
 """The same for a file: it comes from another process, which shares nothing but the disk."""
 MAX_LINE = 64 << 10
 MAX_DATA = 2048
+_MAX_RAW = 8 * MAX_DATA
+"""As sent it may be longer: each letter an escape, and blanks between."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 AHEAD_S = 86_400.0
 """How far ahead the shop's clock may be."""
@@ -110,15 +112,20 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_def
         _says("What it is owed to; campaign when one is named."),
     ] = None
     ref: Annotated[_Name | None, _says("What exactly in that source.", "faq:12")] = None
+    # Raw: not made into values, which take forty times the memory, before its size is known.
     data: Annotated[
-        dict[str, Any] | None, _says("Whatever else you keep of it, at most 2 KB of JSON.")
-    ] = None
+        msgspec.Raw,
+        Meta(
+            description="Whatever else you keep of it, at most 2 KB of JSON.",
+            extra_json_schema={"anyOf": [{"type": "object"}, {"type": "null"}], "default": None},
+        ),
+    ] = msgspec.field(default_factory=msgspec.Raw)
 
 
 def event_of(event: EventIn, now: float, line: int = 0) -> NewEvent | list[Fault]:
     """The event to store, or everything that is wrong with it."""
     at = now if event.at is None else event.at.timestamp()
-    data = "" if event.data is None else msgspec.json.encode(event.data).decode()
+    data, unusable = _data(bytes(event.data))
     wrong = _needs(event)
     if event.id.startswith("click:"):
         wrong.append(("/id", "begins with click:, which only tracked links may"))
@@ -130,8 +137,8 @@ def event_of(event: EventIn, now: float, line: int = 0) -> NewEvent | list[Fault
         wrong.append(("/openid", "is missing: a channel alone names nobody"))
     if event.channel in RESERVED:
         wrong.append(("/channel", f"may not be one of {', '.join(sorted(RESERVED))}"))
-    if len(data) > MAX_DATA:
-        wrong.append(("/data", f"is longer than {MAX_DATA} bytes"))
+    if unusable:
+        wrong.append(("/data", unusable))
     if wrong:
         return [Fault(pointer, detail, line) for pointer, detail in wrong]
     return NewEvent(
@@ -155,6 +162,34 @@ def event_of(event: EventIn, now: float, line: int = 0) -> NewEvent | list[Fault
         ref=event.ref or "",
         data=data,
     )
+
+
+def _data(raw: bytes) -> tuple[str, str]:
+    """The data as it is kept, and what is wrong with it; one of them is empty."""
+    if len(raw) > _MAX_RAW:
+        return "", f"is longer than {MAX_DATA} bytes"
+    try:
+        data = _decode_data(raw) if raw else None
+        kept = b"" if data is None else msgspec.json.encode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return "", _unreadable(error)
+    if len(kept) > MAX_DATA:
+        return "", f"is longer than {MAX_DATA} bytes"
+    return kept.decode(), ""
+
+
+_decode_data = msgspec.json.Decoder(dict[str, Any] | None).decode
+
+
+def _unreadable(error: Exception) -> str:
+    """Why these bytes cannot be read."""
+    if isinstance(error, msgspec.ValidationError):
+        return fault_of(error).detail
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 at byte {error.start}"
+    return f"is not JSON: {error}"
 
 
 def _needs(event: EventIn) -> list[tuple[str, str]]:
@@ -254,12 +289,8 @@ class _Reader:
             event = event_of(self._decode(line), self._now, number)
         except msgspec.ValidationError as error:
             chunk.refuse([fault_of(error, "", number)])
-        except UnicodeDecodeError as error:
-            chunk.refuse([Fault("", f"is not UTF-8 at byte {error.start}", number)])
-        except RecursionError:
-            chunk.refuse([Fault("", "is nested too deeply", number)])
-        except msgspec.DecodeError as error:
-            chunk.refuse([Fault("", f"is not JSON: {error}", number)])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            chunk.refuse([Fault("", _unreadable(error), number)])
         else:
             if isinstance(event, list):
                 chunk.refuse(event)

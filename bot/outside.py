@@ -85,8 +85,12 @@ class Outside:
         self._telling.add_done_callback(_ended)
 
     async def close(self) -> None:
-        """Write down the last clicks; end the tellings under way. The doors are closed before."""
+        """Write down the last changes and clicks; end the tellings under way.
+
+        The doors are closed before, the store after.
+        """
         self._hooks.close()
+        await self.services.running.close()
         await self._redirect.close()
         await self.services.keys.close()
         if self._telling is not None:

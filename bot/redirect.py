@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -26,13 +27,13 @@ from bot.targets import location
 from bot.visitors import Visitors, address_of, in_wechat, is_near, kind_of
 from handlers.context import SHANGHAI
 from store import Store, StoreError
-from store.events import Added, NewEvent
+from store.events import AGAIN, Added, NewEvent
 from store.links import Fetched, Kind, Target
 
 log = structlog.get_logger()
 
 TWICE_S = 2.0
-"""Within this time a second click of the same person is the same click."""
+"""Within this time a second tap of the same person is the same click."""
 EXCHANGE_S = 3.0
 """How long a visitor may wait for WeChat to say who they are."""
 PAUSE_S = 60.0
@@ -207,24 +208,29 @@ class Redirect:
         openid: str = "",
     ) -> web.Response:
         link, now = target.link, self._now()
-        fresh = base64.urlsafe_b64encode(click).rstrip(b"=").decode()
-        number, new = self._visitors.click(link.id, member_id, person, fresh, now, TWICE_S)
-        if new:
-            event = NewEvent(
-                event_id=f"click:{number}",
-                kind="click",
-                at=now,
-                member_id=member_id or None,
-                click=number,
-                item_id=link.item_id,
-                campaign=link.campaign,
-                variant=link.variant,
-                source=link.source,
-                ref=link.ref,
-                link_id=link.id,
-            )
-            channel = self._oauth.channel if self._oauth is not None and openid else ""
-            self.clicks.add(event, channel, openid)
+        number = base64.urlsafe_b64encode(click).rstrip(b"=").decode()
+        if openid:
+            person = self._visitors.digest("openid", openid)
+        first = self._visitors.first(link.id, member_id, person, number, now, TWICE_S)
+        # Each way to the shop has a number of its own, for behind one address and the same
+        # browser may be two people. A known one's second tap is none; a nameless one may be.
+        known = bool(member_id or openid)
+        event = NewEvent(
+            event_id=f"click:{number}",
+            kind="click" if first == number else "view",
+            at=now,
+            member_id=member_id or None,
+            click=number,
+            item_id=link.item_id,
+            campaign=link.campaign,
+            variant=link.variant,
+            source=link.source,
+            ref=link.ref,
+            link_id=link.id,
+            data="" if known or first == number else json.dumps({AGAIN: first}),
+        )
+        channel = self._oauth.channel if self._oauth is not None and openid else ""
+        self.clicks.add(event, channel, openid)
         return _redirect(location(url, self._param, number))
 
     # 网页授权

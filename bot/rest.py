@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -32,6 +40,7 @@ from bot.rest_body import (
     read_query,
 )
 from bot.rest_path import ITEM_ID, NUMBER, Param, checked_path
+from bot.rest_running import Running
 from store import Store, StoreError
 
 __all__ = [
@@ -55,10 +64,13 @@ __all__ = [
     "fault_of",
     "invalid",
     "make_app",
+    "missing_scope",
     "not_found",
     "stamp",
     "unix",
 ]
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -100,6 +112,20 @@ def unix(at: datetime) -> float:
     return seconds
 
 
+def missing_scope(scope: str) -> Problem:
+    """403 for a key that may not do this; it names what the key lacks."""
+    return Problem(
+        403,
+        "Not allowed",
+        f"This needs the scope {scope}, which this key does not have.",
+        type="missing-scope",
+        headers={
+            "WWW-Authenticate": 'Bearer realm="zhiqun", error="insufficient_scope", '
+            f'scope="{scope}"'
+        },
+    )
+
+
 class Limits(Protocol):
     """The limits of the door; `bot/config.py: ServerSettings` has them."""
 
@@ -121,7 +147,7 @@ class Services:
     items for a full-text query, best first, at most so many. read_document: takes a
     document's name and bytes, see `bot/rest_documents.py`. emit: tells webhooks of
     something: topic, a key that makes it one telling, the data. linker: `bot/links.py`.
-    private_hooks: see `[hooks]` in the configuration.
+    private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
     """
 
     store: Store
@@ -134,6 +160,7 @@ class Services:
     read_document: Callable[[str, bytes], Awaitable[Any]] | None = None
     linker: Any = None
     private_hooks: bool = False
+    running: Running = field(default_factory=Running)
 
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""
@@ -190,6 +217,13 @@ class Call:
         """Write down what this key changed."""
         await self.deps.store.audit.add(self.now, self.actor, action, target, detail)
 
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what must not stop halfway, even if whoever calls is gone.
+
+        For operations that stream; a change without `streams` is done so as a whole.
+        """
+        return await self.deps.running.finish(self.trace.operation, work, None)
+
     async def stream(
         self, chunks: AsyncIterator[bytes], content_type: str = NDJSON
     ) -> web.StreamResponse:
@@ -216,7 +250,7 @@ class Call:
                 await response.write(chunk)
 
 
-Run = Callable[[Call], Awaitable["Answer | web.StreamResponse"]]
+Run = Callable[[Call], Coroutine[Any, Any, "Answer | web.StreamResponse"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,13 +258,15 @@ class Operation:
     """One method on one path.
 
     path: below /api/v1, "/items/{id}", with a rule in `params` for each name; name: the
-    operationId; scope: "" is public; query: a Struct whose fields have defaults where they
+    operationId; scope: "" is public; also: scopes that are needed besides; query: a Struct whose fields have defaults where they
     may be left out; body: the type of a body, or with "ndjson" of one line (NDJSON, a JSON
     array, or one object are taken; with a `partial: bool` in the query bad lines reach `run`
     when it is true, otherwise any refuses all); answers: status -> type of the body, None
     for none; answer_type: their content type, NDJSON for streams (then the type of a line);
-    problems: refusals of its own, beside those of the frame; streams: may take longer than
-    HANDLER_LIMIT_S.
+    max_line: bytes in one line or element of a batch; problems: refusals of its own, beside
+    those of the frame; limit_s: how long its answer is waited for (a change goes on then, as
+    when its caller hangs up; what reads is ended); streams: without that limit, and ended when
+    the caller hangs up.
     """
 
     method: Literal["GET", "PUT", "POST", "DELETE", "PATCH"]
@@ -240,6 +276,7 @@ class Operation:
     scope: str
     run: Run
     answers: Mapping[int, Any]
+    also: tuple[str, ...] = ()
     description: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
     query: type[msgspec.Struct] | None = None
@@ -247,9 +284,16 @@ class Operation:
     body_type: Literal["json", "ndjson", "binary"] = "json"
     max_bytes: int = 64 << 10
     max_lines: int = 5000
+    max_line: int = 64 << 10
     answer_type: str = JSON
     problems: tuple[int, ...] = ()
+    limit_s: float = HANDLER_LIMIT_S
     streams: bool = False
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """All that a key needs; none for a public operation."""
+        return (self.scope, *self.also) if self.scope else ()
 
     def refusals(self) -> tuple[int, ...]:
         """Every status that a refusal of this operation can have."""
@@ -281,7 +325,7 @@ class _Endpoint:
     def __init__(
         self, operation: Operation, services: Services, limits: Limits, frame: _Frame
     ) -> None:
-        assert not operation.scope or operation.scope in SCOPES, operation
+        assert set(operation.scopes) <= set(SCOPES), operation
         self.operation = operation
         self.services = services
         self.limits = limits
@@ -289,7 +333,7 @@ class _Endpoint:
         self.read: Callable[..., Any] = bytes
         if operation.body is not None:
             self.read = (
-                batch_reader(operation.body, operation.max_lines)
+                batch_reader(operation.body, operation.max_lines, operation.max_line)
                 if operation.body_type == "ndjson"
                 else json_reader(operation.body)
             )
@@ -307,9 +351,14 @@ class _Endpoint:
         call = Call(key, path, query, body, request, services.now(), services, trace)
         if operation.streams:
             result = await operation.run(call)
-        else:
-            async with asyncio.timeout(HANDLER_LIMIT_S):
+        elif operation.method == "GET":
+            # Nothing is left half done: it may end anywhere.
+            async with asyncio.timeout(operation.limit_s):
                 result = await operation.run(call)
+        else:
+            result = await services.running.finish(
+                operation.name, operation.run(call), operation.limit_s
+            )
         if isinstance(result, web.StreamResponse):
             return result
         if result.body is None:
@@ -349,18 +398,9 @@ class _Endpoint:
                 type="rate-limited",
                 headers={"Retry-After": str(pace.retry_s)},
             )
-        scope = self.operation.scope
-        if scope not in key.scopes:
-            raise Problem(
-                403,
-                "Not allowed",
-                f"This needs the scope {scope}, which this key does not have.",
-                type="missing-scope",
-                headers={
-                    "WWW-Authenticate": 'Bearer realm="zhiqun", error="insufficient_scope", '
-                    f'scope="{scope}"'
-                },
-            )
+        for scope in self.operation.scopes:
+            if scope not in key.scopes:
+                raise missing_scope(scope)
         return key
 
     async def _body(self, request: web.Request, query: Any) -> Any:

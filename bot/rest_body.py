@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _IN_A_THREAD = 64 << 10
 """A body from this size on is decoded beside the event loop."""
+_BOM = b"\xef\xbb\xbf"
 _S_PER_BYTE = 1 / (64 << 10)
 """Besides the time for a small body, a large one gets a second for each 64 KB."""
 
@@ -111,16 +113,62 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def batch_reader(kind: Any, max_lines: int) -> Callable[[bytes, bool], list[Line[Any]]]:
+def _too_many(max_lines: int) -> Problem:
+    return Problem(
+        413,
+        "Too large",
+        f"At most {max_lines} lines are taken at once.",
+        type="too-many-lines",
+    )
+
+
+def _split(body: bytes, max_lines: int) -> list[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 1.
+
+    Not `split`: megabytes of nothing but line breaks would become millions of objects. For
+    the same reason blank lines may be at most as many as the others.
+    """
+    rows: list[tuple[int, bytes]] = []
+    number = start = 0
+    while start < len(body):
+        number += 1
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        line = body[start:end]
+        start = end + 1
+        if line and not line.isspace():
+            rows.append((number, line))
+        if len(rows) > max_lines or number > 2 * max_lines:
+            raise _too_many(max_lines)
+    return rows
+
+
+@cache
+def _elements(max_lines: int) -> msgspec.json.Decoder[Any]:
+    """A decoder of an array of at most so many elements, undecoded; a struct with UNSET.
+
+    It stops at the first too many: as a list, megabytes of `[1,1,…]` would take forty times
+    their size before anybody could count them.
+    """
+    fields = [(f"e{number}", msgspec.Raw, msgspec.UNSET) for number in range(max_lines)]
+    array = msgspec.defstruct("Elements", fields, array_like=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(array)
+
+
+def batch_reader(
+    kind: Any, max_lines: int, max_line: int
+) -> Callable[[bytes, bool], list[Line[Any]]]:
     """A function from a body to its lines, the bad ones with their fault.
 
     It takes the body and whether that is NDJSON; otherwise it is a JSON array, or one
-    object. Blank lines do not count. Errors: Problem 400 (not JSON at all), 413.
+    object. A line or element of more than max_line bytes is bad, undecoded. Blank lines do
+    not count. Errors: Problem 400 (not JSON at all), 413.
     """
     decoder = msgspec.json.Decoder(kind)
-    elements = msgspec.json.Decoder(list[msgspec.Raw])
 
     def one(number: int, raw: bytes | msgspec.Raw, base: str) -> Line[Any]:
+        if len(raw if isinstance(raw, bytes) else memoryview(raw)) > max_line:
+            return Line(number, None, Fault(base, f"is longer than {max_line} bytes", number))
         try:
             return Line(number, decoder.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -129,32 +177,26 @@ def batch_reader(kind: Any, max_lines: int) -> Callable[[bytes, bool], list[Line
             return Line(number, None, Fault(base, _reason(error), number))
 
     def read(body: bytes, ndjson: bool) -> list[Line[Any]]:
+        body = body.removeprefix(_BOM)
         if ndjson:
-            rows = [(number, raw) for number, raw in enumerate(body.split(b"\n"), 1) if raw.strip()]
-            _fit(len(rows))
-            return [one(number, raw, "") for number, raw in rows]
+            return [one(number, raw, "") for number, raw in _split(body, max_lines)]
         if body.lstrip()[:1] == b"[":
             try:
-                raws = elements.decode(body)
+                found = msgspec.structs.astuple(_elements(max_lines).decode(body))
+            except msgspec.ValidationError:
+                raise _too_many(max_lines) from None
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise _malformed(_reason(error)) from None
-            _fit(len(raws))
+            raws = [raw for raw in found if raw is not msgspec.UNSET]
             return [one(number, raw, f"/{number - 1}") for number, raw in enumerate(raws, 1)]
+        if len(body) > max_line:
+            return [Line(1, None, Fault("", f"is longer than {max_line} bytes", 1))]
         try:
             return [Line(1, decoder.decode(body))]
         except msgspec.ValidationError as error:
             return [Line(1, None, fault_of(error, "", 1))]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(_reason(error)) from None
-
-    def _fit(count: int) -> None:
-        if count > max_lines:
-            raise Problem(
-                413,
-                "Too large",
-                f"{count} lines came, at most {max_lines} are taken at once.",
-                type="too-many-lines",
-            )
 
     return read
 
@@ -190,9 +232,18 @@ def read_query(request: web.BaseRequest, kind: type[msgspec.Struct] | None) -> A
         faults = [Fault(f"/{name}", "is not known here") for name in single]
     else:
         try:
-            return msgspec.convert(single, kind, strict=False)
+            read = msgspec.convert(single, kind, strict=False)
         except msgspec.ValidationError as error:
             faults = [fault_of(error)]
+        else:
+            # msgspec reads "null" as none where there may be none; in a query that is left out.
+            faults = [
+                Fault(f"/{name}", "is not a value")
+                for name, value in single.items()
+                if value.lower() == "null" and getattr(read, name) is None
+            ]
+            if not faults:
+                return read
     raise Problem(
         400,
         "Bad query",

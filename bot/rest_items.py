@@ -320,6 +320,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body_type="ndjson",
         max_bytes=20 << 20,
         max_lines=MAX_ITEMS,
+        max_line=1 << 20,
         answers={200: StoredItems},
     ),
     Operation(

@@ -252,7 +252,6 @@ async def erase(call: Call) -> Answer:
     if erased is None:
         raise not_found("member")
     await call.audit("erase", f"member:{member_id}")
-    await call.deps.emit("member.erased", f"member.erased:{member_id}", {"member_id": member_id})
     return Answer(204)
 
 

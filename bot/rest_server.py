@@ -42,6 +42,7 @@ class _ApiServer(_Server):
             self,
             app._handle,  # type: ignore[arg-type]
             request_factory=app._make_request,
+            # A hang-up ends reading at once; a change is a task of its own (bot/rest_running.py).
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=75.0,

@@ -132,16 +132,16 @@ class Visitors:
         _keep(self._seen, (link_id, address), (begun, count, until))
         return now < until
 
-    def click(
-        self, link_id: int, member_id: int, person: bytes, fresh: str, now: float, within_s: float
-    ) -> tuple[str, bool]:
-        """The number of this click: `fresh`, or that of one just made; and whether it is new."""
+    def first(
+        self, link_id: int, member_id: int, person: bytes, number: str, now: float, within_s: float
+    ) -> str:
+        """The number of the click of which this may be the second tap; `number` of a first."""
         name = (link_id, member_id, person)
         before = self._clicks.get(name)
         if before is not None and before[1] <= now < before[1] + within_s:
-            return before[0], False
-        _keep(self._clicks, name, (fresh, now))
-        return fresh, True
+            return before[0]
+        _keep(self._clicks, name, (number, now))
+        return number
 
 
 def _keep(store: OrderedDict[K, V], key: K, value: V) -> None:

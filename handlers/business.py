@@ -62,6 +62,9 @@ async def report(message: Message, ctx: Context, rest: str) -> Reply:
         campaign=campaign,
     )
     if not any(counted.total.counts):
+        if campaign:
+            about = {"campaign": short(campaign), "days": days}
+            return Reply.text(texts("business.funnel_none_campaign", **about))
         return Reply.text(texts("business.funnel_none", days=days))
     head = (
         texts("business.funnel_campaign", campaign=short(campaign), days=days)

@@ -165,12 +165,15 @@ async def _suggest(
 async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Reply:
     ctx.handler = "faq.unknown"
     gap = gap_of(ctx.knowledge, message.text)
-    if gap is not None:
+    noted = gap is not None and not ctx.is_operator()
+    if gap is not None and noted:
         await ctx.store.content.add_gap(*gap, ctx.at, bytes.fromhex(message.key))
     if len(message.text) > MAX_CHARS:
         return Reply.text(ctx.texts("errors.too_long", limit=MAX_CHARS))
     # Only what was written down may be said to be.
-    unknown = ctx.texts("faq.unknown" if gap is not None else "faq.no_words")
+    unknown = ctx.texts("faq.unknown" if noted else "faq.no_words")
+    if gap is not None and not noted:
+        unknown = ctx.texts("faq.unknown_operator")
     if not related:
         return Reply.text(unknown)
     await offer(ctx, related, "content")

@@ -34,10 +34,12 @@ above it and for 19 % below; of unanswered group chatter 7 % gets one named."""
 _READ = 1000
 _STATE = "gaps"
 
-_NUMBER = r"[#＃]?\s*(\d{1,4})"
+_NUMBER = r"(?:第\s*)?[#＃]?\s*(\d{1,4})(?:\s*组)?"
 _MERGE = re.compile(rf"并入\s*{_NUMBER}(?:\s*到\s*第?\s*#?\s*(\d{{1,15}})\s*条?)?")
 _TEACH = re.compile(rf"{_NUMBER}{ARROW}(.+)", re.DOTALL)
 _IGNORE = re.compile(rf"忽略\s*{_NUMBER}((?:[\s,、]+\d{{1,4}}){{0,20}})")
+_MISSED = re.compile(rf"(?:并入|忽略).{{0,20}}|{_NUMBER}(?:{ARROW}|\s*[=:]).*", re.DOTALL)
+_PLAIN = re.compile(rf"(?:并入|忽略)[\s第组到\d,、~\-一二三四五六七八九十]*|{_NUMBER}{ARROW}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,15 @@ async def listed(message: Message, ctx: Context, rest: str) -> Reply:
         if group.near in names:
             near = {"id": group.near, "question": short(names[group.near])}
             lines.append(texts("teach.gaps_near", number=number, **near))
-    lines.append(texts("teach.gaps_tail", minutes=round(WINDOW_S / 60), number=first))
+    lines.append(_tail(ctx, first))
     if page < pages:
         lines.append(texts("teach.gaps_next", next=page + 1))
     return Reply.text("\n".join(lines))
+
+
+def _tail(ctx: Context, number: int) -> str:
+    """What can be replied, with this number as the example."""
+    return ctx.texts("teach.gaps_tail", minutes=round(WINDOW_S / 60), number=number)
 
 
 def _line(ctx: Context, number: int, group: Group) -> str:
@@ -184,6 +191,17 @@ async def ignore(message: Message, ctx: Context) -> Reply:
         return refused(ctx, done)
     await follow_up(message, ctx, done)
     return Reply.text(ctx.texts("teach.dismissed", count=len(done.gaps)))
+
+
+@router.text(_MISSED.pattern, guard=lambda message, ctx: ctx.is_operator())
+async def missed(message: Message, ctx: Context) -> Reply | None:
+    """并入一, 忽略 1-3, 1：答案: how it is typed. Without a list, what may be a question is."""
+    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    if state is not None:
+        return Reply.text(_tail(ctx, state["first"]))
+    if _PLAIN.fullmatch(folded(message.text)):
+        return Reply.text(ctx.texts("teach.gaps_gone"))
+    return None
 
 
 async def _group(ctx: Context, number: int) -> dict[str, Any] | Reply:

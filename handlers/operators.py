@@ -19,7 +19,7 @@ from types import MappingProxyType
 from handlers import business, changes, courses, teaching
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.router import Router
+from handlers.router import Router, folded
 from store.sends import PLANNED, REFUSED, SENDING, UNKNOWN, WAITING, Listed
 
 router = Router("operator")
@@ -40,7 +40,7 @@ _REASONS: Mapping[int, str] = MappingProxyType(
 )
 """errcode -> the end of its text key, for what is refused for good; see `bot/errcodes.py`."""
 
-_COMMAND = re.compile(r"\s*[/／]\s*(\S*)\s*(.*)", re.DOTALL)
+_COMMAND = re.compile(r"\s*[/／]\s*([A-Za-zＡ-Ｚａ-ｚ]*)(.*)", re.DOTALL)
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
 
@@ -58,11 +58,16 @@ class Command:
 
 
 def parsed(text: str) -> tuple[str, str]:
-    """ "/FAQ  add a | b" -> ("faq", "add a | b"); ("", text) when it is no command."""
+    """ "/FAQ  add a | b" -> ("faq", "add a | b"); ("", text) when it is no command.
+
+    The blank may be missing: "/stats7" is ("stats", "7"), "/faqgaps" is ("faq", "gaps").
+    """
     found = _COMMAND.fullmatch(text)
     if found is None:
         return "", text
-    return unicodedata.normalize("NFKC", found[1]).lower(), found[2].strip()
+    name = unicodedata.normalize("NFKC", found[1]).lower()
+    known = next((one for one in COMMANDS if name.startswith(one)), name)
+    return known, (found[1][len(known) :] + found[2]).strip()
 
 
 # A slash and a letter: "/::)" and "/:rose" are WeChat's own emoticons.
@@ -82,11 +87,13 @@ async def command(message: Message, ctx: Context) -> Reply:
         return Reply.text(ctx.texts("operator.not_allowed"))
     ctx.handler = "operator.unknown"
     shown = "/" + name[:_SHOWN_CHARS]
-    nearest = difflib.get_close_matches(name[:_SHOWN_CHARS], list(COMMANDS), n=1, cutoff=0.5)
+    meant = {sub: f"/faq {sub}" for sub in teaching.FAQ_COMMANDS}
+    meant |= {known: f"/{known}" for known in COMMANDS}
+    nearest = difflib.get_close_matches(name[:_SHOWN_CHARS], list(meant), n=1, cutoff=0.5)
     if not nearest:
         return Reply.text(ctx.texts("operator.unknown_command_plain", command=shown))
     return Reply.text(
-        ctx.texts("operator.unknown_command", command=shown, nearest=f"/{nearest[0]}")
+        ctx.texts("operator.unknown_command", command=shown, nearest=meant[nearest[0]])
     )
 
 
@@ -235,3 +242,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
     }
 )
 """Every command by name; docs/commands.md describes each (a test compares)."""
+
+
+_BARE = "|".join(name for name in COMMANDS if name != "help")
+
+
+@router.text(_BARE, guard=lambda message, ctx: ctx.is_operator())
+async def without_slash(message: Message, ctx: Context) -> Reply:
+    """stats: the command is named, not run; what has no slash is conversation."""
+    return Reply.text(ctx.texts("operator.needs_slash", command=f"/{folded(message.text)}"))

@@ -7,6 +7,7 @@ the index and the list of unanswered questions follow. That list has its own roo
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,13 +35,20 @@ MAX_ANSWER = 4000
 """Characters of one answer: what an import takes back."""
 
 _LISTED = 5
+_SUB_CHARS = 20
 _GAPS_RETRIED = 100
 _DAY_S = 86_400.0
 
-ARROW = r"\s*(?:[=＝][>＞]|[-－][>＞]|→)\s*"
+ARROW = r"\s*(?:[=＝\-－—–]{1,9}\s*[>＞》]|[→⇒➡]\ufe0f?)\s*"
+"""Between question and answer: =>, ==>, ->, →, and what a Chinese keyboard makes of them."""
+
 _ARROW = re.compile(ARROW + r"|\s*\n\s*")
 _BAR = re.compile(r"[|｜]")
 _BETWEEN = re.compile(r"\s+[/／]\s+")
+# 微信/支付宝 is one thing with two names, 怎么退款/能退吗 are two questions.
+_TIGHT = re.compile(r"(?<=[一-鿿？?])\s?[/／]\s?(?=[一-鿿])")
+_TIGHT_CHARS = 3
+_SUB = re.compile(r"([A-Za-zＡ-Ｚａ-ｚ]*)(.*)", re.DOTALL)
 # A bar separates aliases in an export, "<" would begin a link in somebody's chat.
 _HARMLESS = str.maketrans({"|": " ", "<": "＜"} | {chr(code): " " for code in (*range(32), 127)})
 
@@ -71,8 +79,15 @@ def lesson_from(text: str) -> tuple[list[str], str] | None:
 
 
 def wordings_from(text: str) -> list[str]:
-    """ "问 / 别的问法" as wordings, each once; [] when one of them is no good."""
-    kept = [wording(one) for one in _BETWEEN.split(text.strip())]
+    """ "问 / 别的问法" as wordings, each once; [] when one of them is no good.
+
+    A slash without blanks separates too, where whole questions stand on both its sides.
+    """
+    typed = []
+    for one in _BETWEEN.split(text.strip()):
+        parts = _TIGHT.split(one)
+        typed += parts if min(map(len, parts)) >= _TIGHT_CHARS else [one]
+    kept = [wording(one) for one in typed]
     return list(dict.fromkeys(one for one in kept if one)) if all(kept) else []
 
 
@@ -158,11 +173,17 @@ async def learn(
 
 async def faq(message: Message, ctx: Context, rest: str) -> Reply:
     """/faq and what follows: add, edit, alias, unalias, del, list, show, gaps, report …"""
-    sub, more = _first_word(rest)
-    run = _FAQ.get(sub)
-    if run is None:
+    found = _SUB.fullmatch(rest)
+    assert found is not None, "the pattern takes everything"
+    sub = unicodedata.normalize("NFKC", found[1]).lower()
+    run = FAQ_COMMANDS.get(sub)
+    if run is not None:
+        return await run(message, ctx, found[2].strip())
+    nearest = difflib.get_close_matches(sub[:_SUB_CHARS], list(FAQ_COMMANDS), n=1)
+    if not nearest:
         return Reply.text(ctx.texts("operator.faq_usage"))
-    return await run(message, ctx, more)
+    meant = {"command": f"/faq {sub[:_SUB_CHARS]}", "nearest": f"/faq {nearest[0]}"}
+    return Reply.text(ctx.texts("operator.unknown_command", **meant))
 
 
 async def _add(message: Message, ctx: Context, rest: str) -> Reply:
@@ -504,7 +525,7 @@ def _first_word(text: str) -> tuple[str, str]:
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
 
-_FAQ: dict[str, Run] = {
+FAQ_COMMANDS: dict[str, Run] = {
     "add": _add,
     "edit": _edit,
     "alias": _alias,
@@ -516,13 +537,14 @@ _FAQ: dict[str, Run] = {
     "show": _show,
     "report": _report,
 }
+"""What may follow /faq; `gaps.py` adds its own."""
 
 
 def serves(sub: str) -> Callable[[Run], Run]:
     """Make a function of another room `/faq sub`."""
 
     def register(run: Run) -> Run:
-        _FAQ[sub] = run
+        FAQ_COMMANDS[sub] = run
         return run
 
     return register

@@ -8,7 +8,8 @@ as soon as any other does.
 What is waiting under several joined names waits under the first of them in the order above,
 so the rows are the same whatever order the news came in. Aliases point there directly, never
 to another alias. What is never joined: two members (only WeChat's unionid proves that they
-are one), and two accounts that have nothing in common but a browser or a link passed on.
+are one), and two accounts that have nothing in common but a browser or a link passed on,
+whether or not the chat knows one of them.
 
 An openid or a unionid proves who it is, a browser or a link suggests it. Where they
 contradict each other the proof has the event, and the browser follows the last proof.
@@ -173,8 +174,8 @@ class People:
         member, name = (one, other) if isinstance(one, int) else (other, one)
         assert isinstance(member, int)
         assert isinstance(name, str)
-        if not surely and _proves(name) and not self._may_be(member, name):
-            return None
+        if not surely and _proves(name):
+            return None  # an account of its own, and whose a link passed on does not say
         return self._lead(name, member)
 
     def _lead(self, name: str, person: Person) -> Person:
@@ -183,15 +184,6 @@ class People:
         if name not in self._clicks:
             self._named[name] = None
         return person
-
-    def _may_be(self, member_id: int, name: str) -> bool:
-        """Whether nothing speaks against it: one person has one openid on a channel."""
-        kind, _, _ = name.partition(":")
-        if kind == "unionid":
-            sql = "select 1 from members where id = ? and unionid is not null"
-            return self._conn.execute(sql, (member_id,)).fetchone() is None
-        sql = "select 1 from identities where member_id = ? and channel = ?"
-        return self._conn.execute(sql, (member_id, kind)).fetchone() is None
 
     def write(self, now: float) -> None:
         """Give what waited to whom it belongs to, and remember the names."""
@@ -256,6 +248,12 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
     )
 
 
+def numbers(conn: Connection, member_id: int) -> list[str]:
+    """The names "member:N" of those whom a member was merged with."""
+    rows = conn.execute("select name from aliases where member_id = ?", (member_id,))
+    return [name for (name,) in rows if name.startswith("member:")]
+
+
 def forget(conn: Connection, member_id: int) -> int:
     """Take a member out of their events, which stay as figures of nobody; says how many.
 
@@ -270,7 +268,11 @@ def forget(conn: Connection, member_id: int) -> int:
     row = conn.execute("select unionid from members where id = ?", (member_id,)).fetchone()
     if row is not None and row[0] is not None:
         names.append(f"unionid:{row[0]}")
-    nobody = "update events set member_id = null, who = '', order_id = '', data = '' where "
+    # What a link is owed to is the bot's own word; anything else may be the shop's on them.
+    nobody = (
+        "update events set member_id = null, who = '', order_id = '', data = '', "
+        "ref = case when link_id is null then '' else ref end where "
+    )
     count = conn.execute(nobody + "member_id = ?", (member_id,)).rowcount
     conn.execute("delete from aliases where member_id = ?", (member_id,))
     for name in names:

@@ -8,6 +8,7 @@ or long after (`store/aliases.py`).
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -36,6 +37,15 @@ KINDS = (
 SOURCES = ("", "campaign", "answer", "recommendation", "referral", "catalogue")
 """What brought somebody here."""
 
+AGAIN = "again"
+"""The key in the data of a tracked link's click that may be the same tap as another.
+
+Two taps of a person within a moment are one click, but two people behind one address look
+the same. So the second is stored as a view with {"again": REF of the first}: its number
+leads to whom it leads, and no report counts it. When one of the two turns out to be
+somebody's it is the click; when both do, and not the same person's, both are.
+"""
+
 _FEW = 32
 """More events than this at a time take turns, so that a single one is never far back."""
 
@@ -55,7 +65,7 @@ class NewEvent:
     Who: member_id, or openid on a channel, unionid, the shop's own name for a browser
     (visitor), the REF of a tracked click; any of them, or nobody. campaign, variant, source
     (one of SOURCES), ref: what it is owed to. data: JSON of whatever else the sender keeps.
-    A tracked link's own click has the id "click:REF".
+    A tracked link's own click has the id "click:REF"; see `AGAIN`.
     """
 
     event_id: str
@@ -121,7 +131,7 @@ _COLUMNS = (
     "amount_cents, order_id, campaign, variant, source, ref, link_id, data"
 )
 _INSERT = f"insert into events ({_COLUMNS}) values {{rows}} on conflict (event_id) do nothing"
-_KNOWN = "select event_id, member_id, who from events where event_id in ({rows})"
+_KNOWN = "select event_id, member_id, who, kind from events where event_id in ({rows})"
 
 
 def _row(event: NewEvent, received_at: float, member_id: int | None, who: str) -> tuple[Any, ...]:
@@ -159,10 +169,11 @@ def _add(conn: Connection, calls: Sequence[tuple[Sequence[NewEvent], float]]) ->
             if event.member_id is not None:
                 numbers.add(event.member_id)
     clicks = {name for name in names if name.startswith("click:")}
-    known = {row[0]: (row[1], row[2]) for row in statements.ask(conn, _KNOWN, wanted | clicks)}
+    known = {row[0]: row[1:] for row in statements.ask(conn, _KNOWN, wanted | clicks)}
     people = People(
-        conn, list(names), numbers, {name: known[name] for name in clicks if name in known}
+        conn, list(names), numbers, {name: known[name][:2] for name in clicks if name in known}
     )
+    taps = [name for name in clicks if name in known and known[name][2] == "view"]
     seen = set(known)
     told: list[list[Added]] = []
     placed = []
@@ -179,6 +190,8 @@ def _add(conn: Connection, calls: Sequence[tuple[Sequence[NewEvent], float]]) ->
             seen.add(event.event_id)
             if event.event_id in names:
                 people.is_click(event.event_id)
+                if event.kind == "view":
+                    taps.append(event.event_id)
             placed.append((event, now, people.place(member_id, its_names)))
             told[-1].append(Added.NEW)
     people.write(calls[0][1])
@@ -187,12 +200,36 @@ def _add(conn: Connection, calls: Sequence[tuple[Sequence[NewEvent], float]]) ->
         for event, now, one in placed
     ]
     statements.run(conn, _INSERT, [_row(*row) for row in rows])
+    for name in taps:
+        if people.find(name) != name:
+            _found(conn, name)
     for event, now, member_id, _ in rows:
         if event.link_id is not None and event.kind == "click":
             hooks.queue(
                 conn, "link.clicked", event.event_id, _told(event, member_id), event.at, now
             )
     return told
+
+
+def _found(conn: Connection, event_id: str) -> None:
+    """A tap that was not counted is somebody's by now: see `AGAIN`."""
+    sql = "select member_id, who, data from events where event_id = ? and kind = ?"
+    row = conn.execute(sql, (event_id, "view")).fetchone()
+    if row is None or not (first := _again(row[2])):
+        return
+    other = conn.execute(sql, (f"click:{first}", "click")).fetchone()
+    if other is not None and other[:2] == row[:2]:
+        return
+    change = "update events set kind = ?, data = ? where event_id = ?"
+    conn.execute(change, ("click", row[2], event_id))
+    if other is not None and other[1] == f"click:{first}":
+        data = json.dumps({AGAIN: event_id.removeprefix("click:")})
+        conn.execute(change, ("view", data, f"click:{first}"))
+
+
+def _again(data: str) -> str:
+    said = json.loads(data) if data else None
+    return str(said.get(AGAIN, "")) if isinstance(said, dict) else ""
 
 
 def _told(event: NewEvent, member_id: int | None) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def queue(
     """Plan a telling for everyone who wants this topic; says for how many.
 
     For other stores' transactions. key: names the news, such as "click:…"; the same one
-    again plans nothing. at: when it happened, Unix seconds.
+    again plans nothing. data: "member" is the number of whom it is about, if of anybody.
+    at: when it happened, Unix seconds.
     """
     hooks = conn.execute("select id, topics from hooks where deleted_at is null").fetchall()
     wanting = [hook_id for hook_id, topics in hooks if topic in topics.split()]
@@ -90,12 +91,29 @@ def queue(
     body = json.dumps({"type": topic, "at": at, "data": dict(data)}, ensure_ascii=False)
     return sum(
         conn.execute(
-            "insert into hook_deliveries (hook_id, topic, key, body, status, created_at, due_at) "
-            "values (?, ?, ?, ?, 'planned', ?, ?) on conflict (hook_id, key) do nothing",
-            (hook_id, topic, key, body, now, now),
+            "insert into hook_deliveries (hook_id, topic, key, member_id, body, status, "
+            "created_at, due_at) values (?, ?, ?, ?, ?, 'planned', ?, ?) "
+            "on conflict (hook_id, key) do nothing",
+            (hook_id, topic, key, data.get("member"), body, now, now),
         ).rowcount
         for hook_id in wanting
     )
+
+
+def merge(conn: Connection, keep: int, drop: int) -> None:
+    """Two members are one: what is told of the second is of the first."""
+    conn.execute("update hook_deliveries set member_id = ? where member_id = ?", (keep, drop))
+
+
+def forget(conn: Connection, member_id: int) -> int:
+    """Tell nobody more of a member, but for `member.erased`; says how many rows went.
+
+    One that is under way arrives or not, and is not tried again.
+    """
+    return conn.execute(
+        "delete from hook_deliveries where member_id = ? and topic <> 'member.erased'",
+        (member_id,),
+    ).rowcount
 
 
 class Hooks:

@@ -30,6 +30,9 @@ _COLUMNS = (
 )
 _SHANGHAI_S = 8 * 3600
 _EPOCH = date(1970, 1, 1).toordinal()
+# Whole seconds, so that the division is a whole one everywhere: one database cuts a
+# fraction off, another rounds it.
+_WHOLE = "(cast(at as bigint) - case when cast(at as bigint) > at then 1 else 0 end)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +236,15 @@ class Links:
                 "where link_id = ? and kind = 'click'",
                 (link_id,),
             ).fetchone()
-            # Whole seconds first: then the division is a whole one everywhere.
             days = conn.execute(
-                "select (cast(at as bigint) + ?) / 86400 as day, count(*) from events "
+                f"select ({_WHOLE} + ?) / 86400 as day, count(*) from events "
                 "where link_id = ? and kind = 'click' group by day order by day",
                 (_SHANGHAI_S, link_id),
             ).fetchall()
             fetches = dict(
                 conn.execute(
-                    "select kind, sum(count) from link_fetches where link_id = ? group by kind",
+                    "select kind, cast(sum(count) as bigint) from link_fetches "
+                    "where link_id = ? group by kind",
                     (link_id,),
                 ).fetchall()
             )

@@ -6,16 +6,19 @@ two identities into one member.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from store import aliases, hooks
 from store.db import Database
 from store.dialect import Connection
+
+T = TypeVar("T")
 
 OWNER_CLAIM = "owner_claim"
 """Where `meta` keeps the hash of the code that makes the first owner."""
@@ -125,6 +128,25 @@ class Members:
         if member is not None and not member.followed:
             self._cache[channel, external_id] = replace(member, followed=True)
 
+    async def _change(
+        self, run: Callable[[Connection], T], key: tuple[str, str] | None = None
+    ) -> T:
+        """A write that makes the cache stale: of one identity, or (None) of everybody.
+
+        It is dropped when the write has ended and no earlier, for somebody could read the old
+        row in between; and even when the caller has gone by then.
+        """
+
+        def drop(_: asyncio.Future[T]) -> None:
+            if key is None:
+                self._cache.clear()
+            else:
+                self._cache.pop(key, None)
+
+        writing = self._db.write(run)
+        writing.add_done_callback(drop)
+        return await asyncio.shield(writing)
+
     async def meet(self, channel: str, external_id: str, now: float) -> Member:
         """The member behind an identity, made on first sight (`fresh` is then true)."""
 
@@ -174,10 +196,7 @@ class Members:
                 )
             return before is not None and before[0] is not None
 
-        before = await self._db.write(run)
-        # Only now: dropped earlier, somebody could have read the old row in between.
-        self._cache.pop((channel, external_id), None)
-        return before
+        return await self._change(run, (channel, external_id))
 
     async def unite(self, channel: str, external_id: str, unionid: str) -> int | None:
         """Tie an identity to the person that `unionid` names; says the member's id.
@@ -219,6 +238,7 @@ class Members:
             for table in ("states", "attempts", *_ONCE_TABLES):
                 conn.execute(f"delete from {table} where member_id = ?", (drop,))
             aliases.merge(conn, keep, drop)
+            hooks.merge(conn, keep, drop)
             conn.execute("delete from members where id = ?", (drop,))
             conn.execute(
                 "update members set unionid = ?, role = ? where id = ?",
@@ -226,9 +246,7 @@ class Members:
             )
             return keep
 
-        member_id = await self._db.write(run)
-        self._cache.clear()
-        return member_id
+        return await self._change(run)
 
     async def set_role(self, member_id: int, role: str) -> bool:
         """Make somebody member, operator or owner; False when there is no such member."""
@@ -239,9 +257,7 @@ class Members:
                 == 1
             )
 
-        done = await self._db.write(run)
-        self._cache.clear()
-        return done
+        return await self._change(run)
 
     async def claim_owner(self, member_id: int, code_hash: str, now: float, by: bytes) -> bool:
         """Make somebody owner who knows the code: it is used up and written down, in one step.
@@ -272,10 +288,7 @@ class Members:
             )
             return True
 
-        done = await self._db.write(run)
-        if done:
-            self._cache.clear()
-        return done
+        return await self._change(run)
 
     async def has_owner(self) -> bool:
         """Whether anybody is owner, by the table or by the configuration."""
@@ -351,6 +364,7 @@ class Members:
             identities = conn.execute(
                 "select channel, external_id from identities where member_id = ?", (member_id,)
             ).fetchall()
+            targets = [f"member:{member_id}", *aliases.numbers(conn, member_id)]
             rows = {"events": aliases.forget(conn, member_id)}
             for table in _MEMBER_TABLES:
                 rows[table] = conn.execute(
@@ -383,13 +397,17 @@ class Members:
             ).rowcount
             if not rows["members"]:
                 return None
+            # What was done to them stays on record, what it said of them does not.
+            conn.executemany(
+                "update audit set detail = '' where target = ? and detail <> ''",
+                [(target,) for target in targets],
+            )
+            rows["hook_deliveries"] = hooks.forget(conn, member_id)
             topic = "member.erased"
             hooks.queue(conn, topic, f"{topic}:{member_id}", {"member": member_id}, now, now)
             return Erased(member_id, rows)
 
-        erased = await self._db.write(run)
-        self._cache.clear()
-        return erased
+        return await self._change(run)
 
     async def export(self, member_id: int) -> dict[str, Any] | None:
         """Everything kept about one member, for them to take away; None when unknown.

@@ -181,6 +181,9 @@ def m0001_first(db: Database) -> None:
         db.execute(statement)
 
 
+_LOG = "at, channel, member_id, kind, text, handler, item, message_key"
+
+
 @migrations()
 def m0002_business(db: Database) -> None:
     """Documents, a fuller catalogue, learning, and what members do outside the chat."""
@@ -351,6 +354,7 @@ def m0002_business(db: Database) -> None:
             hook_id integer not null references hooks(id),
             topic text not null,
             key text not null,
+            member_id integer,
             body text not null,
             status text not null,
             tries integer not null default 0,
@@ -362,6 +366,24 @@ def m0002_business(db: Database) -> None:
             unique (hook_id, key)
         )""",
         "create index hook_deliveries_status on hook_deliveries(status, due_at)",
+        "create index hook_deliveries_member on hook_deliveries(member_id) "
+        "where member_id is not null",
+        # The log again: its numbers are cursors of others now, so none is given twice.
+        f"""create table interactions_again (
+            id {ID_FOREVER},
+            at real not null,
+            channel text not null,
+            member_id integer not null references members(id),
+            kind text not null,
+            text text not null,
+            handler text not null,
+            item text not null,
+            message_key blob unique
+        )""",
+        f"insert into interactions_again (id, {_LOG}) select id, {_LOG} from interactions",
+        "drop table interactions",
+        "alter table interactions_again rename to interactions",
+        "create index interactions_member on interactions(member_id, id)",
     ):
         db.execute(statement)
     for item_id, day in db.execute("select id, published_on from items").fetchall():

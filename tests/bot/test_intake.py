@@ -105,11 +105,46 @@ def test_without_a_time_it_happened_now() -> None:
         ({"at": "1999-12-31T23:59:59+00:00"}, ["/at"]),
         ({"at": "2026-11-21T00:00:00+08:00"}, ["/at"]),
         ({"data": {"long": "x" * 2048}}, ["/data"]),
+        ({"data": {"long": "汉" * 700}}, ["/data"]),
+        ({"data": {"small": [[]] * 9000}}, ["/data"]),
+        ({"data": "text"}, ["/data"]),
+        ({"data": {"much": "1" * 20_000}}, ["/data"]),
         ({"kind": "purchase", "item": None}, ["", "/amount_cents", ""]),
     ],
 )
 def test_what_is_missing_is_said(change: dict[str, Any], pointers: list[str]) -> None:
     assert read(**(VIEW | change)) == pointers
+
+
+def test_data_is_counted_as_it_is_kept() -> None:
+    for raw in (
+        '{"a":"' + "\\u6c49" * 600 + '"}',  # 3.6 KB as sent, 1.8 KB of UTF-8
+        '{ "a": 1' + " " * 4000 + "}",
+    ):
+        event = msgspec.json.decode(json.dumps(VIEW)[:-1] + f', "data": {raw}}}', type=EventIn)
+        found = event_of(event, NOW)
+        assert isinstance(found, NewEvent)
+        assert json.loads(found.data) == json.loads(raw)
+    found = read(**VIEW, data=None)
+    assert isinstance(found, NewEvent)
+    assert found.data == ""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": "\xff"}',
+        b'{"a": "\\ud800"}',
+        b'{"a": 1e400}',
+        b'{"a": ' + b"[" * 1500 + b"]" * 1500 + b"}",
+    ],
+)
+async def test_data_that_cannot_be_read_is_a_fault_of_its_line(
+    store: Store, tmp_path: Path, raw: bytes
+) -> None:
+    line = json.dumps(VIEW)[:-1].encode() + b', "data": ' + raw + b"}"
+    told = await import_events(store, a_file(tmp_path, VIEW, line), NOW, partial=False)
+    assert (told.stored, [fault.line for fault in told.faults]) == (0, [2])
 
 
 @pytest.mark.parametrize("kind", ["exposure", "view", "click", "add_to_cart"])
@@ -133,7 +168,6 @@ def test_looking_around_needs_no_name(kind: str) -> None:
         {"amount_cents": -1},
         {"amount_cents": 1.5},
         {"source": "chance"},
-        {"data": "text"},
         {"price": 1},
     ],
 )

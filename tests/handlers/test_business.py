@@ -83,6 +83,14 @@ async def test_a_period_without_anything_says_what_to_do(business: Conversation)
     assert "/link" in await business.say("/funnel 3", "o_su")
 
 
+async def test_a_campaign_nobody_saw_is_named(business: Conversation) -> None:
+    """The name may be misspelt: that nothing at all is recorded would be wrong."""
+    lin = await business.member("o_lin")
+    await happened(business, {"kind": "click", "member_id": lin, "campaign": "spring"})
+    told = await business.say("/funnel 春季活动 7", "o_su")
+    assert told == business.texts("business.funnel_none_campaign", campaign="春季活动", days=7)
+
+
 @pytest.mark.parametrize("typed", ["/funnel 0", "/funnel 999", "/funnel a b", "/funnel a b 3"])
 async def test_a_funnel_that_cannot_be_is_explained(business: Conversation, typed: str) -> None:
     assert (await business.say(typed, "o_su")).startswith("用法")

@@ -59,7 +59,10 @@ async def test_a_group_is_taught_in_one_line(boss: Conversation) -> None:
     assert len(await gaps(boss)) == 4
 
 
-@pytest.mark.parametrize("typed", ["2=>有", "2 -> 有", "＃2 ＝＞ 有", "２ → 有"])
+@pytest.mark.parametrize(
+    "typed",
+    ["2=>有", "2 -> 有", "＃2 ＝＞ 有", "２ → 有", "2= >有", "2 ==》有", "2 ➡️ 有", "第 2 组 => 有"],
+)
 async def test_arrows_and_numbers_of_any_width(boss: Conversation, typed: str) -> None:
     await boss.say("/faq gaps", BOSS)
     await boss.say(typed, BOSS)
@@ -94,7 +97,7 @@ async def test_the_nearest_entry_is_named_with_a_tap_and_takes_the_wordings_in(
     assert "公司楼下有停车位没" in await gaps(boss)
 
 
-@pytest.mark.parametrize("typed", ["并入 3 到 4", "并入3到第4条", "并入 ３ 到 #4"])
+@pytest.mark.parametrize("typed", ["并入 3 到 4", "并入3到第4条", "并入 ３ 到 #4", "并入第3组到4"])
 async def test_a_group_is_taken_in_by_an_entry_one_names(boss: Conversation, typed: str) -> None:
     await boss.say("/faq gaps", BOSS)
     await boss.say(typed, BOSS)
@@ -145,6 +148,40 @@ async def test_dismissed_groups_leave_the_list_until_somebody_asks_again(
     )
 
 
+MISSED = ("并入", "并入一", "忽略", "忽略 1-3", "忽略第一组", "1 =>", "1=》")
+
+
+@pytest.mark.parametrize("typed", [*MISSED, "1：答案", "1 = 答案", "并入 怎么退款"])
+async def test_what_just_misses_a_reply_gets_the_usage(boss: Conversation, typed: str) -> None:
+    said = await boss.say("/faq gaps", BOSS)
+    usage = boss.texts("teach.gaps_tail", minutes=10, number=1)
+    assert said.endswith(usage)
+    assert await boss.say(typed, BOSS) == usage
+    assert len(await gaps(boss)) == 4, "nothing taught, nothing dropped, no new gap"
+
+
+@pytest.mark.parametrize("typed", MISSED)
+async def test_what_misses_a_list_that_is_gone_is_told_so(boss: Conversation, typed: str) -> None:
+    assert await boss.say(typed, BOSS) == boss.texts("teach.gaps_gone")
+
+
+@pytest.mark.parametrize("typed", ["9：30 龘靐吗", "忽略龘靐会怎样", "1=1 龘靐吗"])
+async def test_without_a_list_an_operator_may_ask_anything(talk: Conversation, typed: str) -> None:
+    await talk.promote(BOSS)
+    await talk.say(typed, BOSS)
+    assert talk.handler.startswith("faq")
+
+
+async def test_what_an_operator_asks_in_vain_is_no_gap_and_not_said_to_be_one(
+    talk: Conversation,
+) -> None:
+    await talk.promote(BOSS)
+    assert await talk.say("龘靐齉爩怎么读", BOSS) == talk.texts("faq.unknown_operator")
+    assert talk.handler == "faq.unknown"
+    assert await talk.say("？？", BOSS) == talk.texts("faq.no_words")
+    assert await gaps(talk) == []
+
+
 async def test_the_list_lasts_ten_minutes_from_the_last_reply(boss: Conversation) -> None:
     assert await boss.say("并入 1", BOSS) == boss.texts("teach.gaps_gone")
     await boss.say("/faq gaps", BOSS)
@@ -166,7 +203,7 @@ async def test_leaving_ends_it_and_numbers_alone_are_never_ours(boss: Conversati
 
 async def test_a_member_who_types_the_same_is_asking_something(boss: Conversation) -> None:
     await boss.say("/faq gaps", BOSS)
-    for typed in ("并入 1", "1 => 答案是什么", "忽略 1"):
+    for typed in ("并入 1", "1 => 答案是什么", "忽略 1", "并入一", "忽略"):
         await boss.say(typed)
         assert boss.handler.startswith("faq")
     assert len(await boss.store.content.faqs()) == 6

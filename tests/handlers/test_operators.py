@@ -8,6 +8,7 @@ from handlers import RULES
 from handlers.message import Reply, reply_to_json
 from handlers.operators import COMMANDS, parsed
 from handlers.router import dispatch
+from handlers.teaching import FAQ_COMMANDS
 from store.sends import PLANNED, REFUSED, UNKNOWN
 from tests.handlers.conftest import Conversation
 
@@ -20,6 +21,13 @@ BOSS = "o_boss"
         ("/help", "help", ""),
         ("／ＦＡＱ  add 问 | 答\n第二行", "faq", "add 问 | 答\n第二行"),
         ("/ stats 7", "stats", "7"),
+        ("/stats7", "stats", "7"),
+        ("／ＳＴＡＴＳ７", "stats", "７"),
+        ("/teach怎么拼团=>三人成团", "teach", "怎么拼团=>三人成团"),
+        ("/teachPython 难吗=>不难", "teach", "Python 难吗=>不难"),
+        ("/faqgaps 2", "faq", "gaps 2"),
+        ("/undo 3", "undo", "3"),
+        ("/12", "", "12"),
         ("/", "", ""),
         ("退款", "", "退款"),
     ],
@@ -50,14 +58,38 @@ async def test_every_command_stands_in_the_operators_help(talk: Conversation, na
     assert talk.handler == "operator.help"
 
 
+async def test_the_operators_help_names_all_that_can_follow(talk: Conversation) -> None:
+    said = talk.texts("help.operator")
+    assert {sub for sub in FAQ_COMMANDS if f"/faq {sub}" not in said} == set()
+    for words in ("/docs del", "几种问法用 / 隔开", "「1 => 答案」", "「并入 1」", "「忽略 1」"):
+        assert words in said
+    assert len(said.encode()) < 2048, "one message"
+
+
 @pytest.mark.parametrize(
-    ("typed", "nearest"), [("/stat", "/stats"), ("/FQA", "/faq"), ("／rolle 1", "/role")]
+    ("typed", "nearest"),
+    [
+        ("/stat", "/stats"),
+        ("/FQA", "/faq"),
+        ("／rolle 1", "/role"),
+        ("/undo", "/faq undo"),
+        ("/gaps", "/faq gaps"),
+        ("/report7", "/faq report"),
+        ("/hlep", "/help"),
+    ],
 )
 async def test_a_misspelt_command_names_the_nearest(
     talk: Conversation, typed: str, nearest: str
 ) -> None:
     await talk.promote(BOSS)
     assert f"你是不是想用「{nearest}」" in await talk.say(typed, BOSS)
+
+
+async def test_a_command_without_its_slash_is_named_and_not_run(talk: Conversation) -> None:
+    await talk.promote(BOSS)
+    assert await talk.say("Stats", BOSS) == talk.texts("operator.needs_slash", command="/stats")
+    await talk.say("stats")
+    assert talk.handler == "faq.unknown", "to a member it is a word like any other"
 
 
 async def test_an_unlike_command_points_at_the_help(talk: Conversation) -> None:
@@ -132,6 +164,9 @@ async def test_looking_at_a_member_is_written_down_once(talk: Conversation) -> N
         ("／WHO o_lin", "/who"),
         ("/claim 7KQM-2X9D", "/claim"),
         ("/cliam 7KQM-2X9D", "/cliam"),
+        ("/claim7KQM-2X9D", "/claim"),
+        ("/claimKQMA-2X9D", "/claim"),
+        ("/cliam7KQM-2X9D", "/cliam"),
         ("/stats 7", "/stats 7"),
         ("/faq list", "/faq list"),
     ],

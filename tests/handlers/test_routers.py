@@ -39,7 +39,7 @@ def test_every_word_and_command_is_described() -> None:
     assert {"帮助", "课程", "确认忘记", "退出", "确认"} <= words
     assert {word for word in words if f"`{word}`" not in DOCS} == set()
     assert {name for name in operators.COMMANDS if f"`/{name}" not in DOCS} == set()
-    assert {name for name in teaching._FAQ if f"`/faq {name}" not in DOCS} == set()
+    assert {name for name in teaching.FAQ_COMMANDS if f"`/faq {name}" not in DOCS} == set()
     assert {key for key in KEYS if f"`{key}`" not in DOCS} == set()
 
 

@@ -61,6 +61,20 @@ def test_an_entry_as_typed(text: str, entry: tuple[str, str] | None) -> None:
         ("问 =＞ 答", (["问"], "答")),
         ("问 -> 答", (["问"], "答")),
         ("问 → 答", (["问"], "答")),
+        ("问=》答", (["问"], "答")),
+        ("问 ==> 答", (["问"], "答")),
+        ("问 --> 答", (["问"], "答")),
+        ("问——》答", (["问"], "答")),
+        ("问 —> 答", (["问"], "答")),
+        ("问 = > 答", (["问"], "答")),
+        ("问 ⇒ 答", (["问"], "答")),
+        ("问 ➡️ 答", (["问"], "答")),
+        ("《甲》和《乙》 => 答", (["《甲》和《乙》"], "答")),
+        ("怎么退款/能退吗／可以退不 => 答", (["怎么退款", "能退吗", "可以退不"], "答")),
+        ("怎么退款？/能退吗？ / 求退 => 答", (["怎么退款？", "能退吗？", "求退"], "答")),
+        ("微信/支付宝都可以付吗 => 答", (["微信/支付宝都可以付吗"], "答")),
+        ("怎么退款/ => 答", (["怎么退款/"], "答")),
+        ("有 24/7 客服吗/什么时候在 => 答", (["有 24/7 客服吗", "什么时候在"], "答")),
         ("问\n答", (["问"], "答")),
         ("问\n=> 答", (["问"], "答")),
         ("问\r\n第一行\n第二行 -> 还有", (["问"], "第一行\n第二行 -> 还有")),
@@ -194,9 +208,31 @@ async def test_half_an_entry_gets_the_usage(boss: Conversation, typed: str) -> N
     assert await boss.say(typed, BOSS) == boss.texts("operator.faq_add_usage", limit=200)
 
 
-@pytest.mark.parametrize("typed", ["/faq", "/faq what", "/faq addd 问 | 答"])
+@pytest.mark.parametrize("typed", ["/faq", "/faq what", "/faq 12", "/faq 怎么退款", "/faq |"])
 async def test_an_unknown_faq_command_gets_the_usage(boss: Conversation, typed: str) -> None:
     assert await boss.say(typed, BOSS) == boss.texts("operator.faq_usage")
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        ("/faq addd 问 | 答", "/faq add"),
+        ("/faq gap", "/faq gaps"),
+        ("/faq delete 3", "/faq del"),
+        ("/FAQ ＵＮＤ", "/faq undo"),
+        ("/faq historie 3", "/faq history"),
+    ],
+)
+async def test_a_misspelt_faq_command_names_the_nearest(
+    boss: Conversation, typed: str, nearest: str
+) -> None:
+    assert f"你是不是想用「{nearest}」" in await boss.say(typed, BOSS)
+    assert len(await boss.store.content.faqs()) == 6
+
+
+@pytest.mark.parametrize("typed", ["/faq add龘靐吗|会", "/faqadd 龘靐吗 | 会", "/teach龘靐吗=>会"])
+async def test_a_missing_blank_is_no_other_command(boss: Conversation, typed: str) -> None:
+    assert await boss.say(typed, BOSS) == boss.texts("operator.faq_added", id=7, question="龘靐吗")
 
 
 async def test_what_an_entry_holds_is_never_a_template(boss: Conversation) -> None:
