@@ -22,7 +22,11 @@ What members do outside the chat comes in here, and what zhiqun knows comes out.
 
 Every request needs a key: `Authorization: Bearer zq_…`, made with `zhiqun key new`; its \
 scopes say what it may do. Refusals are problem details (RFC 9457). Times carry an offset; \
-amounts are whole fen. Any request may be sent again: the second time changes nothing more.
+amounts are whole fen. A request may be sent again, the second time changes nothing more; only \
+a webhook is made once more (`POST /webhooks`), and its test told once more.
+
+A change that has begun goes on to its end, even when the connection is lost or the answer is a \
+503 of the type `timeout`.
 """
 _PACE = {
     "RateLimit-Limit": "How many requests this key may make a minute.",
@@ -32,7 +36,7 @@ _PACE = {
 _REFUSALS = {
     400: "The request cannot be read: its query, its JSON, or its HTTP.",
     401: "There is no key, or it is not valid.",
-    403: "The key lacks the scope.",
+    403: "The key lacks a scope.",
     404: "There is no such thing.",
     408: "The body came too slowly.",
     409: "It does not fit what is there.",
@@ -41,7 +45,8 @@ _REFUSALS = {
     422: "The body is JSON, but not what is wanted; errors says where.",
     429: "The key has made too many requests; Retry-After says when to come back.",
     500: "Something went wrong here; request_id finds it in the log.",
-    503: "The store takes nothing now, or it took too long; try again.",
+    503: "The store takes nothing now, there is too much to do, or it took too long; then a "
+    "change goes on to its end. Retry-After says when to try again.",
 }
 
 
@@ -108,7 +113,8 @@ def _operation(
 ) -> dict[str, Any]:
     described = operation.description
     if operation.scope:
-        described = f"{described}\n\nScope: `{operation.scope}`.".strip()
+        scopes = " and ".join(f"`{scope}`" for scope in operation.scopes)
+        described = f"{described}\n\nScope: {scopes}.".strip()
     result: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -126,7 +132,7 @@ def _operation(
     result["responses"] = _responses(operation, schema_of)
     if operation.scope:
         result["security"] = [{"key": []}]
-        result["x-scope"] = operation.scope
+        result["x-scope"] = " ".join(operation.scopes)
     else:
         result["security"] = []
     return result

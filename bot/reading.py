@@ -13,6 +13,8 @@ import math
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -26,11 +28,13 @@ from knowledge.documents import (
     kind_of,
 )
 
-__all__ = ["BadDocument", "Document", "read_document"]
+__all__ = ["BadDocument", "Busy", "Document", "read_document"]
 
 MEMORY_BYTES = 1 << 30
 MAX_OUTPUT = 64 << 20
 """More than MAX_TEXT characters with the longest headings need."""
+MAX_WAITING = 3
+"""Documents that wait for their turn, each in memory; more are sent away."""
 _CHUNK = 1 << 20
 
 # Isolated (-I): no module from the working directory or the environment comes in between.
@@ -44,7 +48,33 @@ _KEPT_ENV = ("SYSTEMROOT", "LD_LIBRARY_PATH")
 
 _TOO_MUCH = "took too much memory or time to read: split it or save it in a simpler form"
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+class Busy(Exception):
+    """Other documents wait to be read already: come back later."""
+
+
+class _Turns:
+    """One at a time, and MAX_WAITING who wait for it."""
+
+    def __init__(self) -> None:
+        self._reading = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self._waiting >= MAX_WAITING:
+            raise Busy
+        self._waiting += 1
+        try:
+            await self._reading.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._reading.release()
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
 
 
 async def read_document(
@@ -57,15 +87,14 @@ async def read_document(
     """Read a document in a child process. name: with its suffix, without folders.
 
     timeout_s: for this document alone, waiting for another one's turn not counted. Errors:
-    BadDocument; also when the child died, then nobody knows where.
+    BadDocument; also when the child died, then nobody knows where. Busy when MAX_WAITING wait.
     """
     kind = kind_of(name)
     if len(data) > MAX_BYTES:
         raise BadDocument(
             "", f"has {len(data)} bytes, at most {MAX_BYTES >> 20} MB are read: split it"
         )
-    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(1))
-    async with turn:
+    async with _turns.setdefault(asyncio.get_running_loop(), _Turns()).turn():
         head = {
             "name": name,
             "memory_bytes": memory_bytes,

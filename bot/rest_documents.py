@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bot.reading import Busy
 from bot.rest import Answer, Call, Fault, Operation, Param, Problem, not_found, stamp
-from knowledge.documents import MAX_BYTES, MAX_NAME, BadDocument
+from knowledge.documents import MAX_BYTES, MAX_NAME, BadDocument, Document
 from store.documents import NewDocument, StoredDocument
 
 NAME = Param(
@@ -61,7 +62,6 @@ async def index(call: Call) -> Answer:
 async def put(call: Call) -> Answer:
     """Read a document and answer from it; the one of the same name is replaced."""
     name, data = call.path["name"], call.body
-    documents = call.deps.store.documents
     assert call.deps.read_document is not None
     try:
         document = await call.deps.read_document(name, data)
@@ -73,6 +73,20 @@ async def put(call: Call) -> Answer:
             type="bad-document",
             errors=[Fault("", str(bad))],
         ) from None
+    except Busy:
+        raise Problem(
+            503,
+            "Busy",
+            "Other documents wait to be read; nothing was stored.",
+            type="busy",
+            headers={"Retry-After": "30"},
+        ) from None
+    # To read it is given up when the caller is gone; to keep it is not.
+    return await call.finish(_keep(call, document, data))
+
+
+async def _keep(call: Call, document: Document, data: bytes) -> Answer:
+    documents = call.deps.store.documents
     known = {one.name for one in await documents.all()}
     document_id, changed = await documents.put(NewDocument.of(document, data), call.now, call.actor)
     if changed:
@@ -81,7 +95,7 @@ async def put(call: Call) -> Answer:
     stored = next((one for one in await documents.all() if one.id == document_id), None)
     if stored is None:
         raise Problem(409, "Deleted meanwhile", "Somebody deleted it.", type="deleted")
-    return Answer(200 if name in known else 201, _out(stored))
+    return Answer(200 if document.name in known else 201, _out(stored))
 
 
 async def delete(call: Call) -> Answer:

@@ -8,8 +8,27 @@ import msgspec
 from msgspec import Meta
 
 from bot.hooks import BadHook, checked, new_secret
-from bot.rest import NUMBER, Answer, Call, Operation, Problem, invalid, not_found, stamp
+from bot.rest import (
+    NUMBER,
+    Answer,
+    Call,
+    Operation,
+    Problem,
+    invalid,
+    missing_scope,
+    not_found,
+    stamp,
+)
 from store.hooks import TOPICS, Hook, Listed
+
+NEEDS = {
+    "member.followed": "members:read",
+    "member.unfollowed": "members:read",
+    "member.erased": "members:read",
+    "link.clicked": "events:read",
+    "homework.submitted": "members:read",
+}
+"""The scope that reads what a topic tells: a webhook is no way around it."""
 
 Topic = Annotated[
     str,
@@ -111,6 +130,9 @@ async def make(call: Call) -> Answer:
     except BadHook as bad:
         field, _, why = str(bad).partition(": ")
         raise invalid(why, f"/{field}") from bad
+    for topic in topics:
+        if NEEDS[topic] not in call.key.scopes:
+            raise missing_scope(NEEDS[topic])
     secret = new_secret()
     hook = await call.deps.store.hooks.add(wanted.url, topics, secret, call.now, call.actor)
     await call.audit("hook.new", f"hook:{hook.id}", " ".join(topics))
@@ -173,6 +195,8 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/webhooks",
         name="makeWebhook",
         summary="Make a webhook",
+        description="Each topic needs the scope that reads what it tells, too: events:read for "
+        "link.clicked, members:read for the others. Sent again it makes another webhook.",
         scope="webhooks:write",
         run=make,
         body=HookIn,
@@ -202,6 +226,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/webhooks/{id}/test",
         name="testWebhook",
         summary="Queue a delivery of the topic test",
+        description="Sent again it queues another.",
         scope="webhooks:write",
         run=test,
         params={"id": NUMBER},

@@ -345,6 +345,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Everything kept about a member",
         description="What they may ask for; their words and openids are in it.",
         scope="members:read",
+        also=("interactions:read",),
         run=export,
         params={"id": NUMBER},
         answers={200: Export},

@@ -24,17 +24,43 @@ Guard = Callable[[Message, "Context"], bool]
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
 _TEXTS = ("text", "voice")
 _ENDS = " \t\r\n。.!！~～"
+_ASKING = "?？❓❔"
+_EMOTICON = re.compile(r"(?:\[[^\[\]]{1,6}\]|/:[!-~]{1,12})$")
+_PICTURES = frozenset(("So", "Me", "Mn", "Cf"))
+"""Categories of what emoji are made of; a keycap (1️⃣) is its digit and two marks."""
 
 
 def folded(text: str) -> str:
-    """The text as rules see it: letters narrowed, case, blanks and a closing stop gone.
+    """The text as rules see it: letters narrowed, case, blanks and what closes it gone.
 
-    Speech recognition ends its sentences with 。, and 转人工。 means 转人工.
+    Speech recognition ends its sentences with 。, and 转人工。 means 转人工; so do 转人工？,
+    转人工🙏 and WeChat's own 转人工[合十] and 转人工/:rose. A text of nothing else stays. Who
+    must not take a question for an order looks at `asking`.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     text = text.strip().lower()
-    return text.rstrip(_ENDS) or text
+    rest = text.rstrip(_ENDS + _ASKING)
+    while rest and (rest[-1] in "])" or not rest[-1].isalnum()):
+        bare = _without_picture(rest)
+        if bare == rest:
+            break
+        rest = bare.rstrip(_ENDS + _ASKING)
+    return rest or text
+
+
+def _without_picture(text: str) -> str:
+    """The text without the emoji or the emoticon at its end."""
+    last = text[-1]
+    if last == "\ufe0f" or unicodedata.category(last) in _PICTURES or "🏻" <= last <= "🏿":
+        return text[:-1]
+    return _EMOTICON.sub("", text)
+
+
+def asking(text: str) -> bool:
+    """Whether the text ends as a question does: 确认忘记？ is no 确认忘记."""
+    closing = text[len(text.rstrip(_ENDS + _ASKING)) :]
+    return any(mark in closing for mark in _ASKING)
 
 
 @dataclass(frozen=True, slots=True)

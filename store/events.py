@@ -131,6 +131,7 @@ _COLUMNS = (
     "amount_cents, order_id, campaign, variant, source, ref, link_id, data"
 )
 _INSERT = f"insert into events ({_COLUMNS}) values {{rows}} on conflict (event_id) do nothing"
+_TAP = "select kind, member_id, who, data from events where event_id = ?"
 _KNOWN = "select event_id, member_id, who, kind from events where event_id in ({rows})"
 
 
@@ -213,18 +214,26 @@ def _add(conn: Connection, calls: Sequence[tuple[Sequence[NewEvent], float]]) ->
 
 def _found(conn: Connection, event_id: str) -> None:
     """A tap that was not counted is somebody's by now: see `AGAIN`."""
-    sql = "select member_id, who, data from events where event_id = ? and kind = ?"
-    row = conn.execute(sql, (event_id, "view")).fetchone()
-    if row is None or not (first := _again(row[2])):
+    row = conn.execute(_TAP, (event_id,)).fetchone()
+    if row is None or row[0] != "view" or not _again(row[3]):
         return
-    other = conn.execute(sql, (f"click:{first}", "click")).fetchone()
-    if other is not None and other[:2] == row[:2]:
-        return
-    change = "update events set kind = ?, data = ? where event_id = ?"
-    conn.execute(change, ("click", row[2], event_id))
-    if other is not None and other[1] == f"click:{first}":
-        data = json.dumps({AGAIN: event_id.removeprefix("click:")})
-        conn.execute(change, ("view", data, f"click:{first}"))
+    other, counted = row, event_id
+    passed = {event_id}
+    while other is not None and other[0] == "view" and (first := _again(other[3])):
+        counted = f"click:{first}"
+        if counted in passed:
+            break
+        passed.add(counted)
+        other = conn.execute(_TAP, (counted,)).fetchone()
+    if other is not None and other[0] == "click":
+        if other[1:3] == row[1:3]:
+            return
+        if other[2] == counted:
+            data = json.dumps({AGAIN: event_id.removeprefix("click:")})
+            conn.execute(
+                "update events set kind = 'view', data = ? where event_id = ?", (data, counted)
+            )
+    conn.execute("update events set kind = 'click' where event_id = ?", (event_id,))
 
 
 def _again(data: str) -> str:

@@ -450,6 +450,10 @@ class Members:
                 ),
                 "reminders": rows("select item_id, since from reminders where member_id = ?"),
                 "faq_votes": rows("select faq_id, useful, at from faq_votes where member_id = ?"),
+                "hook_deliveries": rows(
+                    "select topic, status, created_at, body from hook_deliveries "
+                    "where member_id = ? order by id"
+                ),
                 "states": rows("select name, expires_at from states where member_id = ?"),
                 "attempts": rows(
                     "select name, count, locked_until from attempts where member_id = ?"

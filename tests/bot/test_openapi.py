@@ -42,11 +42,13 @@ expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 # With partial=true a batch is taken without its bad lines: 200 is the right answer.
 [[operations]]
 include-name = "POST /items"
-checks.negative_data_rejection.enabled = false
+[operations.checks.negative_data_rejection]
+expected-statuses = [200, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 
 [[operations]]
 include-name = "POST /events/batch"
-checks.negative_data_rejection.enabled = false
+[operations.checks.negative_data_rejection]
+expected-statuses = [200, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 """
 
 
@@ -152,4 +154,4 @@ def test_every_schema_of_the_document_is_one() -> None:
     made = json.loads(json.dumps(document(ALL), default=str))
     for name, schema in made["components"]["schemas"].items():
         whole = {"components": made["components"], **schema}
-        jsonschema_rs.meta.validate(whole), name
+        assert jsonschema_rs.meta.is_valid(whole), name
