@@ -48,6 +48,7 @@ _KEPT_ENV = ("SYSTEMROOT", "LD_LIBRARY_PATH")
 
 _TOO_MUCH = "took too much memory or time to read: split it or save it in a simpler form"
 
+
 class Busy(Exception):
     """Other documents wait to be read already: come back later."""
 

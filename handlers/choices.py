@@ -8,9 +8,9 @@ pay nothing for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from handlers.answers import Part
 from handlers.context import Context
@@ -30,6 +30,7 @@ _KEPT_S = 86_400.0
 _REST = 60
 """Things before and behind the shown page that are kept; for more there is the search."""
 
+_ASKED_CHARS = 200
 _STATE = "choices"
 _HAN = "一二三四五六七八九十"
 NUMBER = rf"([0-9]{{1,2}})[.、。]?|([{_HAN}])[.、。]?"
@@ -46,7 +47,8 @@ class Shown:
     last, "" for none, and when that expires. part: what a number asks of its item, "" for
     all of it. by: key of the message whose answer replaced another list, "" when a member
     asked anew. seen: what the lists before showed, back to where the member asked anew.
-    Times in Unix seconds.
+    asked: the question that the list tries to meet, "" for a list that was asked for. Times
+    in Unix seconds.
     """
 
     things: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Shown:
     part: Part | Literal[""] = ""
     by: str = ""
     seen: tuple[str, ...] = ()
+    asked: str = ""
 
 
 def number_in(text: str) -> int | None:
@@ -76,24 +79,34 @@ async def offer(
     rest: Sequence[str] = (),
     part: Part | Literal[""] = "",
     after: tuple[str, Shown] | None = None,
+    asked: str = "",
 ) -> None:
     """Remember the list that this reply shows; it replaces the one before.
+
+    What an answer offers was not asked for: the item told before stays the one that 多少钱
+    is about.
 
     things: as in `Shown`, in the order of their numbers; rest: what 还有吗 shows next.
     source: who shows it, for the sentence when it has expired. part: what a number will
     be told of its item, "" for all of it. after: when an answer to a list shows another: the
     message's key and what it answered, so that the same message again answers the same.
+    asked: the question that nobody could answer surely; 都不是 then notes it.
     """
     by, before = after if after is not None else ("", None)
+    state = await _state(ctx) if source == "faq" else None
+    told = _shown(state) if state is not None else Shown()
     seen = (*before.seen, *before.things, before.focus) if before is not None else ()
     shown = Shown(
         things=tuple(things),
         rest=tuple(rest[:_REST]),
         source=source,
         until=ctx.at + WINDOW_S,
+        focus=told.focus,
+        focus_until=told.focus_until,
         part=part,
         by=by,
         seen=seen[-_REST:],
+        asked=asked[:_ASKED_CHARS],
     )
     await _keep(ctx, shown, before)
 
@@ -105,6 +118,19 @@ async def point_at(ctx: Context, thing: str, shown: Shown | None) -> None:
     """
     before = shown if shown is not None and ctx.at < shown.until else Shown()
     await _keep(ctx, replace(before, focus=thing, focus_until=ctx.at + WINDOW_S))
+
+
+async def ask_part(ctx: Context, shown: Shown, part: Part) -> None:
+    """From now on a number of this list asks for one thing about its item."""
+    await _keep(ctx, replace(shown, part=part, until=ctx.at + WINDOW_S))
+
+
+async def reject(ctx: Context, shown: Shown, key: str) -> None:
+    """Nothing of the list was meant; its numbers stay, its question is settled.
+
+    key: of the message that says so, which sees the question again when it runs twice.
+    """
+    await _keep(ctx, replace(shown, asked="", by=key), shown)
 
 
 async def _keep(ctx: Context, shown: Shown, before: Shown | None = None) -> None:
@@ -120,11 +146,19 @@ async def recall(ctx: Context, key: str) -> Shown | None:
     key: of the message that asks. After a crash it may have been answered already: then
     what it saw, not what its answer showed.
     """
-    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    state = await _state(ctx)
     if state is None:
         return None
     if state.get("by") == key and "before" in state:
         state = state["before"]
+    return _shown(state)
+
+
+async def _state(ctx: Context) -> dict[str, Any] | None:
+    return await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+
+
+def _shown(state: Mapping[str, Any]) -> Shown:
     known = {name: value for name, value in state.items() if name in Shown.__slots__}
     lists = {name: tuple(state.get(name, ())) for name in ("things", "rest", "seen")}
     return Shown(**{**known, **lists})

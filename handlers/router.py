@@ -23,10 +23,10 @@ Guard = Callable[[Message, "Context"], bool]
 
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
 _TEXTS = ("text", "voice")
-_ENDS = " \t\r\n。.!！~～"
-_ASKING = "?？❓❔"
+_ENDS = " \t\r\n。.!！~～?？❓❔"
+_ASKING = frozenset("?？❓❔⁉")
 _EMOTICON = re.compile(r"(?:\[[^\[\]]{1,6}\]|/:[!-~]{1,12})$")
-_PICTURES = frozenset(("So", "Me", "Mn", "Cf"))
+_PICTURES = frozenset(("So", "Me", "Cf"))
 """Categories of what emoji are made of; a keycap (1️⃣) is its digit and two marks."""
 
 
@@ -34,33 +34,40 @@ def folded(text: str) -> str:
     """The text as rules see it: letters narrowed, case, blanks and what closes it gone.
 
     Speech recognition ends its sentences with 。, and 转人工。 means 转人工; so do 转人工？,
-    转人工🙏 and WeChat's own 转人工[合十] and 转人工/:rose. A text of nothing else stays. Who
-    must not take a question for an order looks at `asking`.
+    转人工🙏 and, in WeChat's own spelling, 转人工[合十] and 转人工/:rose. A text of nothing
+    else stays. Who must not take a question for an order looks at `asking`.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    text = text.strip().lower()
-    rest = text.rstrip(_ENDS + _ASKING)
-    while rest and (rest[-1] in "])" or not rest[-1].isalnum()):
-        bare = _without_picture(rest)
-        if bare == rest:
-            break
-        rest = bare.rstrip(_ENDS + _ASKING)
-    return rest or text
-
-
-def _without_picture(text: str) -> str:
-    """The text without the emoji or the emoticon at its end."""
-    last = text[-1]
-    if last == "\ufe0f" or unicodedata.category(last) in _PICTURES or "🏻" <= last <= "🏿":
-        return text[:-1]
-    return _EMOTICON.sub("", text)
+    text = _narrow(text)
+    return _bare(text) or text
 
 
 def asking(text: str) -> bool:
     """Whether the text ends as a question does: 确认忘记？ is no 确认忘记."""
-    closing = text[len(text.rstrip(_ENDS + _ASKING)) :]
-    return any(mark in closing for mark in _ASKING)
+    text = _narrow(text)
+    return not _ASKING.isdisjoint(text[len(_bare(text)) :])
+
+
+def _narrow(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return text.strip().lower()
+
+
+def _bare(text: str) -> str:
+    """The text without stops, question marks and emoji at its end; "" for nothing else."""
+    text = text.rstrip(_ENDS)
+    while text:
+        last = text[-1]
+        if last.isalnum() and "/:" not in text:
+            break
+        picture = (
+            last == "\ufe0f" or "🏻" <= last <= "🏿" or unicodedata.category(last) in _PICTURES
+        )
+        shorter = text[:-1] if picture else _EMOTICON.sub("", text)
+        if shorter == text:
+            break
+        text = shorter.rstrip(_ENDS)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,16 @@ rest = Router("rest")
 _ONE_MESSAGE = 2048
 """Bytes of UTF-8 that WeChat shows as one text."""
 
+_WISHES = (
+    r"(?:请|麻烦)?(?:你|您)?(?:我(?:想|要|想要|需要)|帮我|给我|能不能|可以)?\s*"
+    r"(?:转接?|找|叫|要|联系|接)?\s*(?:一下|下|个)?\s*"
+    r"(?:人工|真人)?(?:客服|服务|人工|真人)(?:人员)?[\s,，]*(?:谢谢|吧|啊|呢|吗|在吗)?"
+)
+"""我要转人工, 转 人工, 转人工谢谢; 人工智能 is something else."""
+
 
 @human.text("转人工|人工|人工客服|客服|真人|转客服|找人工|联系客服")
+@human.text(_WISHES)
 async def hand_over(message: Message, ctx: Context) -> Reply:
     """Hand the member to WeChat's customer service, or say when people answer."""
     if ctx.can_transfer:

@@ -122,9 +122,9 @@ def test_data_is_counted_as_it_is_kept() -> None:
         '{ "a": 1' + " " * 4000 + "}",
     ):
         event = msgspec.json.decode(json.dumps(VIEW)[:-1] + f', "data": {raw}}}', type=EventIn)
-        found = event_of(event, NOW)
-        assert isinstance(found, NewEvent)
-        assert json.loads(found.data) == json.loads(raw)
+        kept = event_of(event, NOW)
+        assert isinstance(kept, NewEvent)
+        assert json.loads(kept.data) == json.loads(raw)
     found = read(**VIEW, data=None)
     assert isinstance(found, NewEvent)
     assert found.data == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.reading import read_document
+from bot.reading import MAX_WAITING, Busy, read_document
 from knowledge.documents import MAX_BYTES, BadDocument, read
 from tests.knowledge.files import pdf, word
 
@@ -103,6 +103,21 @@ async def test_one_child_at_a_time_without_our_secrets_and_none_left_behind(
     await asyncio.gather(*waiting, return_exceptions=True)
     assert readers() == set()
     assert all(task.cancelled() for task in waiting)
+
+
+async def test_who_comes_when_enough_wait_is_sent_away_and_room_is_made_again() -> None:
+    waiting = [asyncio.create_task(read_document("a.html", SLOW)) for _ in range(1 + MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy):
+        await read_document("a.txt", b"a")
+    waiting[-1].cancel()
+    await asyncio.wait({waiting[-1]})
+    late = asyncio.create_task(read_document("a.txt", b"a"))
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (await late).passages
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from store.catalogue import Item
+from store.events import NewEvent
 from store.links import Link
 from tests.bot.links_world import PAY, SHOP, Desk, number_of, open_desk
 from tests.bot.test_visitors import CHROME, WECHAT
@@ -87,13 +88,46 @@ async def test_nothing_of_the_request_gets_into_the_target(desk: Desk) -> None:
 
 async def test_two_clicks_in_two_seconds_are_one(desk: Desk) -> None:
     link = await desk.link()
-    first = await desk.opens(link)
+    numbers = [number_of(await desk.opens(link))]
     desk.clock.at += 1.9
-    assert await desk.opens(link) == first
-    assert await desk.opens(link, agent=CHROME + " Edg/131") != first
+    numbers.append(number_of(await desk.opens(link)))
+    numbers.append(number_of(await desk.opens(link, agent=CHROME + " Edg/131")))
     desk.clock.at += 0.2
-    assert await desk.opens(link) != first
-    assert len(await desk.events()) == 3
+    numbers.append(number_of(await desk.opens(link)))
+    assert len(set(numbers)) == 4, "each way to the shop has a number of its own"
+    report = await desk.report(link)
+    assert (report.clicks, report.people) == (3, 3)
+    kinds = {one.event_id: one.kind for one in await desk.store.events.page()}
+    assert [kinds[f"click:{number}"] for number in numbers] == ["click", "view", "click", "click"]
+
+
+async def test_a_members_second_tap_is_the_same_click_of_theirs(desk: Desk) -> None:
+    member = await desk.store.members.meet("mp", LIN, desk.clock())
+    link = await desk.link()
+    first, second = [number_of(await desk.opens(link, member.id)) for _ in range(2)]
+    report = await desk.report(link)
+    assert (report.clicks, report.people, report.members) == (1, 1, 1)
+    bought = NewEvent("b", "purchase", desk.clock(), click=second)
+    await desk.store.events.add([bought], desk.clock())
+    assert {one.member_id for one in await desk.store.events.page()} == {member.id}
+    assert first != second
+
+
+async def test_two_people_behind_one_address_are_told_apart_when_they_buy(desk: Desk) -> None:
+    """Same network, same phone, same moment: only what follows says that they are two."""
+    link = await desk.link(campaign="spring")
+    numbers = [number_of(await desk.opens(link, agent=WECHAT)) for _ in range(2)]
+    assert (await desk.report(link)).clicks == 1
+    people = [(await desk.store.members.meet("mp", one, desk.clock())).id for one in ("oA", "oB")]
+    for number, openid in zip(numbers, ("oA", "oB"), strict=True):
+        bought = NewEvent(
+            openid, "purchase", desk.clock(), channel="mp", openid=openid, click=number
+        )
+        await desk.store.events.add([bought], desk.clock())
+    report = await desk.report(link)
+    assert (report.clicks, report.people, report.members) == (2, 2, 2)
+    whose = {one.event_id: one.member_id for one in await desk.store.events.page()}
+    assert [whose[f"click:{number}"] for number in numbers] == people
 
 
 # Links that lead nowhere

@@ -89,10 +89,29 @@ async def test_the_back_page_opened_again_is_the_same_click(
 
 async def test_two_journeys_in_two_seconds_are_one_click(wechat: tuple[Desk, FakeWeChat]) -> None:
     desk, _ = wechat
-    url = desk.linker.url_for(await desk.link())
+    link = await desk.link()
+    url = desk.linker.url_for(link)
     first, second = await journey(desk, url), await journey(desk, url)
-    assert first[-1] == second[-1]
-    assert len(await desk.events()) == 1
+    assert number_of(first[-1]) != number_of(second[-1])
+    report = await desk.report(link)
+    assert (report.clicks, report.people, report.members) == (1, 1, 1)
+    assert {event.member_id for event in await desk.events()} != {None}
+
+
+async def test_two_people_behind_one_address_are_never_one(
+    wechat: tuple[Desk, FakeWeChat],
+) -> None:
+    desk, _ = wechat
+    link = await desk.link()
+    url = desk.linker.url_for(link)
+    openids = (LIN, "oTEST_mei")
+    passed = [await journey(desk, url, openid) for openid in openids]
+    whose = {event.event_id: event.member_id for event in await desk.events()}
+    for openid, way in zip(openids, passed, strict=True):
+        member = await desk.store.members.meet("mp", openid, 0.0)
+        assert whose[f"click:{number_of(way[-1])}"] == member.id
+    report = await desk.report(link)
+    assert (report.clicks, report.people, report.members) == (2, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -139,25 +139,25 @@ def test_a_steady_pace_is_no_flood() -> None:
 def test_the_same_person_within_two_seconds_is_the_same_click() -> None:
     visitors = Visitors(b"key")
     lin, mei = visitors.digest("a", WECHAT), visitors.digest("a", CHROME)
-    assert visitors.click(1, 0, lin, "A", 100.0, 2.0) == ("A", True)
-    assert visitors.click(1, 0, lin, "B", 101.9, 2.0) == ("A", False)
-    assert visitors.click(1, 0, mei, "C", 101.9, 2.0) == ("C", True)
-    assert visitors.click(1, 7, lin, "D", 101.9, 2.0) == ("D", True)
-    assert visitors.click(2, 0, lin, "E", 101.9, 2.0) == ("E", True)
-    assert visitors.click(1, 0, lin, "F", 102.0, 2.0) == ("F", True)
+    assert visitors.first(1, 0, lin, "A", 100.0, 2.0) == "A"
+    assert visitors.first(1, 0, lin, "B", 101.9, 2.0) == "A"
+    assert visitors.first(1, 0, mei, "C", 101.9, 2.0) == "C"
+    assert visitors.first(1, 7, lin, "D", 101.9, 2.0) == "D"
+    assert visitors.first(2, 0, lin, "E", 101.9, 2.0) == "E"
+    assert visitors.first(1, 0, lin, "F", 102.0, 2.0) == "F"
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
     visitors = Visitors(b"key", flood_per_s=1)
     first = visitors.digest("first")
     visitors.floods(1, first, 100.0)
-    visitors.click(1, 0, first, "A", 100.0, 2.0)
+    visitors.first(1, 0, first, "A", 100.0, 2.0)
     for n in range(10_000):
         name = visitors.digest(str(n))
         visitors.floods(1, name, 100.0)
-        visitors.click(1, 0, name, "X", 100.0, 2.0)
+        visitors.first(1, 0, name, "X", 100.0, 2.0)
     assert not visitors.floods(1, first, 100.0)
-    assert visitors.click(1, 0, first, "B", 100.0, 2.0) == ("B", True)
+    assert visitors.first(1, 0, first, "B", 100.0, 2.0) == "B"
     assert len(visitors._seen) == len(visitors._clicks) == 10_000
 
 

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from bot import logs
-from bot.terminal import run_loop
 from bot.app import App
 from bot.config import load
+from bot.terminal import run_loop
 from handlers import ROUTERS
 from handlers.context import Context
 from handlers.message import Message, Reply

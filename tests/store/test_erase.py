@@ -9,6 +9,7 @@ from pathlib import Path
 from store import Store
 from store.dialect import Connection
 from store.events import Added, NewEvent
+from store.hooks import TOPICS
 from tests.store.rows import (
     CHANNEL,
     LIN,
@@ -72,10 +73,12 @@ async def _outside(store: Store, member_id: int) -> None:
             visitor=f"{word} browser",
             item_id="c1",
             order_id=f"{word} order",
+            ref=f"{word} of the shop",
             data=f'"{word}"',
         )
         await store.events.add([replace(bought, event_id=f"{number}.{n}") for n in range(3)], NOW)
     for member, word in ((member_id, "秘密"), (mei, "公开")):
+        await store.audit.add(NOW, "key:k1", "member.tag", f"member:{member}", word)
         for sql in (
             "insert into member_tags (member_id, tag, since) values (?, ?, 0)",
             "insert into homework (member_id, item_id, chapter_id, text, submitted_at) "
@@ -110,6 +113,7 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "homework",
         "member_tags",
         "reminders",
+        "audit",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -128,6 +132,7 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "homework": 1,
         "reminders": 1,
         "faq_votes": 1,
+        "hook_deliveries": 0,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None
@@ -145,6 +150,70 @@ async def test_what_they_bought_stays_as_a_figure_of_nobody(store: Store) -> Non
     again = NewEvent("0.1", "purchase", NOW, channel=CHANNEL, openid=LIN, item_id="c1")
     assert await store.events.add([again], NOW) == [Added.REPEATED], "and is not theirs again"
     assert (await store.events.page())[1].who == ""
+
+
+async def test_a_tracked_link_keeps_what_it_was_made_for(store: Store) -> None:
+    member_id = await answered(store, 1)
+    click = NewEvent("click:r1", "click", NOW, member_id, click="r1", link_id=7, ref="faq:12")
+    await store.events.add([click, replace(click, event_id="e2", link_id=None)], NOW)
+    await store.members.erase(member_id, 0.0)
+    assert [one.ref for one in await store.events.page()] == ["faq:12", ""]
+
+
+async def test_the_audit_keeps_what_was_done_and_not_what_it_said_of_them(store: Store) -> None:
+    member_id = await answered(store, 1)
+    for target in (f"member:{member_id}", f"member:{member_id}0", "faq:1"):
+        await store.audit.add(NOW, f"member:{member_id}", "did", target, "words")
+    await store.members.erase(member_id, 0.0)
+    kept = [(row.target, row.detail) for row in await store.audit.newest()]
+    assert sorted(kept) == [
+        ("faq:1", "words"),
+        (f"member:{member_id}", ""),
+        (f"member:{member_id}0", "words"),
+    ]
+
+
+async def test_what_was_said_of_them_before_two_members_became_one_goes_too(store: Store) -> None:
+    numbers = []
+    for channel, openid in ((CHANNEL, LIN), (ELSEWHERE, OTHER_ID)):
+        numbers.append((await store.members.meet(channel, openid, NOW)).id)
+        await store.audit.add(NOW, "cli", "member.tag", f"member:{numbers[-1]}", "秘密")
+    for channel, openid in ((CHANNEL, LIN), (ELSEWHERE, OTHER_ID)):
+        await store.members.unite(channel, openid, "uTEST_union")
+    await store.members.erase(numbers[0], 0.0)
+    assert places_of(store.db.path, TRACES) == set()
+
+
+async def test_nobody_is_told_of_them_after_their_erasure(store: Store) -> None:
+    await store.hooks.add("https://shop.example.com/h", TOPICS, "whsec_A", NOW, "cli")
+    other = (await store.members.meet(ELSEWHERE, OTHER_ID, NOW)).id
+    for channel, openid in ((CHANNEL, LIN), (ELSEWHERE, OTHER_ID)):
+        member = await store.members.meet(channel, openid, NOW)
+        await store.members.follow(channel, openid, True, NOW)
+        click = NewEvent(f"click:{openid}", "click", NOW, member.id, link_id=7)
+        await store.events.add([click], NOW)
+    for telling in await store.hooks.claim(NOW):
+        await store.hooks.settle(telling, telling.topic == "link.clicked", NOW, final=True)
+    lin = (await store.members.meet(CHANNEL, LIN, NOW)).id
+    assert [row["topic"] for row in ((await store.members.export(lin)) or {})["hook_deliveries"]]
+    erased = await store.members.erase(lin, NOW)
+    assert erased is not None
+    assert erased.rows["hook_deliveries"] == 2
+    left = ask_file(store.db.path, "select topic, member_id from hook_deliveries order by id")
+    assert left == [("member.followed", other), ("link.clicked", other), ("member.erased", lin)]
+
+
+async def test_what_two_members_made_one_are_told_of_goes_with_them(store: Store) -> None:
+    await store.hooks.add("https://shop.example.com/h", TOPICS, "whsec_A", NOW, "cli")
+    for channel, openid in ((CHANNEL, LIN), (ELSEWHERE, OTHER_ID)):
+        await store.members.meet(channel, openid, NOW)
+        await store.members.follow(channel, openid, True, NOW)
+    for channel, openid in ((CHANNEL, LIN), (ELSEWHERE, OTHER_ID)):
+        one = await store.members.unite(channel, openid, "uTEST_union")
+    assert one is not None
+    erased = await store.members.erase(one, NOW)
+    assert erased is not None
+    assert erased.rows["hook_deliveries"] == 2
 
 
 async def test_no_byte_of_the_file_keeps_a_trace(store: Store, tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from store import Store
-from store.events import Added, NewEvent
+from store.events import AGAIN, Added, NewEvent
 from tests.store.rows import CHANNEL, LIN, MEI, NOW, ask_file, change_file, meeting
 
 UNION = "uTEST_union"
@@ -14,7 +18,7 @@ UNION = "uTEST_union"
 
 def event(event_id: str = "e1", kind: str = "view", **fields: Any) -> NewEvent:
     """An event of the shop; any field may be given."""
-    return NewEvent(event_id, kind, **{"at": NOW, "item_id": "c1", **fields})
+    return NewEvent(event_id, **{"kind": kind, "at": NOW, "item_id": "c1", **fields})
 
 
 def by(openid: str, event_id: str = "e1", **fields: Any) -> NewEvent:
@@ -158,13 +162,121 @@ async def test_a_click_of_nobody_waits_for_who_buys(store: Store) -> None:
     assert await owners(store) == {"click:R1": member, "b": member}
 
 
-async def test_an_account_that_the_bot_never_meets_is_tied_by_a_click(store: Store) -> None:
-    member = await lin(store)
-    await store.events.add([event("old", channel="shop", openid="s1")], NOW)
-    await store.events.add([event("click:R1", "click", member_id=member, click="R1")], NOW)
-    await store.events.add([event("b", channel="shop", openid="s1", click="R1")], NOW)
-    await store.events.add([event("later", channel="shop", openid="s1")], NOW)
-    assert set((await owners(store)).values()) == {member}
+async def test_a_link_passed_on_makes_no_stranger_a_member(store: Store) -> None:
+    """Whoever of a family group buys through a member's link keeps what they bought."""
+    one = await lin(store)
+    await store.events.add([event("click:R1", "click", member_id=one, click="R1")], NOW)
+    await store.events.add([event("a", channel="shop", openid="s1", click="R1")], NOW)
+    await store.events.add([event("b", channel="shop", openid="s2", click="R1")], NOW)
+    await store.events.add([event("c", unionid=UNION, click="R1")], NOW)
+    await store.events.add([event("d", unionid="uTEST_other", click="R1")], NOW)
+    await store.events.add([event("later", channel="shop", openid="s2")], NOW)
+    assert await owners(store) == {
+        "click:R1": one,
+        "a": "shop:s1",
+        "b": "shop:s2",
+        "c": f"unionid:{UNION}",
+        "d": "unionid:uTEST_other",
+        "later": "shop:s2",
+    }
+    assert ask_file(store.db.path, "select * from aliases") == []
+    other = await mei(store)
+    await store.members.unite(CHANNEL, MEI, UNION)
+    assert (await owners(store))["c"] == other
+
+
+async def test_a_shared_browser_makes_no_stranger_a_member(store: Store) -> None:
+    one = await lin(store)
+    await store.events.add([by(LIN, "a", visitor="v1")], NOW)
+    await store.events.add([event("b", channel="shop", openid="s1", visitor="v1")], NOW)
+    assert await owners(store) == {"a": one, "b": "shop:s1"}
+
+
+# Two taps that look like one person's
+
+
+def tap(number: int, again: int = 0, **fields: Any) -> NewEvent:
+    """The click "R1", "R2" … of a link; again: the one that it may be the same tap as."""
+    data = json.dumps({AGAIN: f"R{again}"}) if again else ""
+    kind = "view" if again else "click"
+    plain = {"click": f"R{number}", "link_id": 7, "data": data}
+    return event(f"click:R{number}", kind, **{**plain, **fields})
+
+
+def bought(number: int, openid: str) -> NewEvent:
+    return by(openid, f"{openid} {number}", kind="purchase", click=f"R{number}")
+
+
+async def clicks(store: Store) -> dict[str, int | str]:
+    """What counts as a click: its number -> whose it is."""
+    found = await store.events.page(kind="click")
+    return {one.event_id.removeprefix("click:"): one.member_id or one.who for one in found}
+
+
+TAPS = [tap(1), tap(2, again=1), tap(3, again=1)]
+
+
+async def test_a_second_tap_of_nobody_is_not_counted(store: Store) -> None:
+    assert await store.events.add(TAPS, NOW) == [Added.NEW] * 3
+    assert await clicks(store) == {"R1": "click:R1"}
+    assert len(await store.events.page()) == 3
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
+async def test_taps_of_one_person_are_one_click_whichever_is_found_out(
+    store: Store, order: tuple[int, ...], together: bool
+) -> None:
+    one = await lin(store)
+    told = [bought(number, LIN) for number in order]
+    if together:
+        await store.events.add([*TAPS, *told], NOW)
+    else:
+        await store.events.add(TAPS, NOW)
+        for number, purchase in zip(order, told, strict=True):
+            await store.events.add([purchase], NOW)
+            assert list((await clicks(store)).values()) == [one], f"after {number}"
+    assert len(await clicks(store)) == 1
+    assert set((await owners(store)).values()) == {one}, "every number leads to them"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
+async def test_taps_of_several_people_are_a_click_of_each(
+    store: Store, order: tuple[int, ...]
+) -> None:
+    people = {1: (LIN, await lin(store)), 2: (MEI, await mei(store)), 3: ("oTEST_new", 0)}
+    await store.events.add(TAPS, NOW)
+    for count, number in enumerate(order, 1):
+        await store.events.add([bought(number, people[number][0])], NOW)
+        assert len(await clicks(store)) == count
+    assert await clicks(store) == {
+        "R1": people[1][1],
+        "R2": people[2][1],
+        "R3": f"{CHANNEL}:oTEST_new",
+    }
+
+
+async def test_a_tap_that_is_told_of_again_is_counted_no_more_often(store: Store) -> None:
+    one = await lin(store)
+    await store.events.add([tap(1), tap(2, again=1), bought(2, LIN)], NOW)
+    assert await store.events.add(TAPS[:2], NOW) == [Added.REPEATED] * 2
+    assert await clicks(store) == {"R2": one}
+
+
+async def test_a_second_tap_whose_first_was_lost_is_the_click(store: Store) -> None:
+    one = await lin(store)
+    await store.events.add([tap(2, again=1)], NOW)
+    await store.events.add([bought(2, LIN)], NOW)
+    assert await clicks(store) == {"R2": one}
+
+
+async def test_a_known_persons_second_tap_is_told_to_nobody(store: Store) -> None:
+    one = await lin(store)
+    await store.hooks.add("https://shop.example.com/h", ["link.clicked"], "whsec_A", NOW, "cli")
+    second = tap(2, kind="view", member_id=one)
+    await store.events.add([tap(1, member_id=one), second], NOW)
+    assert await clicks(store) == {"R1": one}
+    assert [row.topic for row in await store.hooks.listed()] == ["link.clicked"]
 
 
 async def test_names_join_in_a_chain_and_in_one_batch(store: Store) -> None:

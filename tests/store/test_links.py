@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from store import Store
 from store.catalogue import Item
 from store.events import NewEvent
-from store.links import Link, NewLink
+from store.links import _WHOLE, Link, NewLink
 from tests.store.rows import CHANNEL, LIN, MEI, NOW, ask_file
 
 DAY_S = 86400.0
@@ -178,6 +180,36 @@ async def test_the_report_tells_people_from_programs_and_days_in_shanghai(store:
     assert report.by_day == (("2025-11-20", 1), ("2025-11-21", 3), ("2025-11-24", 1))
     assert (report.bots, report.previews) == (2, 0)
     assert report.last_at == midnight + 3 * DAY_S
+
+
+@pytest.mark.parametrize("rounds", ["at", "round(at)"])
+def test_a_second_is_whole_whether_the_database_cuts_or_rounds(rounds: str) -> None:
+    """One casts 86399.5 to 86399, another to 86400, which is another day."""
+    whole = _WHOLE.replace("cast(at as", f"cast({rounds} as")
+    assert whole != _WHOLE or rounds == "at"
+    with closing(sqlite3.connect(":memory:")) as conn:
+        for at in (0.0, 0.5, 86_399.4, 86_399.5, 86_399.999, 86_400.0, NOW, NOW + 0.75):
+            found = conn.execute(f"select {whole} from (select ? as at)", (at,)).fetchone()
+            assert found == (int(at),)
+
+
+async def test_a_second_tap_makes_neither_clicks_nor_people(store: Store) -> None:
+    link = await made(store)
+    lin = await store.members.meet(CHANNEL, LIN, NOW)
+    taps = [
+        click(link, 1),
+        click(link, 2, kind="view", data='{"again": "1"}'),
+        click(link, 3, member_id=lin.id),
+        click(link, 4, kind="view", member_id=lin.id),
+    ]
+    await store.events.add(taps, NOW)
+    report = await store.links.report(link.id)
+    assert report is not None
+    assert (report.clicks, report.people, report.members) == (2, 2, 1)
+    await store.events.add([NewEvent("b", "purchase", NOW, lin.id, click="2")], NOW)
+    report = await store.links.report(link.id)
+    assert report is not None
+    assert (report.clicks, report.people, report.members) == (2, 1, 1)
 
 
 async def test_a_link_that_nobody_opened_has_an_empty_report(store: Store) -> None:

@@ -16,6 +16,7 @@ from tests.store.rows import (
     LIN,
     MEI,
     NOW,
+    Held,
     answered,
     ask_file,
     change_file,
@@ -157,6 +158,39 @@ async def test_a_role_holds_from_the_next_message(store: Store) -> None:
     again = await store.members.meet(CHANNEL, LIN, NOW)
     assert (again.role, again.is_operator) == ("operator", True)
     assert not await store.members.set_role(met.id + 99, "operator"), "nobody has this number"
+
+
+@pytest.mark.parametrize("change", ["erase", "unite", "set_role", "follow"])
+async def test_a_caller_who_hangs_up_leaves_no_ghost(store: Store, change: str) -> None:
+    """A request that is cut off is cancelled; the write it waited for happens all the same."""
+    other = await store.members.meet(GROUP, MEI, NOW)
+    await store.members.unite(GROUP, MEI, UNION)
+    met = await store.members.meet(CHANNEL, LIN, NOW)
+    held = Held(store.db)
+    await held.started()
+    work = {
+        "erase": lambda: store.members.erase(met.id, NOW),
+        "unite": lambda: store.members.unite(CHANNEL, LIN, UNION),
+        "set_role": lambda: store.members.set_role(met.id, "operator"),
+        "follow": lambda: store.members.follow(CHANNEL, LIN, True, NOW),
+    }
+    caller = asyncio.create_task(work[change]())
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert store.members.known(CHANNEL, LIN) == Member(met.id, CHANNEL, LIN, "member", False)
+    held.release()
+    await held.done
+    await store.ping()
+    assert store.members.known(CHANNEL, LIN) is None
+    after = await store.members.meet(CHANNEL, LIN, NOW)
+    assert {
+        "erase": after.fresh,
+        "unite": after.id == other.id,
+        "set_role": after.role == "operator",
+        "follow": after.followed,
+    }[change]
 
 
 async def test_an_owner_by_configuration_is_owner_whatever_the_table_says(store: Store) -> None:

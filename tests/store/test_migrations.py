@@ -15,7 +15,7 @@ from sqlite_utils import Database as Schema
 import store as room
 from store import MIGRATIONS, Store, dialect
 from store.migrations import migrations
-from tests.store.rows import CHANNEL, LIN, NOW, tables_of
+from tests.store.rows import CHANNEL, LIN, NOW, answered, ask_file, key, tables_of
 
 ROOM = Path(room.__file__).parent
 
@@ -35,6 +35,34 @@ async def test_opening_again_changes_nothing(store: Store) -> None:
     finally:
         await again.close()
     assert tables_of(store.db.path) == before
+
+
+async def test_the_log_keeps_its_rows_and_gives_no_number_twice(tmp_path: Path) -> None:
+    """Others keep its numbers as cursors: one used again would hide what came since."""
+    path = tmp_path / "zhiqun.db"
+    old = Schema(path)
+    migrations.apply(old, stop_before="m0002_business")
+    old.execute("insert into members (id, created_at) values (5, 0)")
+    for number in (3, 8):
+        old.execute(
+            "insert into interactions (id, at, channel, member_id, kind, text, handler, item, "
+            "message_key) values (?, 1.5, 'mp', 5, 'text', '你好', 'faq', 'faq:1', ?)",
+            (number, key(number)),
+        )
+    before = old.execute("select * from interactions").fetchall()
+    old.conn.commit()
+    old.close()
+    store = Store(path)
+    await store.open()
+    try:
+        assert ask_file(path, "select * from interactions") == before
+        assert ask_file(path, "pragma foreign_key_check") == []
+        assert ask_file(path, "pragma index_info(interactions_member)") != []
+        await store.members.erase(5, NOW)
+        await answered(store, 9)
+        assert [row["id"] for row in await store.interactions.page(8)] == [9]
+    finally:
+        await store.close()
 
 
 async def test_an_up_to_date_file_opens_without_the_migration_library(store: Store) -> None:
