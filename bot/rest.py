@@ -261,12 +261,12 @@ class Operation:
     operationId; scope: "" is public; also: scopes that are needed besides; query: a Struct
     whose fields have defaults where they may be left out; body: the type of a body, or with
     "ndjson" of one line (NDJSON, a JSON array, or one object are taken; with a `partial: bool`
-    in the query bad lines reach `run` when it is true, otherwise any refuses all); answers: status -> type of the body, None
-    for none; answer_type: their content type, NDJSON for streams (then the type of a line);
-    max_line: bytes in one line or element of a batch; problems: refusals of its own, beside
-    those of the frame; limit_s: how long its answer is waited for (a change goes on then, as
-    when its caller hangs up; what reads is ended); streams: without that limit, and ended when
-    the caller hangs up.
+    in the query bad lines reach `run` when it is true, otherwise any refuses all); max_line:
+    bytes in one line or element of a batch; answers: status -> type of the body, None for none;
+    answer_type: their content type, NDJSON for streams (then the type of a line); problems:
+    refusals of its own, beside those of the frame; limit_s: how long its answer is waited for
+    (a change goes on then, as when its caller hangs up; what reads is ended); streams: without
+    that limit, and ended when the caller hangs up.
     """
 
     method: Literal["GET", "PUT", "POST", "DELETE", "PATCH"]

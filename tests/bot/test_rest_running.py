@@ -18,7 +18,7 @@ from bot.rest import PREFIX, Answer, Call, Operation
 from bot.rest_all import ALL
 from bot.rest_running import MAX_UNHEARD, Running
 from knowledge.documents import Document, Passage
-from tests.bot.api_world import ApiWorld, Got, api
+from tests.bot.api_world import ApiWorld, api
 
 OPENID = "oLVPpjqs9BhvzwPj5A-vTYAX3GLc"
 
@@ -125,6 +125,7 @@ async def test_a_member_is_forgotten_wholly_though_the_caller_hangs_up(tmp_path:
 
     async with api(tmp_path, [replace(erase, run=run)]) as world:
         member = await world.member(OPENID)
+        await world.key()
         assert world.store.members.known("mp", OPENID) is not None
         # The writer is busy: the erasing is handed over, and waits.
         busy = world.store.db.write(lambda _: let_write.wait(10))
