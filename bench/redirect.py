@@ -71,7 +71,6 @@ async def serve_ours(port: int, folder: Path) -> None:
         watch=_Nobody(),
         reload=_nothing,
         find_items=lambda query, limit: (),
-        emit=_tell_nobody,
     )
     settings = ServerSettings()
     app = make_app(services, (), settings, redirect.routes())
@@ -99,10 +98,6 @@ class _Nobody:
 
 async def _nothing() -> None:
     """Reloads nothing."""
-
-
-async def _tell_nobody(topic: str, key: str, data: Mapping[str, Any]) -> None:
-    """No webhooks."""
 
 
 async def _until_stopped(runner: web.BaseRunner, port: int) -> None:

@@ -7,8 +7,7 @@ decides; it hands each part what it needs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import structlog
@@ -68,7 +67,6 @@ class Outside:
             watch=metrics,
             reload=contents.reload,
             find_items=self._find_items,
-            emit=self._emit,
             read_document=read_document,
             linker=linker,
             private_hooks=config.hooks.allow_private,
@@ -102,11 +100,6 @@ class Outside:
 
     def _find_items(self, query: str, limit: int) -> Sequence[str]:
         return [hit.id.removeprefix("item:") for hit in self._knowledge.find(query, limit)]
-
-    async def _emit(self, topic: str, key: str, data: Mapping[str, Any]) -> None:
-        now = self._now()
-        if await self._store.hooks.tell(topic, key, data, now, now):
-            self._hooks.wake()
 
 
 def _ended(telling: asyncio.Task[None]) -> None:

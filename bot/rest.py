@@ -145,8 +145,7 @@ class Services:
 
     now: Unix seconds. reload: makes changed content findable. find_items: ids of catalogue
     items for a full-text query, best first, at most so many. read_document: takes a
-    document's name and bytes, see `bot/rest_documents.py`. emit: tells webhooks of
-    something: topic, a key that makes it one telling, the data. linker: `bot/links.py`.
+    document's name and bytes, see `bot/rest_documents.py`. linker: `bot/links.py`.
     private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
     """
 
@@ -156,7 +155,6 @@ class Services:
     watch: Watch
     reload: Callable[..., Awaitable[None]]
     find_items: Callable[[str, int], Sequence[str]]
-    emit: Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
     read_document: Callable[[str, bytes], Awaitable[Any]] | None = None
     linker: Any = None
     private_hooks: bool = False

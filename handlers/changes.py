@@ -13,7 +13,7 @@ from typing import Any
 from handlers.choices import WINDOW_S
 from handlers.context import ApiRefused, Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 
 router = Router("operator.confirm")
 
@@ -80,10 +80,12 @@ async def ask(ctx: Context, action: str, args: dict[str, Any], question: str) ->
 
 @router.text("确认", guard=lambda message, ctx: ctx.is_operator())
 async def confirm(message: Message, ctx: Context) -> Reply:
-    """Execute what was asked last, once."""
+    """Execute what was asked last, once. 确认？ is a question, and hears how to."""
     state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
     if state is None or state["taken_by"] not in ("", message.key):
         return Reply.text(ctx.texts("operator.confirm_nothing"))
+    if asking(message.text):
+        return Reply.text(ctx.texts("operator.confirm_hint", minutes=round(WINDOW_S / 60)))
     state["taken_by"] = message.key
     await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + _TAKEN_S)
     ctx.handler = f"operator.{state['action']}"

@@ -164,7 +164,7 @@ def _shown(state: Mapping[str, Any]) -> Shown:
     return Shown(**{**known, **lists})
 
 
-@router.text("退出|取消|不删了", name="cancel")
+@router.text("退出|取消|不删了|算了|返回|不要了|退出吧|我要退出", name="cancel")
 async def leave(message: Message, ctx: Context) -> Reply:
     """Forget every list and every question that waits for an answer."""
     forgetting = await ctx.store.members.clear_states(ctx.member.id, "forget")

@@ -30,6 +30,18 @@ _SEARCH = re.compile(r"\s*(?:搜索|课程)[\s:：,，]+(.+)", re.DOTALL)
 _TAG = re.compile(r"\s*(?:(?:分类|标签)[\s:：,，]+(.+)|[#＃]\s*([^#＃]+)[#＃]?\s*)", re.DOTALL)
 _RUN_ON = re.compile(r"\s*搜索(.+)", re.DOTALL)
 
+_WHAT = "(?:哪些|什么|啥)(?:样的)?"
+_ALL = (
+    rf"(?:你们|这里|现在)?(?:都|还)?有(?:{_WHAT}|别的|其[他它]的?)(?:课程?|内容)"
+    rf"|(?:你们的?)?课程?(?:都|还)?有{_WHAT}"
+    r"|(?:你好|您好)?[,，\s]*(?:我?想)?(?:看看?|了解|咨询|介绍)(?:一?下)?(?:你们的?)?课程"
+)
+_NEW = (
+    rf"(?:你们|这里)?(?:最近|近期|现在)?(?:都|还)?有(?:没有)?(?:{_WHAT})?(?:最?新的?)(?:课程?|内容)"
+    rf"|(?:最?新的?)(?:课程?|内容)(?:都?有{_WHAT}|是什么)"
+)
+_ASKING = "[吗呢呀啊]?[?？]*"
+
 
 def containing(items: Iterable[tuple[str, Item]], query: str) -> tuple[list[str], list[str]]:
     """Ids of the items that hold these very letters: in title, tags or authors; elsewhere.
@@ -67,7 +79,8 @@ def with_tag(items: Iterable[tuple[str, Item]], tag: str) -> list[str]:
     return [thing for thing, item in items if wanted in (folded(one) for one in item.tags)]
 
 
-@router.text("课程|课程列表|全部课程|有什么课程|有哪些课程")
+@router.text("课程|课程列表|全部课程|有什么课程|有哪些课程|看课程|课程介绍")
+@router.text(f"(?:{_ALL}){_ASKING}")
 async def catalogue(message: Message, ctx: Context) -> Reply:
     """The first items as a numbered list; a number then shows one in full."""
     ctx.handler = "content.list"
@@ -81,7 +94,8 @@ async def catalogue(message: Message, ctx: Context) -> Reply:
     return Reply.text(numbered(ctx, ctx.texts("content.list_head"), things, tail))
 
 
-@router.text("最新|最新内容|最新课程|最近更新")
+@router.text("最新|最新内容|最新课程|最近更新|新课")
+@router.text(f"(?:{_NEW}){_ASKING}")
 async def latest(message: Message, ctx: Context) -> Reply:
     """The newest items; what has no publish time is not among them."""
     ctx.handler = "content.latest"

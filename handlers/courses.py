@@ -14,7 +14,7 @@ from handlers import changes
 from handlers.choices import WINDOW_S, offer, recall
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 from store.catalogue import Chapter, Item
 from store.courses import ALL_COURSES, Homework, Learning
 
@@ -31,6 +31,10 @@ _SHOWN_CHARS = 40
 _READ_CHARS = 300
 _PENDING = "homework"
 _HAND_IN = re.compile(r"\s*交作业[\s:：,，]+(?:([0-9０-９]{1,2})[\s.、:：,，]+)?(.+)", re.DOTALL)
+_NO_REMINDERS = (
+    "(?:请|麻烦)?(?:以后|先|暂时)?(?:别|不要|不用|停止|不需要)再?(?:给我)?提醒我?(?:学习|上课)?了?"
+    "|(?:关闭|取消|关掉|停止|不要|退订)(?:学习|上课|课程)?提醒了?"
+)
 _REMIND = re.compile(r"\s*(?:开启|打开)提醒[\s:：,，]+(.+)", re.DOTALL)
 
 
@@ -54,7 +58,7 @@ def finished(item: Item, learning: Learning) -> bool:
     return learning.completed_at is not None or done
 
 
-@router.text("我的课程|我的学习|学习进度|我的专栏")
+@router.text("我的课程|我的学习|学习进度|我的专栏|我的课|我买的课|我买的课程")
 async def own(message: Message, ctx: Context) -> Reply:
     """The member's courses with their progress; a number then shows one."""
     mine = await _own(ctx)
@@ -105,7 +109,7 @@ async def hand_in(message: Message, ctx: Context) -> Reply:
         return Reply.text(ctx.texts("course.homework_usage"))
     mine = await _own(ctx)
     if not mine:
-        return Reply.text(ctx.texts("course.none"))
+        return Reply.text(ctx.texts("course.homework_no_course"))
     open_ones = [(one, item) for one, item in mine if not finished(item, one)] or mine
     shown = await recall(ctx, message.key)
     listed: Sequence[str] = [f"course:{item.id}" for _, item in mine[:LISTED]]
@@ -148,11 +152,11 @@ async def _keep(ctx: Context, learning: Learning, item: Item, text: str, by: byt
     chapter = item.chapters[reached - 1].id if reached else ""
     kept = await ctx.store.courses.hand_in(ctx.member.id, item.id, chapter, text, ctx.at, by)
     ctx.handler, ctx.item = "course.homework", f"item:{item.id}"
-    # The same words picked for two courses stay with the first.
-    title = item.title
     if kept is not None and kept.item_id != item.id:
-        title = (await _titles(ctx, [kept]))[kept.item_id]
-    return Reply.text(ctx.texts("course.homework_kept", title=title))
+        # The same words picked for two courses stay with the first.
+        first = (await _titles(ctx, [kept]))[kept.item_id]
+        return Reply.text(ctx.texts("course.homework_elsewhere", title=first))
+    return Reply.text(ctx.texts("course.homework_kept", title=item.title))
 
 
 @router.text("我的作业", name="course.homework")
@@ -174,7 +178,7 @@ async def own_homework(message: Message, ctx: Context) -> Reply:
     return Reply.text("\n".join((ctx.texts("course.homework_head"), *lines)))
 
 
-@router.text("提醒我|开启提醒|打开提醒|学习提醒", name="course.remind")
+@router.text("提醒我|提醒我学习|开启提醒|打开提醒|学习提醒", name="course.remind")
 async def remind(message: Message, ctx: Context) -> Reply:
     """Reminders for the course told last if it is the member's, else for all of them."""
     shown = await recall(ctx, message.key)
@@ -196,6 +200,11 @@ async def remind_named(message: Message, ctx: Context) -> Reply:
     return await _remind(ctx, item)
 
 
+def _stated(message: Message, ctx: Context) -> bool:
+    """关闭提醒？ asks how, and turns nothing off."""
+    return not asking(message.text)
+
+
 async def _remind(ctx: Context, item: Item | None) -> Reply:
     item_id = ALL_COURSES if item is None else item.id
     await ctx.store.courses.remind(ctx.member.id, item_id, ctx.at)
@@ -205,7 +214,8 @@ async def _remind(ctx: Context, item: Item | None) -> Reply:
     return Reply.text(ctx.texts("course.remind_one", title=item.title))
 
 
-@router.text("关闭提醒|取消提醒|不要提醒|别提醒我", name="course.remind")
+@router.text("关闭提醒|取消提醒|不要提醒|别提醒我", guard=_stated, name="course.remind")
+@router.text(_NO_REMINDERS, guard=_stated, name="course.remind")
 async def stop_reminding(message: Message, ctx: Context) -> Reply:
     """No reminders any more."""
     await ctx.store.courses.stop_reminding(ctx.member.id)
@@ -213,7 +223,10 @@ async def stop_reminding(message: Message, ctx: Context) -> Reply:
 
 
 async def homework(message: Message, ctx: Context, rest: str) -> Reply:
-    """/homework [item] [page], for operators: what was handed in, newest first."""
+    """/homework [item] [page], for operators: what was handed in, newest first.
+
+    A page behind the last one is the last one.
+    """
     texts = ctx.texts
     *words, last = rest.split() or [""]
     page = changes.number_from(last) if last else 1
@@ -227,7 +240,12 @@ async def homework(message: Message, ctx: Context, rest: str) -> Reply:
     if name and item is None:
         return Reply.text(texts("course.homework_unknown"))
     item_id = item.id if item is not None else ""
-    count, found = await ctx.store.courses.handed_in(item_id, (max(page, 1) - 1) * _PAGE, _PAGE)
+    handed_in = ctx.store.courses.handed_in
+    count, found = await handed_in(item_id, (max(page, 1) - 1) * _PAGE, _PAGE)
+    pages = -(-count // _PAGE)
+    if page > pages > 0:
+        page = pages
+        count, found = await handed_in(item_id, (page - 1) * _PAGE, _PAGE)
     if not found:
         return Reply.text(texts("course.handed_in_none"))
     await changes.audited(message, ctx, "homework.read", f"item:{item_id}" if item_id else "")
@@ -242,7 +260,6 @@ async def homework(message: Message, ctx: Context, rest: str) -> Reply:
         )
         for one in found
     ]
-    pages = -(-count // _PAGE)
     head = texts("course.handed_in_head", count=count, page=page, pages=pages)
     return Reply.text("\n".join((head, *lines)))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from handlers.answers import line_for, source_of, tell
+from handlers.answers import kind_of, source_of, tell
 from handlers.choices import offer
-from handlers.content import containing, results
+from handlers.content import FOUND, containing, numbered, results
 from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 from knowledge import PASSAGE_AT, Band, Hit, Knowledge
 
 router = Router("faq")
@@ -27,6 +27,7 @@ MAX_CHARS = 200
 """How much of a question is read."""
 
 _WORD_CHARS = 12
+_NAME_CHARS = 40
 _COVERED = 0.75
 _RELATED = 0.4
 """How much of a question a catalogue item covers: enough to be what was meant, and enough
@@ -36,8 +37,11 @@ _MUCH_SURER = 0.5
 """A passage that says all of it goes before questions that share a word or two with it."""
 
 _FEEDBACK_S = 86_400.0
+_RATED = frozenset(("faq", "faq.useful", "faq.useless"))
 _PRIVATE = re.compile(r"\d{6,}|\S+@\S+")
-_EMOTICON = re.compile(r"\[[^\[\]]{1,6}\]")
+_EMOTICON = re.compile(r"\[[^\[\]]{1,6}\]|/:[!-Z^-~]{1,12}")
+_OF_A_NAME = re.compile("的?(?:课程?|教程|内容)?(?:都?有(?:哪些|什么))?$")
+_HEADLINE = re.compile(r"[：:]")
 
 
 def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
@@ -45,7 +49,8 @@ def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
 
     question: cleaned, what equal gaps share; sample: as typed, at most 200 characters.
     Long digit runs and mail addresses are masked: the list outlives the member's data.
-    A text without two letters ("？？", "2") is no gap; WeChat's emoticons ([微笑]) don't count.
+    A text without two letters ("？？", "2") is no gap; WeChat's emoticons ([微笑], /:rose)
+    don't count.
     """
     sample = _PRIVATE.sub("***", _EMOTICON.sub("", text[:MAX_CHARS]).strip())
     question = knowledge.clean(sample)
@@ -54,21 +59,28 @@ def gap_of(knowledge: Knowledge, text: str) -> tuple[str, str] | None:
     return question, sample
 
 
-@feedback.text("有用|有帮助|有用。")
+def _stated(message: Message, ctx: Context) -> bool:
+    """有用？ asks whether something is of use, and says nothing about the last answer."""
+    return not asking(message.text)
+
+
+@feedback.text("有用|有帮助", guard=_stated)
 async def useful(message: Message, ctx: Context) -> Reply:
     """The last answer helped."""
     return await _rate(ctx, True, "faq.useful_thanks")
 
 
-@feedback.text("没用|没有用|没帮助|没有帮助|没用。")
+@feedback.text("没用|没有用|没帮助|没有帮助", guard=_stated)
 async def useless(message: Message, ctx: Context) -> Reply:
     """The last answer did not."""
     return await _rate(ctx, False, "faq.useless_thanks")
 
 
 async def _rate(ctx: Context, useful: bool, thanks: str) -> Reply:
-    item = await ctx.store.interactions.last_item(ctx.member.id, "faq", ctx.at - _FEEDBACK_S)
-    if not item:
+    told = await ctx.store.interactions.last_told(ctx.member.id, ctx.at - _FEEDBACK_S)
+    handler, item = told
+    # What was shown since is what the member means, and of that only answers are rated.
+    if handler not in _RATED or not item:
         ctx.handler = "faq.feedback"
         return Reply.text(ctx.texts("faq.feedback_nothing"))
     ctx.handler, ctx.item = "faq.useful" if useful else "faq.useless", item
@@ -86,6 +98,10 @@ async def ask(message: Message, ctx: Context) -> Reply:
     text = message.text
     decision = ctx.knowledge.ask(text[:MAX_CHARS], ctx.demoted)
     hits = decision.hits
+    if decision.band is not Band.UNSURE and not _has(ctx, hits, text):
+        reply = await _of_that_name(ctx, text)
+        if reply is not None:
+            return reply
     if decision.band is Band.SURE and hits:
         reply = await tell(ctx, hits[0].id, "answer")
         if reply is not None:
@@ -93,7 +109,7 @@ async def ask(message: Message, ctx: Context) -> Reply:
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]
     passage, sure = _passage(ctx, text)
     if decision.band is not Band.UNKNOWN and sure < hits[0].confidence + _MUCH_SURER:
-        reply = await _suggest(ctx, hits, _named(ctx, text), items, passage)
+        reply = await _suggest(ctx, text, hits, items, passage)
         if reply is not None:
             return reply
     elif _is_search(ctx, text, items):
@@ -105,6 +121,39 @@ async def ask(message: Message, ctx: Context) -> Reply:
         if reply is not None:
             return reply
     return await _unknown(message, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+
+
+def _has(ctx: Context, hits: Sequence[Hit], text: str) -> bool:
+    """Whether these very words are a question of the FAQ."""
+    return bool(hits) and ctx.knowledge.clean(hits[0].question) == ctx.knowledge.clean(text)
+
+
+async def _of_that_name(ctx: Context, text: str) -> Reply | None:
+    """What is of the kind (电子书) or bears the name that is typed alone; None for neither.
+
+    A tag, a teacher or a title asks for what bears it, not for the entry of the FAQ that
+    happens to hold the word.
+    """
+    if not 2 <= len(text) <= _NAME_CHARS:
+        return None
+    bare = _OF_A_NAME.sub("", folded(text))
+    wanted = {folded(text), bare, bare.removesuffix("老师")}
+    kinds = {item.kind: item for item in ctx.items.values()}
+    named = {kind for kind, item in kinds.items() if folded(kind_of(ctx.texts, item)) in wanted}
+    if named:
+        things = [thing for thing, item in ctx.items.items() if item.kind in named]
+        ctx.handler = "content.search"
+        await offer(ctx, things[:FOUND], "content", rest=things[FOUND:])
+        head = ctx.texts("content.search_head", query=" ".join(text.split()))
+        return Reply.text(numbered(ctx, head, things[:FOUND]))
+    lengths = {len(one) for one in wanted}
+    for item in ctx.items.values():
+        title = _HEADLINE.split(item.title, maxsplit=1)[0]
+        for name in (title, *item.tags, *item.authors):
+            # Narrowing a word costs more than all the rest, and is for few of them.
+            if len(name) in lengths and folded(name) in wanted:
+                return await results(ctx, name)
+    return None
 
 
 def _passage(ctx: Context, text: str) -> tuple[str, float]:
@@ -131,7 +180,7 @@ def _is_search(ctx: Context, text: str, items: Sequence[Hit]) -> bool:
 
 
 async def _suggest(
-    ctx: Context, hits: Sequence[Hit], named: Sequence[str], items: Sequence[Hit], passage: str
+    ctx: Context, text: str, hits: Sequence[Hit], items: Sequence[Hit], passage: str
 ) -> Reply | None:
     """您是不是想问 … The items of that very name, the best question, the items that cover
     what was typed, more questions. One place stays for the best question, one for a passage.
@@ -139,6 +188,7 @@ async def _suggest(
     None when nothing of it is known any more.
     """
     questions = [hit for hit in hits if hit.id in ctx.answers]
+    named = _named(ctx, text)
     first = named[: CHOICES - 1] if questions else named[:CHOICES]
     shown = {thing: ctx.items[thing].title for thing in first}
     covering = [hit for hit in items if hit.score >= _COVERED]
@@ -153,7 +203,7 @@ async def _suggest(
     if not shown:
         return None
     ctx.handler = "faq.offer"
-    await offer(ctx, list(shown), "faq")
+    await offer(ctx, list(shown), "faq", asked=text)
     lines = [
         ctx.texts("faq.unsure_item", number=number, question=question)
         for number, question in enumerate(shown.values(), 1)
@@ -176,6 +226,7 @@ async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Re
         unknown = ctx.texts("faq.unknown_operator")
     if not related:
         return Reply.text(unknown)
-    await offer(ctx, related, "content")
-    lines = [line_for(ctx, number, thing, "") for number, thing in enumerate(related, 1)]
-    return Reply.text("\n".join((unknown, "", ctx.texts("faq.related_head"), *lines)))
+    await offer(ctx, related, "faq")
+    if noted:
+        return Reply.text(numbered(ctx, ctx.texts("faq.unknown_related"), related))
+    return Reply.text(numbered(ctx, f"{unknown}\n\n{ctx.texts('faq.related_head')}", related))

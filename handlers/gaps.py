@@ -17,7 +17,7 @@ from handlers.changes import number_from, short
 from handlers.choices import WINDOW_S
 from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 from handlers.teaching import ARROW, PAGE, by, follow_up, learn, merge, refused, serves, wording
 from knowledge import Knowledge
 from knowledge.clusters import clusters
@@ -139,7 +139,12 @@ async def _remember(ctx: Context, first: int, groups: Sequence[Group]) -> None:
 # Replies to the list
 
 
-@router.text(_MERGE.pattern, guard=lambda message, ctx: ctx.is_operator())
+def _told(message: Message, ctx: Context) -> bool:
+    """忽略 1？ is a question, and gets the usage below."""
+    return ctx.is_operator() and not asking(message.text)
+
+
+@router.text(_MERGE.pattern, guard=_told)
 async def take_in(message: Message, ctx: Context) -> Reply:
     """并入 1, 并入 1 到 12: the group's wordings become aliases of an entry."""
     found = _MERGE.fullmatch(folded(message.text))
@@ -173,7 +178,7 @@ async def answer(message: Message, ctx: Context) -> Reply | None:
     return await learn(message, ctx, questions, found[2].strip(), gaps)
 
 
-@router.text(_IGNORE.pattern, guard=lambda message, ctx: ctx.is_operator())
+@router.text(_IGNORE.pattern, guard=_told)
 async def ignore(message: Message, ctx: Context) -> Reply:
     """忽略 1, 忽略 1 3: these groups leave the list, until somebody asks again."""
     found = _IGNORE.fullmatch(folded(message.text))

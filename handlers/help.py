@@ -73,7 +73,7 @@ async def nod(message: Message, ctx: Context) -> Reply:
     return Reply.text(ctx.texts("help.ok"))
 
 
-@router.text("哈哈+|嘿嘿+|呵呵+|嘻嘻+|h?aha(?:ha)*|233+", name="laughter")
+@router.text("哈哈+|嘿嘿+|呵呵+|嘻嘻+|(?:ha){2,}h?|233+", name="laughter")
 async def laugh(message: Message, ctx: Context) -> Reply:
     """Nor is laughter."""
     return Reply.text(ctx.texts("help.laughter"))

@@ -11,7 +11,7 @@ from datetime import datetime
 from handlers.choices import WINDOW_S
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.router import Router
+from handlers.router import Router, asking
 
 router = Router("privacy")
 
@@ -25,6 +25,7 @@ async def show(message: Message, ctx: Context) -> Reply:
     card = await ctx.store.members.card(ctx.member.id)
     if card is None:  # erased in this very moment by the operator
         return Reply.text(ctx.texts("privacy.forget_done"))
+    kept = await ctx.store.profiles.kept(card.id)
     return Reply.text(
         ctx.texts(
             "privacy.data",
@@ -32,6 +33,12 @@ async def show(message: Message, ctx: Context) -> Reply:
             role=ctx.texts(f"operator.role_{card.role}"),
             since=datetime.fromtimestamp(card.created_at, SHANGHAI).strftime("%Y-%m-%d"),
             messages=card.messages,
+            courses=kept.courses,
+            homework=kept.homework,
+            reminders=kept.reminders,
+            events=kept.events,
+            votes=kept.votes,
+            tags=kept.tags,
             topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
         )
     )
@@ -41,10 +48,14 @@ async def show(message: Message, ctx: Context) -> Reply:
 async def ask(message: Message, ctx: Context) -> Reply:
     """Say what will go, and wait ten minutes for the confirmation."""
     await ctx.store.members.set_state(ctx.member.id, FORGET, True, ctx.at + WINDOW_S)
+    return Reply.text(_what_goes(ctx))
+
+
+def _what_goes(ctx: Context) -> str:
     text = ctx.texts("privacy.forget_ask")
     if ctx.member.role != "member":
         text = f"{text}\n{ctx.texts('privacy.forget_ask_role')}"
-    return Reply.text(text)
+    return text
 
 
 @router.text("确认忘记", name="privacy.forget")
@@ -52,13 +63,28 @@ async def forget(message: Message, ctx: Context) -> Reply:
     """Remove the member wholly.
 
     `fresh`: nobody we know, so either it was done and the process died before the answer,
-    or there never was anything; in both cases "forgotten" is the truth.
+    or there never was anything; in both cases "forgotten" is the truth. 确认忘记？ is a
+    question: it hears once more what will go.
     """
     asked = await ctx.store.members.state(ctx.member.id, FORGET, ctx.at)
     if not asked and not ctx.member.fresh:
         return Reply.text(ctx.texts("privacy.forget_nothing"))
+    if asking(message.text):
+        return Reply.text(_what_goes(ctx))
     await erase(ctx, ctx.member.id, "member.forget", keep_key=bytes.fromhex(message.key))
     return Reply.text(ctx.texts("privacy.forget_done"))
+
+
+@router.text("确认(?:删除|注销)?", name="privacy.forget")
+async def half_confirmed(message: Message, ctx: Context) -> Reply | None:
+    """确认 alone erases nobody, but who was asked hears the right word. None for all others.
+
+    Operators use 确认 for their commands, too: theirs goes on.
+    """
+    if ctx.is_operator():
+        return None
+    asked = await ctx.store.members.state(ctx.member.id, FORGET, ctx.at)
+    return Reply.text(ctx.texts("privacy.forget_word")) if asked else None
 
 
 async def erase(ctx: Context, member_id: int, action: str, keep_key: bytes) -> None:

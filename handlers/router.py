@@ -25,7 +25,7 @@ _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
 _TEXTS = ("text", "voice")
 _ENDS = " \t\r\n。.!！~～?？❓❔"
 _ASKING = frozenset("?？❓❔⁉")
-_EMOTICON = re.compile(r"(?:\[[^\[\]]{1,6}\]|/:[!-~]{1,12})$")
+_EMOTICON = re.compile(r"(?:\[[^\[\]]{1,6}\]|/:[!-Z^-~]{1,12})$")
 _PICTURES = frozenset(("So", "Me", "Cf"))
 """Categories of what emoji are made of; a keycap (1️⃣) is its digit and two marks."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 
 router = Router("topics")
 
@@ -72,7 +72,9 @@ async def subscribe(message: Message, ctx: Context) -> Reply | None:
 
 @router.text("退订|取消订阅|退订全部", name="topics.off")
 async def unsubscribe_all(message: Message, ctx: Context) -> Reply:
-    """退订 alone: hear nothing any more."""
+    """退订 alone: hear nothing any more. 退订？ is a question, and sees the topics."""
+    if asking(message.text):
+        return await show(message, ctx)
     mine = await ctx.store.content.topics_of(ctx.member.id)
     for topic in mine:
         await ctx.store.content.unsubscribe(ctx.member.id, topic)
@@ -83,7 +85,9 @@ async def unsubscribe_all(message: Message, ctx: Context) -> Reply:
 
 @router.text("(?:退订|取消订阅).+", name="topics.off")
 async def unsubscribe(message: Message, ctx: Context) -> Reply | None:
-    """退订 X, also a topic that the operator no longer offers."""
+    """退订 X, also a topic that the operator no longer offers. None for 退订 X？"""
+    if asking(message.text):
+        return None
     typed, topic, apart = named(message.text, ctx.business.topics)
     if topic is None:
         mine = await ctx.store.content.topics_of(ctx.member.id)

@@ -41,6 +41,16 @@ _CLAIM, _PURCHASE = STEPS.index("claim"), STEPS.index("purchase")
 _STEP_OF = {step: number for number, step in enumerate(STEPS) if number != _PURCHASE}
 """Of the rows that are a step by themselves; a purchase is one when its order is known."""
 _PAIRS = tuple((STEPS.index(a), STEPS.index(b)) for a, b in RATES)
+_STEP_BITS = tuple(1 << step for step in range(len(STEPS)))
+_PAIR_BITS = tuple(1 << n for n in range(len(STEPS), len(STEPS) + len(RATES)))
+_PARTS = tuple(
+    (
+        tuple(step for step, bit in enumerate(_STEP_BITS) if way & bit),
+        tuple(n for n, bit in enumerate(_PAIR_BITS) if way & bit),
+    )
+    for way in range(1 << len(STEPS) + len(RATES))
+)
+"""Of each way: the numbers of its steps and of its rates."""
 _Z = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
 
@@ -160,20 +170,13 @@ class Tally:
         """The middle one of the waits; nan without one."""
         return statistics.median(self.waits) if self.waits else math.nan
 
-    def meet(self, times: _Times) -> None:
-        """One more person, who was at the steps at these times."""
-        first, newest = times
-        steps = 0
-        for step, at in enumerate(first):
-            if at is not None:
-                self.people[step] += 1
-                steps += 1
-        if steps < 2:
-            return
-        for n, (one, other) in enumerate(_PAIRS):
-            began, went = first[one], newest[other]
-            if began is not None and went is not None and went >= began:
-                self._went_on[n] += 1
+    def meet(self, way: int) -> None:
+        """One more person, who went this way."""
+        steps, pairs = _PARTS[way]
+        for step in steps:
+            self.people[step] += 1
+        for n in pairs:
+            self._went_on[n] += 1
 
     def include(self, other: Tally) -> None:
         """Add the counts and people of another, who are none of these."""
@@ -186,8 +189,22 @@ class Tally:
                 mine[n] += count
 
 
-_Times = tuple[list[float | None], list[float | None]]
-"""When a person was at each step for the first and for the last time."""
+_Times = list[float]
+"""When a person was at each step for the first time (inf: never), then for the last (-inf)."""
+_NEVER: _Times = [math.inf] * len(STEPS) + [-math.inf] * len(STEPS)
+
+
+def _way(times: _Times) -> int:
+    """In bits: the steps that somebody was at, and the rates to which they went on."""
+    way = 0
+    for first, bit in zip(times, _STEP_BITS, strict=False):
+        if first != math.inf:
+            way |= bit
+    if way & (way - 1):
+        for (one, other), bit in zip(_PAIRS, _PAIR_BITS, strict=True):
+            if times[one] <= times[len(STEPS) + other]:
+                way |= bit
+    return way
 
 
 @dataclass(slots=True)
@@ -257,7 +274,7 @@ def _newest(orders: Sequence[_Order], item: str, at: float) -> _Order | None:
     return next(newest_first, None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
     """A group and every tally that it counts for, the smallest first.
 
@@ -306,7 +323,7 @@ class _Counting:
         """All rows of a person, or (not known) one of nobody."""
         if len(rows) == 1 and known and self._once(rows[0]):
             return
-        seen: dict[Group, _Times] = {}
+        seen: _Seen = {}
         doing = False
         for row in rows:
             at, kind, name = row[2], row[3], row[7:]
@@ -315,7 +332,7 @@ class _Counting:
                 doing = True
             elif at >= self._since and (slot := self._slot(name)) is not None:
                 slot.alone.counts[step] += 1
-                _see(seen, slot.group, step, at)
+                _see(seen, slot, step, at)
         if doing:
             self._credit(rows, seen)
         if known and seen:
@@ -331,23 +348,28 @@ class _Counting:
             slot.alone.people[step] += 1
         return True
 
-    def _meet(self, seen: dict[Group, _Times]) -> None:
+    def _meet(self, seen: _Seen) -> None:
         if len(seen) == 1:
-            ((group, times),) = seen.items()
-            slot = self._slots[group]
-            assert slot is not None
-            slot.alone.meet(times)
+            ((slot, times),) = seen.items()
+            slot.alone.meet(_way(times))
             return
+        ever = 0
+        for slot, times in seen.items():
+            way = _way(times)
+            slot.tallies[0].meet(way)
+            ever |= way
+        if ever & (ever - 1):
+            ever = _way(_together(seen.values()))
         report = self.report
-        for group, times in seen.items():
-            report.groups[group].meet(times)
-        ever = _together(seen.values())
         report.total.meet(ever)
         for tallies, at in ((report.campaigns, 0), (report.sources, 2)):
-            names = {group[at] for group in seen}
+            names = {slot.group[at] for slot in seen}
             for name in names:
-                its = (times for group, times in seen.items() if group[at] == name)
-                tallies[name].meet(ever if len(names) == 1 else _together(its))
+                way = ever
+                if len(names) > 1:
+                    its = (times for slot, times in seen.items() if slot.group[at] == name)
+                    way = _way(_together(its))
+                tallies[name].meet(way)
 
     def finish(self) -> Report:
         """The report, when all people are there."""
@@ -357,7 +379,7 @@ class _Counting:
                     tally.include(slot.alone)
         return self.report
 
-    def _credit(self, rows: list[Row], seen: dict[Group, _Times]) -> None:
+    def _credit(self, rows: list[Row], seen: _Seen) -> None:
         touches = sorted(
             (
                 _Touch(row[2], row[3], row[4], row[7:])
@@ -373,7 +395,7 @@ class _Counting:
                 last = self._before(touches, times, at, None)[-1:]
                 if (slot := self._slot(last[0].group if last else NONE)) is not None:
                     slot.alone.counts[_CLAIM] += 1
-                    _see(seen, slot.group, _CLAIM, at)
+                    _see(seen, slot, _CLAIM, at)
         orders, unknown = _orders(
             [row for row in rows if row[3] == "purchase"],
             [row for row in rows if row[3] == "refund"],
@@ -406,7 +428,7 @@ class _Counting:
             )
         ]
 
-    def _order(self, order: _Order, touches: list[_Touch], seen: dict[Group, _Times]) -> None:
+    def _order(self, order: _Order, touches: list[_Touch], seen: _Seen) -> None:
         names = [touch.group for touch in touches] or [order.group]
         if self._campaign and all(name[0] != self._campaign for name in names):
             return
@@ -432,39 +454,32 @@ class _Counting:
                 tally.last.add(its, last_gross, last_back)
                 tally.position.add(weight / weighed, gross, back)
                 met.setdefault(id(tally), (tally, touches[number].at if touches else None))
-            _see(seen, slot.group, _PURCHASE, order.at)
+            _see(seen, slot, _PURCHASE, order.at)
         for tally, began in met.values():
             tally.counts[_PURCHASE] += 1
             if began is not None:
                 tally.waits.append(order.at - began)
 
 
-def _see(seen: dict[Group, _Times], group: Group, step: int, at: float) -> None:
-    times = seen.get(group)
+_Seen = dict[_Slot, _Times]
+"""Where somebody was."""
+
+
+def _see(seen: _Seen, slot: _Slot, step: int, at: float) -> None:
+    times = seen.get(slot)
     if times is None:
-        times = seen[group] = ([None] * len(STEPS), [None] * len(STEPS))
-    first, newest = times
-    began, went = first[step], newest[step]
-    if began is None or at < began:
-        first[step] = at
-    if went is None or at > went:
-        newest[step] = at
+        times = seen[slot] = _NEVER.copy()
+    if at < times[step]:
+        times[step] = at
+    step += len(STEPS)
+    if at > times[step]:
+        times[step] = at
 
 
 def _together(its: Iterable[_Times]) -> _Times:
     """The first and the last times of a person over several groups."""
-    first: list[float | None] = [None] * len(STEPS)
-    newest: list[float | None] = [None] * len(STEPS)
-    for one, other in its:
-        for step, at in enumerate(one):
-            if at is None:
-                continue
-            began, went, last = first[step], newest[step], other[step]
-            if began is None or at < began:
-                first[step] = at
-            if went is None or (last is not None and last > went):
-                newest[step] = last
-    return first, newest
+    by_step = list(zip(*its, strict=True))
+    return [*map(min, by_step[: len(STEPS)]), *map(max, by_step[len(STEPS) :])]
 
 
 def funnel(
@@ -478,7 +493,7 @@ def funnel(
 ) -> Report:
     """The funnel of [since, until).
 
-    rows: each person's together and by time; from a window before `since` on, purchases and
+    rows: each person's together, purchases and refunds by time; from a window before `since` on, purchases and
     refunds from ever. window_s: how long after a click an order is owed to it;
     view_window_s: after an exposure. campaign: report on this one alone. No row: a report
     with zeros and no groups.

@@ -9,12 +9,22 @@ for.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from knowledge.calibration import Calibration, calibrate
 from knowledge.index import Entry, Index
-from knowledge.scorer import ANSWER_AT, OFFER_AT, PASSAGE_AT, Band, Decision, Hit, decide
+from knowledge.scorer import (
+    ANSWER_AT,
+    OFFER_AT,
+    PASSAGE_AT,
+    SHORT,
+    Band,
+    Decision,
+    Hit,
+    decide,
+    needed,
+)
 from knowledge.words import Loaded, SynonymsError, Words, WordsError, listed
 
 __all__ = [
@@ -161,11 +171,13 @@ class Knowledge:
         """What to do with a member's question, from the FAQ alone.
 
         demoted: ids of entries that members found useless: offered, never told outright.
+        A question of four letters or fewer may need more to be answered: see `needed`.
         """
         measured = self._calibration
         answer_at = measured.answer_at if self._answer_at is None else self._answer_at
         offer_at = measured.offer_at if self._offer_at is None else self._offer_at
-        decision = decide(self._faq.search(question, 3), answer_at, offer_at)
+        hits = self._faq.search(question, 3)
+        decision = decide(hits, max(answer_at, self._needed(question, hits)), offer_at)
         if decision.band is Band.SURE and decision.hits[0].id in demoted:
             return Decision(Band.UNSURE, decision.hits)
         return decision
@@ -191,13 +203,24 @@ class Knowledge:
         count for nothing; a question of nothing else finds nothing, nor does a share below
         0.3: []. Worth showing from PASSAGE_AT.
         """
-        spoken = self.words.split(_ASKED_RUN.sub(" ", self.words.clean(question)))
-        telling = [word for word in spoken if word not in _ASKED]
+        telling = self._telling(self.words.clean(question))
         return self._passages.search(" ".join(telling), k) if telling else []
 
     def clean(self, text: str) -> str:
         """One spelling for one text, as compared here; see `Words.clean`."""
         return self.words.clean(text)
+
+    def _needed(self, question: str, hits: Sequence[Hit]) -> float:
+        cleaned = self.words.clean(question)
+        letters = sum(map(str.isalnum, cleaned))
+        if letters > SHORT or not hits:
+            return 0.0
+        return needed(letters, hits[0].covered, bool(self._telling(cleaned)))
+
+    def _telling(self, cleaned: str) -> list[str]:
+        """The words that say what is asked about; [] for a text of asking words only."""
+        spoken = self.words.split(_ASKED_RUN.sub(" ", cleaned))
+        return [word for word in spoken if word not in _ASKED]
 
     def _of(self, id: str) -> Index:
         if id.startswith(_ITEM):

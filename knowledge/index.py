@@ -308,7 +308,8 @@ class Index:
         rival = ranked[1][0] if len(ranked) > 1 else None
         hits = []
         for value, id, row, evidence in ranked[:k]:
-            hits.append(Hit(id, value, confidence(evidence, value, rival), row.question))
+            sure = confidence(evidence, value, rival)
+            hits.append(Hit(id, value, sure, row.question, evidence.chars_covered))
             rival = top
         return hits
 

@@ -133,7 +133,7 @@ class Courses:
         """
 
         def run(conn: Connection) -> list[Learning]:
-            return _learning(conn, member_id)
+            return learning_in(conn, member_id)
 
         return await self._db.read(run)
 
@@ -255,7 +255,7 @@ class Courses:
                     member_id,
                     [
                         one
-                        for one in _learning(conn, member_id)
+                        for one in learning_in(conn, member_id)
                         if one.active and (ALL_COURSES in wanted or one.item_id in wanted)
                     ],
                 )
@@ -265,7 +265,8 @@ class Courses:
         return await self._db.read(run)
 
 
-def _learning(conn: Connection, member_id: int) -> list[Learning]:
+def learning_in(conn: Connection, member_id: int) -> list[Learning]:
+    """`Courses.learning` within a transaction."""
     rows = conn.execute(
         "select e.kind, e.at, e.item_id, e.chapter_id, e.percent, e.order_id from events as e "
         "left join items as i on i.id = e.item_id where e.member_id = ? and e.item_id <> '' "

@@ -10,8 +10,6 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from store.db import Database
@@ -80,29 +78,28 @@ _TOUCHED = (
     "(e.member_id in (select member_id from own where member_id is not null) "
     "or e.who in (select who from own where who <> ''))"
 )
-# A campaign's own rows, and the money and the unowed claims of whoever has one. The rows are
-# read once, for looking one up in the file costs more than keeping it: measured, with the
-# other touches left to `_OTHERS`, less than half the time of one statement for all.
+# A campaign's own rows, and the money and the unowed claims of whoever has one. Kept, because
+# reading a row of the file again costs more.
 _ONE = (
     f"with own as materialized ({_EVENT} where e.campaign <> '' and e.campaign = :campaign "
     f"and {_ANY} and e.at >= :since - :window and e.at < :until) "
     f"select {_COLUMNS} from own as e where {_STEPS} "
     f"or {_PERIOD} and e.member_id is null and e.who = '' "
-    f"union all {_EVENT} where {_MONEY} and {_TOUCHED} "
-    "union all "
-    f"{_EVENT} where e.kind = 'claim' and e.campaign = '' and e.source = '' and {_PERIOD} "
-    f"and {_TOUCHED} order by 1, 2, 3"
+    f"union all {_EVENT} where e.kind in ('purchase', 'refund', 'claim') "
+    f"and (e.kind <> 'claim' or {_PERIOD} and e.campaign = '' and e.source = '') and {_TOUCHED} "
+    "order by 1, 2, 3"
 )
-# `||`: not to be found by their kind, there are far too many of that.
-_OTHERS = (
+# `||`: not to be found by their kind, there are far too many of that. The campaign's own are
+# among them: comparing with it here would prepare the statement anew each time.
+_TOUCHES = (
     "and e.at > :after and e.at <= :at and e.kind || '' in ('exposure', 'click') "
-    "and e.campaign <> :campaign and (e.campaign <> '' or e.source <> '')"
+    "and (e.campaign <> '' or e.source <> '')"
 )
 _OF_MEMBER = (
-    f"{_EVENT} where e.member_id = :member {_OTHERS} "
+    f"{_EVENT} where e.member_id = :member {_TOUCHES} "
     f"union all {_SHOWN} and i.member_id = :member and i.at > :after and i.at <= :at"
 )
-_OF_STRANGER = f"{_EVENT} where e.who <> '' and e.who = :who {_OTHERS}"
+_OF_STRANGER = f"{_EVENT} where e.who <> '' and e.who = :who {_TOUCHES}"
 
 
 def _of_one(conn: Connection, args: dict[str, Any]) -> Iterator[Row]:
@@ -112,52 +109,67 @@ def _of_one(conn: Connection, args: dict[str, Any]) -> Iterator[Row]:
     where the campaign may have a share. Few have bought after a touch, so these are looked
     up one by one: somebody's past lies scattered over the file.
     """
-    since = args["since"]
-    for (member, who), rows in groupby(conn.execute(_ONE, args), itemgetter(0, 1)):
+    member, who = None, ""
+    touches: list[Row] = []
+    done: list[Row] = []
+    for row in conn.execute(_ONE, args):
+        if row[0] != member or row[1] != who:
+            if done:
+                yield from _owed(conn, touches, done, args)
+                done = []
+            member, who, *_ = row
+            touches = []
         if member is None and not who:
-            # There may be any number of them; each stands alone.
-            yield from (row for row in rows if row[2] >= since)
-            continue
-        its = list(rows)
-        spans = _spans(its, args)
-        if not spans:
-            yield from (row for row in its if row[2] >= since)
-            continue
-        yield from its
-        others = _OF_STRANGER if member is None else _OF_MEMBER
-        named = {"campaign": args["campaign"], "member": member, "who": who}
-        for after, at in spans:
-            yield from conn.execute(others, {**named, "after": after, "at": at})
+            yield row
+        elif row[3] in ("exposure", "click") or (row[3] == "claim" and row[7]):
+            touches.append(row)
+            yield row
+        else:
+            done.append(row)
+    if done:
+        yield from _owed(conn, touches, done, args)
 
 
-def _spans(rows: list[Row], args: dict[str, Any]) -> list[tuple[float, float]]:
-    """When somebody's other touches matter: after the first until the second time, by time,
-    without overlaps.
+def _owed(
+    conn: Connection, own: list[Row], done: list[Row], args: dict[str, Any]
+) -> Iterator[Row]:
+    """What somebody did and the touches of others before it; nothing when nothing of it can
+    be owed to the campaign.
 
-    rows: the campaign's touches of a person and what may be owed to them, by time.
+    own: the campaign's touches; done: purchases, refunds and unowed claims, by time.
     """
-    campaign, window = args["campaign"], args["window"]
-    done = [
-        row
-        for row in rows
-        if row[3] == "purchase"
-        or (row[3] == "refund" and row[7] == campaign)
-        or (row[3] == "claim" and not row[7])
-    ]
-    if not done:
-        return []
-    clicks = [row[2] for row in rows if row[3] == "click"]
-    exposures = [row[2] for row in rows if row[3] == "exposure"]
+    spans = _spans(own, done, args)
+    if not spans:
+        return
+    yield from done
+    member, who = done[0][:2]
+    touches = _OF_STRANGER if member is None else _OF_MEMBER
+    for after, at in spans:
+        named = {"member": member, "who": who, "after": after, "at": at}
+        for row in conn.execute(touches, named):
+            if row[7] != args["campaign"]:
+                yield row
+
+
+def _spans(own: list[Row], done: list[Row], args: dict[str, Any]) -> list[tuple[float, float]]:
+    """When other touches matter: later than the first and until the second time, by time and
+    without overlaps."""
+    clicks = [row[2] for row in own if row[3] == "click"]
+    exposures = [row[2] for row in own if row[3] == "exposure"]
     spans: list[tuple[float, float]] = []
     covered = -_FAR_S
     for row in done:
         at = row[2]
-        if args["since"] <= at < args["until"] and (
-            row[7] == campaign
-            or _newest(clicks, at) > at - args["click_window"]
-            or _newest(exposures, at) > at - args["view_window"]
+        if not args["since"] <= at < args["until"]:
+            continue
+        if row[7] == args["campaign"] or (
+            row[3] != "refund"
+            and (
+                _newest(clicks, at) > at - args["click_window"]
+                or _newest(exposures, at) > at - args["view_window"]
+            )
         ):
-            spans.append((max(covered, at - window), at))
+            spans.append((max(covered, at - args["window"]), at))
             covered = at
     return spans
 
@@ -188,7 +200,7 @@ class Funnel:
     ) -> T:
         """What `use` makes of the rows of a period, on a reader's thread.
 
-        The rows: each person's together and by time, nobody's among them. Exposures, clicks and
+XX clicks and
         claims of the period and as long before as they count for orders in it; purchases
         and refunds of all times, for a refund to find its order. campaign: only what a
         report on it needs.

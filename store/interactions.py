@@ -40,16 +40,24 @@ class Interactions:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def last_item(self, member_id: int, handler: str, since: float) -> str:
-        """The item of the newest interaction with `handler` since then; "" when none."""
+    async def last_told(self, member_id: int, since: float) -> tuple[str, str]:
+        """(handler, item) of the newest answer, offer or admission since then; ("", "") for none.
 
-        def run(conn: Connection) -> str:
+        Help, topics and commands are none, nor is a rating that found nothing to rate. A
+        rating counts, for one may change one's mind.
+        """
+
+        def run(conn: Connection) -> tuple[str, str]:
             row = conn.execute(
-                "select item from interactions where member_id = ? and handler = ? "
-                "and item <> '' and at >= ? order by id desc limit 1",
-                (member_id, handler, since),
+                "select handler, item from interactions where member_id = ? and at >= ? "
+                "and handler <> 'faq.feedback' "
+                "and (handler in ('faq', 'content', 'course', 'choice') "
+                "or handler like 'faq.%' or handler like 'content.%' "
+                "or handler like 'follow.%' or handler like 'course.%') "
+                "order by id desc limit 1",
+                (member_id, since),
             ).fetchone()
-            return "" if row is None else str(row[0])
+            return ("", "") if row is None else (str(row[0]), str(row[1]))
 
         return await self._db.read(run)
 

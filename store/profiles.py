@@ -1,14 +1,28 @@
-"""What other programs ask about members: who goes by a name, what was handed in."""
+"""What is asked about members: who goes by a name, what was handed in, how much is kept."""
 
 from __future__ import annotations
 
-from store.courses import Homework
+from dataclasses import dataclass
+
+from store.courses import Homework, learning_in
 from store.db import Database
 from store.dialect import Connection
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much is kept of one member. courses: those that are not refunded."""
+
+    courses: int
+    homework: int
+    reminders: int
+    events: int
+    votes: int
+    tags: int
+
+
 class Profiles:
-    """Reads of `identities`, `members`, `aliases` and `homework` for the API."""
+    """Reads of what is kept of members, for the API and for themselves."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -26,6 +40,25 @@ class Profiles:
     async def _ids(self, sql: str, name: str) -> list[int]:
         def run(conn: Connection) -> list[int]:
             return [row[0] for row in conn.execute(sql, (name,))]
+
+        return await self._db.read(run)
+
+    async def kept(self, member_id: int) -> Kept:
+        """How much there is of this member, all of one moment; zeros for nobody."""
+
+        def run(conn: Connection) -> Kept:
+            def count(table: str) -> int:
+                sql = f"select count(*) from {table} where member_id = ?"
+                return int(conn.execute(sql, (member_id,)).fetchone()[0])
+
+            return Kept(
+                courses=sum(one.ended_at is None for one in learning_in(conn, member_id)),
+                homework=count("homework"),
+                reminders=count("reminders"),
+                events=count("events"),
+                votes=count("faq_votes"),
+                tags=count("member_tags"),
+            )
 
         return await self._db.read(run)
 

@@ -1,4 +1,4 @@
-"""A running API over a real store for tests: keys as needed, a clock, what was told."""
+"""A running API over a real store for tests: keys as needed, a clock, the counts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Watched:
 
 @dataclass
 class ApiWorld:
-    """The API on a port of its own. told: what webhooks would get; reloads: how often."""
+    """The API on a port of its own. reloads: how often the content was read again."""
 
     store: Store
     clock: Clock
@@ -65,7 +65,6 @@ class ApiWorld:
     base: str = ""
     port: int = 0
     services: Services = field(init=False)
-    told: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     reloads: int = 0
     _keys: dict[tuple[frozenset[str], int], str] = field(default_factory=dict)
 
@@ -137,9 +136,6 @@ class ApiWorld:
     def find_items(self, query: str, limit: int) -> list[str]:
         return [hit.id.removeprefix("item:") for hit in self.knowledge.find(query, limit)]
 
-    async def emit(self, topic: str, key: str, data: Mapping[str, Any]) -> None:
-        self.told.append((topic, key, data))
-
 
 @asynccontextmanager
 async def api(
@@ -171,7 +167,6 @@ async def api(
         "watch": watch,
         "reload": world.reload,
         "find_items": world.find_items,
-        "emit": world.emit,
     }
     world.services = Services(**(given | services))
     settings = settings or ServerSettings()

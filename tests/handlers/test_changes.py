@@ -201,3 +201,12 @@ async def test_a_member_erased_before_the_confirmation(owner: Conversation) -> N
     await owner.say(f"/role {number} operator", BOSS)
     await owner.store.members.erase(number, 0.0)
     assert await owner.say("确认", BOSS) == owner.texts("operator.who_not_found")
+
+
+@pytest.mark.parametrize("typed", ["确认？", "确认?", "确认❓"])
+async def test_a_question_executes_nothing(boss: Conversation, typed: str) -> None:
+    assert await boss.say(typed, BOSS) == boss.texts("operator.confirm_nothing")
+    await boss.say("/menu push", BOSS)
+    assert await boss.say(typed, BOSS) == boss.texts("operator.confirm_hint", minutes=10)
+    assert boss.wechat.pushed == 0
+    assert await boss.say("确认。", BOSS) == boss.texts("operator.menu_pushed", count=2)

@@ -62,8 +62,11 @@ def test_a_course_is_finished_when_the_shop_says_so_or_nothing_is_left() -> None
 
 
 async def test_without_a_course_it_says_so(talk: Conversation) -> None:
-    for typed in ("我的课程", "交作业 写完了"):
+    for typed in ("我的课程", "我的课", "我买的课"):
         assert await talk.say(typed) == talk.texts("course.none")
+    said = await talk.say("交作业 写完了")
+    assert said == talk.texts("course.homework_no_course"), "and that nothing was kept"
+    assert await handed_in(talk) == []
 
 
 async def test_progress_and_the_next_chapter(talk: Conversation, happens: Happens) -> None:
@@ -140,7 +143,9 @@ async def test_homework_for_one_of_several_asks_which(talk: Conversation, happen
     said = await talk.say("2", crash_first=True)
     assert said == talk.texts("course.homework_kept", title="写作入门")
     assert await handed_in(talk) == [("write", "", "第一篇")]
-    assert await talk.say("1") == said, "the same words are kept once, for the first pick"
+    assert await talk.say("2") == said
+    said = await talk.say("1", crash_first=True)
+    assert said == talk.texts("course.homework_elsewhere", title="写作入门"), "kept once"
     assert len(await handed_in(talk)) == 1
 
 
@@ -237,7 +242,7 @@ async def test_operators_read_homework_by_page_and_course(
     assert "程序 2" in said
     assert "程序 1" not in said
     assert "程序 0" in await talk.say("/homework 2", "o_boss")
-    assert await talk.say("/homework 3", "o_boss") == talk.texts("course.handed_in_none")
+    assert "第 2/2 页" in await talk.say("/homework 99", "o_boss"), "the last page there is"
     said = await talk.say("/homework 写作入门", "o_boss")
     assert "散文" in said
     assert "程序" not in said
@@ -247,5 +252,50 @@ async def test_operators_read_homework_by_page_and_course(
     assert looked[:2] == ["item:py-zero", "item:write"]
 
 
+async def test_a_question_about_ones_courses_is_about_them(
+    talk: Conversation, happens: Happens
+) -> None:
+    await happens("enroll")
+    await talk.say("我的课程")
+    assert "1. 开篇\n2. 变量" in await talk.say("目录"), "the only one"
+    await talk.say("退出")
+    await happens("enroll", "write")
+    await talk.say("我的课程")
+    assert await talk.say("谁讲的", crash_first=True) == talk.texts("follow.which_listed")
+    assert "林小满" in await talk.say("2", crash_first=True)
+    await talk.say("我的课程")
+    await talk.say("怎么报名")
+    assert talk.handler == "faq", "nobody sells what they have"
+    assert "写作入门（" in await talk.say("还有别的课吗"), "the catalogue"
+
+
 async def test_members_may_not_read_homework(talk: Conversation) -> None:
     assert await talk.say("/homework") == talk.texts("operator.not_allowed")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "关闭提醒",
+            "别提醒我",
+            "别提醒我了",
+            "不要再提醒我了",
+            "不用提醒我",
+            "停止提醒",
+            "请别提醒了",
+        ),
+        *("取消学习提醒", "不用再提醒我学习了", "关闭提醒🙏"),
+    ],
+)
+async def test_reminders_stop_whatever_the_words(talk: Conversation, typed: str) -> None:
+    await talk.say("提醒我")
+    assert await talk.say(typed) == talk.texts("course.remind_off")
+    assert (await talk.store.profiles.kept(await talk.member())).reminders == 0
+
+
+@pytest.mark.parametrize("typed", ["关闭提醒？", "怎么关闭提醒", "提醒我学习的课"])
+async def test_a_question_about_reminders_changes_nothing(talk: Conversation, typed: str) -> None:
+    await talk.say("提醒我")
+    await talk.say(typed)
+    assert (await talk.store.profiles.kept(await talk.member())).reminders == 1

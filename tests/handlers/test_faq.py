@@ -66,7 +66,11 @@ async def test_a_deleted_answer_still_in_the_index_is_not_told(talk: Conversatio
 
 
 @pytest.mark.parametrize(
-    "typed", ["？？？", "😀😀", "[", "a", "12345678901", "。", "[微笑]", "[OK][强] [捂脸]"]
+    "typed",
+    [
+        *("？？？", "😀😀", "[", "a", "12345678901", "。", "[微笑]", "[OK][强] [捂脸]"),
+        *("/:rose", "/::)", "/:,@-D/:rose", "/:8-)[微笑]"),
+    ],
 )
 async def test_what_holds_no_words_is_no_gap_and_is_not_said_to_be_one(
     empty: Conversation, typed: str
@@ -133,8 +137,9 @@ async def test_key_words_alone_are_a_search(talk: Conversation) -> None:
 
 async def test_an_unknown_question_may_still_have_something_to_read(talk: Conversation) -> None:
     said = await talk.say("零基础学 Python 到底难不难")
-    assert said.startswith(talk.texts("faq.unknown"))
-    assert "也许你想看" in said
+    assert said.startswith(talk.texts("faq.unknown_related"))
+    assert "1. 零基础学 Python" in said
+    assert (await talk.store.content.gaps())[0].sample == "零基础学 Python 到底难不难"
     assert talk.handler == "faq.unknown"
     assert await talk.say("1") != talk.texts("faq.unknown")
     assert talk.item.startswith("item:")
@@ -197,3 +202,84 @@ async def test_feedback_after_a_day_is_about_nothing(talk: Conversation) -> None
     await talk.say("怎么退款")
     talk.later(hours=25)
     assert await talk.say("有用") == talk.texts("faq.feedback_nothing")
+
+
+@pytest.mark.parametrize(
+    "shown_since",
+    [
+        ("课程",),
+        ("课程", "1"),
+        ("课程", "1", "多少钱"),
+        ("你们老板养猫吗",),
+        ("搜索 Python",),
+        ("我的课程",),
+    ],
+)
+async def test_a_vote_is_not_for_an_answer_that_something_followed(
+    talk: Conversation, shown_since: tuple[str, ...]
+) -> None:
+    await talk.say("怎么退款")
+    for words in shown_since:
+        await talk.say(words)
+    assert await talk.say("没用") == talk.texts("faq.feedback_nothing")
+    assert (await talk.store.interactions.stats(0)).useless == 0
+    assert await talk.say("没用") == talk.texts("faq.feedback_nothing")
+
+
+@pytest.mark.parametrize("between", ["帮助", "谢谢", "订阅 直播", "转人工", "继续"])
+async def test_a_vote_after_what_answers_no_question_is_for_the_answer(
+    talk: Conversation, between: str
+) -> None:
+    await talk.say("怎么退款")
+    await talk.say(between)
+    assert await talk.say("有用👍") == talk.texts("faq.useful_thanks")
+
+
+async def test_asking_whether_it_is_of_use_is_no_vote(talk: Conversation) -> None:
+    await talk.say("怎么退款")
+    await talk.say("有用？")
+    assert (await talk.store.interactions.stats(0)).useful == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "head", "first"),
+    [
+        ("Python", "Python", "1. 零基础学 Python"),
+        ("编程课", "编程", "1. 零基础学 Python"),
+        ("林小满", "林小满", "1. 写作入门"),
+        ("林小满老师", "林小满", "1. 写作入门"),
+        ("苏老师的课有哪些", "苏老师", "1. 零基础学 Python"),
+        ("写作入门？", "写作入门", "1. 写作入门"),
+        ("专栏", "专栏", "1. 写作入门"),
+        ("直播课", "直播课", "1. 十二周计划"),
+    ],
+)
+async def test_a_name_alone_lists_what_bears_it_whatever_entry_holds_the_word(
+    talk: Conversation, typed: str, head: str, first: str
+) -> None:
+    for question in ("Python怎么装", "编程课怎么学", "林小满是谁", "专栏更新完了吗", "直播课几点"):
+        await talk.store.content.add_faq(NewFaq(question, "见说明。"), talk.at)
+    await talk.reload()
+    said = await talk.say(typed)
+    assert said.split("\n")[:1] == [talk.texts("content.search_head", query=head)]
+    assert first in said
+    assert talk.handler == "content.search"
+    assert await talk.store.content.gaps() == []
+    await talk.say("1")
+    assert talk.handler == "content"
+
+
+async def test_a_name_that_is_a_question_of_the_faq_is_answered(talk: Conversation) -> None:
+    await talk.store.content.add_faq(NewFaq("Python？", "一门编程语言。"), talk.at)
+    await talk.reload()
+    assert (await talk.say("python")).startswith("一门编程语言。")
+
+
+async def test_question_words_alone_are_answered_only_by_their_equal(talk: Conversation) -> None:
+    await talk.store.content.add_faq(NewFaq("什么时候开课", "每月一号。"), talk.at)
+    await talk.reload()
+    await talk.say("什么时候")
+    assert talk.handler == "faq.offer"
+    await talk.store.content.add_faq(NewFaq("什么时候", "什么的时候？"), talk.at)
+    await talk.reload()
+    assert (await talk.say("什么时候？")).startswith("什么的时候")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from store.dialect import Connection, tables
+from store.events import NewEvent
 from tests.handlers.conftest import Conversation
 
 
@@ -18,6 +19,55 @@ async def test_my_data_in_numbers_without_the_openid(talk: Conversation) -> None
     assert "直播" in said
     assert "（成员）" in said
     assert "o_lin" not in said
+
+
+async def test_my_data_counts_everything_that_is_kept(talk: Conversation) -> None:
+    number = await talk.member()
+    await talk.say("怎么退款")
+    await talk.say("有用")
+    await talk.say("提醒我")
+    for id, kind in enumerate(("enroll", "click", "enroll", "refund")):
+        course = "py-data" if id > 1 else "py-zero"
+        await talk.store.events.add(
+            [NewEvent(f"e{id}", kind, talk.at + id, member_id=number, item_id=course)], talk.at
+        )
+    await talk.say("交作业 今天写了三行")
+    await talk.store.tags.add(number, "老学员", talk.at, limit=5)
+    said = await talk.say("我的数据")
+    assert "课程和进度：1 门，作业：1 份，提醒：1 个" in said
+    assert "点击、浏览和购买：4 条，评价：1 条，标签：1 个" in said
+    assert "课程和进度：0 门" in await talk.say("我的数据", who="o_wang")
+
+
+@pytest.mark.parametrize("table", ["提醒", "标签", "作业", "评价", "我的课程"])
+async def test_what_goes_is_named(talk: Conversation, table: str) -> None:
+    assert table in await talk.say("忘记我")
+
+
+@pytest.mark.parametrize("typed", ["确认忘记？", "确认忘记?", "确认忘记❓", "确认忘记？🤔"])
+async def test_a_question_forgets_nobody(talk: Conversation, typed: str) -> None:
+    number = await talk.member()
+    assert await talk.say(typed) == talk.texts("privacy.forget_nothing")
+    asked = await talk.say("忘记我")
+    assert await talk.say(typed) == asked
+    assert await talk.store.members.card(number) is not None
+    assert await talk.say("确认忘记。") == talk.texts("privacy.forget_done")
+
+
+async def test_the_shorter_word_says_which_one_is_meant(talk: Conversation) -> None:
+    number = await talk.member()
+    await talk.say("忘记我")
+    assert await talk.say("确认") == talk.texts("privacy.forget_word")
+    assert await talk.store.members.card(number) is not None
+    await talk.say("退出")
+    assert await talk.say("确认") != talk.texts("privacy.forget_word")
+
+
+async def test_an_operators_short_word_is_about_their_command(talk: Conversation) -> None:
+    await talk.promote("o_lin")
+    await talk.say("忘记我")
+    await talk.say("/menu push")
+    assert "菜单已更新" in await talk.say("确认")
 
 
 async def test_forgetting_needs_two_words(talk: Conversation) -> None:

@@ -9,10 +9,40 @@ from handlers.message import Reply, reply_to_json
 from tests.handlers.conftest import Conversation
 
 
-@pytest.mark.parametrize("typed", ["转人工", "人工", "人工客服"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "转人工",
+            "人工",
+            "人工客服",
+            "转人工。",
+            "转人工？",
+            "我要人工",
+            "我要转人工",
+            "转 人工",
+        ),
+        *(
+            "转人工谢谢",
+            "转人工，谢谢",
+            "帮我转人工客服",
+            "请转人工服务",
+            "我想找真人",
+            "有没有人工吗🙏",
+        ),
+    ],
+)
 async def test_a_human_takes_over(talk: Conversation, typed: str) -> None:
     assert await talk.say(typed) == "→transfer"
     assert talk.handler == "human"
+
+
+@pytest.mark.parametrize(
+    "typed", ["人工智能", "人工智能课多少钱", "你们有真人授课吗", "服务怎么样"]
+)
+async def test_a_word_like_it_is_no_call_for_a_human(talk: Conversation, typed: str) -> None:
+    await talk.say(typed)
+    assert talk.handler != "human"
 
 
 async def test_where_nobody_can_take_over_the_hours_are_told(talk: Conversation) -> None:

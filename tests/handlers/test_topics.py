@@ -79,3 +79,12 @@ async def test_a_business_without_topics_says_so(talk: Conversation) -> None:
     talk.business = Business("知行社")
     for typed in ("订阅", "订阅 直播", "退订 直播"):
         assert await talk.say(typed) == talk.texts("topics.none")
+
+
+@pytest.mark.parametrize("typed", ["退订？", "退订全部?", "退订 直播？"])
+async def test_a_question_unsubscribes_from_nothing(talk: Conversation, typed: str) -> None:
+    await talk.say("订阅 直播")
+    await talk.say(typed)
+    assert await talk.store.content.topics_of(await talk.member()) == ["直播"]
+    await talk.say("退订。")
+    assert await talk.store.content.topics_of(await talk.member()) == []

@@ -46,6 +46,19 @@ def test_other_words_for_the_same_find_the_entry(
     assert decision.hits[0].id == id
 
 
+@pytest.mark.parametrize("asked", ["怎么办", "有没有", "可以", "能", "什么时候"])
+def test_what_only_asks_is_never_answered(small_shop: Knowledge, asked: str) -> None:
+    assert small_shop.ask(asked).band is not Band.SURE
+
+
+@pytest.mark.parametrize(("asked", "id"), [("优惠券", "faq:6"), ("忘记密码", "faq:7")])
+def test_a_short_question_that_is_part_of_one_is_answered(
+    small_shop: Knowledge, asked: str, id: str
+) -> None:
+    decision = small_shop.ask(asked)
+    assert (decision.band, decision.hits[0].id) == (Band.SURE, id)
+
+
 @pytest.mark.parametrize(
     "chatter",
     ["哈哈哈哈", "今天天气真好啊", "嗯嗯", "我先去吃饭了", "晚安", "他昨天去北京了", "123"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from knowledge.scorer import Band, Evidence, Hit, confidence, decide, rank
+from knowledge.scorer import SHORT, Band, Evidence, Hit, confidence, decide, needed, rank
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,19 @@ def test_an_equal_text_beats_everything_and_is_sure() -> None:
     equal, alike = Likeness(0.6).evidence(same=1.0), Likeness(1.0).evidence()
     assert rank(equal) > rank(alike)
     assert confidence(equal, rank(equal), rank(equal)) >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("letters", "covered", "telling", "least"),
+    [
+        (SHORT + 1, 0.0, False, 0.0),
+        (SHORT, 0.9, True, 0.0),
+        (SHORT, 0.5, True, 0.7),
+        (SHORT, 1.0, False, 0.99),
+        (0, 0.0, False, 0.99),
+    ],
+)
+def test_a_short_question_needs_a_row_that_has_most_of_it(
+    letters: int, covered: float, telling: bool, least: float
+) -> None:
+    assert needed(letters, covered, telling) == least

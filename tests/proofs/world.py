@@ -224,12 +224,13 @@ class Served:
         self.log = folder / "log.ndjson"
         self.port = free_port()
         self.ops_port = free_port()
+        self.api = f"http://127.0.0.1:{(api_port := free_port())}/api/v1"
         self.webhook = f"http://127.0.0.1:{self.port}/hook/mp"
         self.process: subprocess.Popen[bytes] | None = None
         self._config = folder / "config.toml"
         topics = ", ".join(f'"{topic}"' for topic in TOPICS)
         sections = {
-            "server": f"port = {self.port}\nops_port = {self.ops_port}\napi_port = 0\n",
+            "server": f"port = {self.port}\nops_port = {self.ops_port}\napi_port = {api_port}\n",
             "store": 'path = "zhiqun.db"\n',
             "log": 'format = "json"\n',
             "business": f"topics = [{topics}]\n",

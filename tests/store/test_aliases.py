@@ -74,10 +74,10 @@ def test_two_accounts_are_never_joined_through_a_browser_or_a_link(
                 waiting = []
         await store.events.add(waiting, NOW)
 
-        def names(conn: Connection) -> list[tuple[str]]:
+        def aliases(conn: Connection) -> list[tuple[str]]:
             return conn.execute("select name from aliases").fetchall()
 
-        return await store.events.page(), await store.db.read(names)
+        return await store.events.page(), await store.db.read(aliases)
 
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -198,9 +198,8 @@ async def test_a_shared_browser_makes_no_stranger_a_member(store: Store) -> None
 def tap(number: int, again: int = 0, **fields: Any) -> NewEvent:
     """The click "R1", "R2" … of a link; again: the one that it may be the same tap as."""
     data = json.dumps({AGAIN: f"R{again}"}) if again else ""
-    kind = "view" if again else "click"
-    plain = {"click": f"R{number}", "link_id": 7, "data": data}
-    return event(f"click:R{number}", kind, **{**plain, **fields})
+    plain = {"kind": "view" if again else "click", "link_id": 7, "data": data}
+    return event(f"click:R{number}", click=f"R{number}", **{**plain, **fields})
 
 
 def bought(number: int, openid: str) -> NewEvent:

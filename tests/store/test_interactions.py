@@ -7,17 +7,31 @@ from store.interactions import Stats
 from tests.store.rows import CHANNEL, LIN, MEI, NOW, answered
 
 
-async def test_the_last_item_is_the_newest_of_that_handler(store: Store) -> None:
+async def test_what_was_told_last_is_the_newest_answer_offer_or_admission(store: Store) -> None:
+    last = store.interactions.last_told
     member_id = await answered(store, 1, item="faq:1", at=NOW)
-    await answered(store, 2, item="faq:2", at=NOW + 1)
-    await answered(store, 3, item="", at=NOW + 2)
-    await answered(store, 4, item="item:c1", handler="content", at=NOW + 3)
-    await answered(store, 5, MEI, item="faq:9", at=NOW + 4)
-    last_item = store.interactions.last_item
-    assert await last_item(member_id, "faq", NOW) == "faq:2"
-    assert await last_item(member_id, "faq", NOW + 1) == "faq:2"
-    assert await last_item(member_id, "faq", NOW + 2) == "", "too long ago"
-    assert await last_item(member_id, "quiz", NOW) == ""
+    await answered(store, 2, MEI, item="faq:9", at=NOW + 1)
+    await answered(store, 3, item="", handler="help", at=NOW + 2)
+    await answered(store, 4, item="topic:直播", handler="topics.on", at=NOW + 3)
+    await answered(store, 5, item="", handler="faq.feedback", at=NOW + 4)
+    assert await last(member_id, NOW) == ("faq", "faq:1")
+    assert await last(member_id, NOW + 1) == ("", ""), "too long ago"
+    for number, (handler, item) in enumerate(
+        [
+            ("faq.useful", "faq:1"),
+            ("content", "item:c1"),
+            ("content.list", ""),
+            ("follow.price", "item:c1"),
+            ("course", ""),
+            ("course.card", "item:c1"),
+            ("choice", ""),
+            ("faq.unknown", ""),
+            ("faq", "faq:2"),
+        ],
+        6,
+    ):
+        await answered(store, number, handler=handler, item=item, at=NOW + number)
+        assert await last(member_id, NOW) == (handler, item)
 
 
 async def test_the_numbers_of_a_period(store: Store) -> None:

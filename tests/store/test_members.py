@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -168,11 +169,12 @@ async def test_a_caller_who_hangs_up_leaves_no_ghost(store: Store, change: str) 
     met = await store.members.meet(CHANNEL, LIN, NOW)
     held = Held(store.db)
     await held.started()
-    work = {
-        "erase": lambda: store.members.erase(met.id, NOW),
-        "unite": lambda: store.members.unite(CHANNEL, LIN, UNION),
-        "set_role": lambda: store.members.set_role(met.id, "operator"),
-        "follow": lambda: store.members.follow(CHANNEL, LIN, True, NOW),
+    members = store.members
+    work: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "erase": lambda: members.erase(met.id, NOW),
+        "unite": lambda: members.unite(CHANNEL, LIN, UNION),
+        "set_role": lambda: members.set_role(met.id, "operator"),
+        "follow": lambda: members.follow(CHANNEL, LIN, True, NOW),
     }
     caller = asyncio.create_task(work[change]())
     await asyncio.sleep(0.01)
