@@ -14,7 +14,7 @@ from handlers import changes
 from handlers.choices import WINDOW_S, offer, recall
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.router import Router, asking, folded
+from handlers.router import Router, folded
 from store.catalogue import Chapter, Item
 from store.courses import ALL_COURSES, Homework, Learning
 
@@ -200,11 +200,6 @@ async def remind_named(message: Message, ctx: Context) -> Reply:
     return await _remind(ctx, item)
 
 
-def _stated(message: Message, ctx: Context) -> bool:
-    """关闭提醒？ asks how, and turns nothing off."""
-    return not asking(message.text)
-
-
 async def _remind(ctx: Context, item: Item | None) -> Reply:
     item_id = ALL_COURSES if item is None else item.id
     await ctx.store.courses.remind(ctx.member.id, item_id, ctx.at)
@@ -214,8 +209,8 @@ async def _remind(ctx: Context, item: Item | None) -> Reply:
     return Reply.text(ctx.texts("course.remind_one", title=item.title))
 
 
-@router.text("关闭提醒|取消提醒|不要提醒|别提醒我", guard=_stated, name="course.remind")
-@router.text(_NO_REMINDERS, guard=_stated, name="course.remind")
+@router.text("关闭提醒|取消提醒|不要提醒|别提醒我", name="course.remind")
+@router.text(_NO_REMINDERS, name="course.remind")
 async def stop_reminding(message: Message, ctx: Context) -> Reply:
     """No reminders any more."""
     await ctx.store.courses.stop_reminding(ctx.member.id)

@@ -103,6 +103,9 @@ _REFUND = re.compile(
     _POLITE + r"(?P<name>.{1,40}?)(?:的?课程?)?"
     "(?P<rest>(?:还?能|能不能|可不可以|可以|怎么|如何|咋)退(?:款|课|钱|费|掉)?[吗么呢]?)[?？]*"
 )
+_REFUND_WORDS = ("怎么退款", "可以退款吗")
+"""The usual words, where the FAQ is not sure of the member's."""
+
 _VERB = "我?(?:想要|想看|要看|看|要|选|就)"
 _ORDINAL = re.compile(
     rf"(?:{_VERB})?(?:({_PLACE}){_COUNTED}?|([0-9]{{1,2}})号)[吧呢]?[?？]*"
@@ -110,7 +113,7 @@ _ORDINAL = re.compile(
 )
 _MORE = re.compile(
     "(?:还有(?:别的|其[他它]的?|更多|什么|没有)?|有没有(?:别的|其[他它]的?)|别的|其[他它]的)"
-    "(?:课程?|内容)?[吗呢么]?[?？]*|换一?[个批门]|下一页|更多|再来[一几]个"
+    "(?:课程?|内容)?[吗呢么]?[?？]*|换一?[个批门]|下一页|更多的?(?:课程?|内容)?|再来[一几]个"
 )
 _NONE_OF_IT = re.compile(
     "(?:以上|这些)?(?:都|全)?(?:不是|不对)(?:这个|这些|的)?(?:意思)?"
@@ -219,12 +222,15 @@ async def agree(message: Message, ctx: Context) -> Reply:
 
 @router.text(_NONE_OF_IT.pattern, name="follow.rejected")
 async def refuse(message: Message, ctx: Context) -> Reply | None:
-    """都不是: the question that the list was to meet joins the gaps. None without a list."""
+    """都不是: the question that the list was to meet joins the gaps. None without a list.
+
+    Operators teach; what they try is no gap.
+    """
     shown = await recall(ctx, message.key)
     if shown is None or _no_list(ctx, shown):
         return None
     gap = faq.gap_of(ctx.knowledge, shown.asked)
-    if gap is None:
+    if gap is None or ctx.is_operator():
         return Reply.text(ctx.texts("follow.rejected"))
     await ctx.store.content.add_gap(*gap, ctx.at, bytes.fromhex(message.key))
     await reject(ctx, shown, message.key)
@@ -301,7 +307,7 @@ async def buy(message: Message, ctx: Context) -> Reply | None:
 async def refund(message: Message, ctx: Context) -> Reply | None:
     """理财课能退吗 is what 能退吗 is: the FAQ knows refunds, and the name would mislead it.
 
-    None when it names no item, or the FAQ is sure of an entry on refunds as it stands.
+    None when it names no item, the FAQ is sure of an entry on refunds as it stands, or has none.
     """
     found = _REFUND.fullmatch(folded(message.text))
     if found is None or _in_faq(ctx, message.text):
@@ -312,9 +318,10 @@ async def refund(message: Message, ctx: Context) -> Reply | None:
     whole = ctx.knowledge.ask(message.text, ctx.demoted)
     if whole.band is Band.SURE and "退" in whole.hits[0].question:
         return None
-    if ctx.knowledge.ask(found["rest"], ctx.demoted).band is Band.UNKNOWN:
-        return None
-    return await faq.ask(replace(message, text=found["rest"]), ctx)
+    for words in (found["rest"], *_REFUND_WORDS):
+        if ctx.knowledge.ask(words, ctx.demoted).band is Band.SURE:
+            return await faq.ask(replace(message, text=words), ctx)
+    return None
 
 
 def _loosely(part: Part) -> bool:

@@ -71,7 +71,7 @@ async def subscribe(message: Message, ctx: Context) -> Reply | None:
 
 
 @router.text("退订|取消订阅|退订全部", name="topics.off")
-async def unsubscribe_all(message: Message, ctx: Context) -> Reply:
+async def unsubscribe_all(message: Message, ctx: Context) -> Reply | None:
     """退订 alone: hear nothing any more. 退订？ is a question, and sees the topics."""
     if asking(message.text):
         return await show(message, ctx)

@@ -41,16 +41,6 @@ _CLAIM, _PURCHASE = STEPS.index("claim"), STEPS.index("purchase")
 _STEP_OF = {step: number for number, step in enumerate(STEPS) if number != _PURCHASE}
 """Of the rows that are a step by themselves; a purchase is one when its order is known."""
 _PAIRS = tuple((STEPS.index(a), STEPS.index(b)) for a, b in RATES)
-_STEP_BITS = tuple(1 << step for step in range(len(STEPS)))
-_PAIR_BITS = tuple(1 << n for n in range(len(STEPS), len(STEPS) + len(RATES)))
-_PARTS = tuple(
-    (
-        tuple(step for step, bit in enumerate(_STEP_BITS) if way & bit),
-        tuple(n for n, bit in enumerate(_PAIR_BITS) if way & bit),
-    )
-    for way in range(1 << len(STEPS) + len(RATES))
-)
-"""Of each way: the numbers of its steps and of its rates."""
 _Z = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
 
@@ -170,13 +160,20 @@ class Tally:
         """The middle one of the waits; nan without one."""
         return statistics.median(self.waits) if self.waits else math.nan
 
-    def meet(self, way: int) -> None:
-        """One more person, who went this way."""
-        steps, pairs = _PARTS[way]
-        for step in steps:
-            self.people[step] += 1
-        for n in pairs:
-            self._went_on[n] += 1
+    def meet(self, times: _Times) -> None:
+        """One more person, who was at the steps at these times."""
+        first, newest = times
+        steps = 0
+        for step, at in enumerate(first):
+            if at is not None:
+                self.people[step] += 1
+                steps += 1
+        if steps < 2:
+            return
+        for n, (one, other) in enumerate(_PAIRS):
+            began, went = first[one], newest[other]
+            if began is not None and went is not None and went >= began:
+                self._went_on[n] += 1
 
     def include(self, other: Tally) -> None:
         """Add the counts and people of another, who are none of these."""
@@ -189,22 +186,8 @@ class Tally:
                 mine[n] += count
 
 
-_Times = list[float]
-"""When a person was at each step for the first time (inf: never), then for the last (-inf)."""
-_NEVER: _Times = [math.inf] * len(STEPS) + [-math.inf] * len(STEPS)
-
-
-def _way(times: _Times) -> int:
-    """In bits: the steps that somebody was at, and the rates to which they went on."""
-    way = 0
-    for first, bit in zip(times, _STEP_BITS, strict=False):
-        if first != math.inf:
-            way |= bit
-    if way & (way - 1):
-        for (one, other), bit in zip(_PAIRS, _PAIR_BITS, strict=True):
-            if times[one] <= times[len(STEPS) + other]:
-                way |= bit
-    return way
+_Times = tuple[list[float | None], list[float | None]]
+"""When a person was at each step for the first and for the last time."""
 
 
 @dataclass(slots=True)
@@ -321,9 +304,10 @@ class _Counting:
 
     def add(self, rows: list[Row], known: bool) -> None:
         """All rows of a person, or (not known) one of nobody."""
-        if len(rows) == 1 and known and self._once(rows[0]):
-            return
-        seen: _Seen = {}
+        if known and rows and (len(rows) == 1 or len({row[3] for row in rows}) == 1):
+            if self._alike(rows):
+                return
+        seen: dict[Group, _Times] = {}
         doing = False
         for row in rows:
             at, kind, name = row[2], row[3], row[7:]
@@ -332,44 +316,46 @@ class _Counting:
                 doing = True
             elif at >= self._since and (slot := self._slot(name)) is not None:
                 slot.alone.counts[step] += 1
-                _see(seen, slot, step, at)
+                _see(seen, slot.group, step, at)
         if doing:
             self._credit(rows, seen)
         if known and seen:
             self._meet(seen)
 
-    def _once(self, row: Row) -> bool:
-        """Count somebody who was at one step once, as most are; False for any other row."""
-        step, name = _STEP_OF.get(row[3]), row[7:]
-        if step is None or (step == _CLAIM and not name[0] and not name[2]):
+    def _alike(self, rows: list[Row]) -> bool:
+        """Count somebody who only saw or only clicked, as most do; False for other rows."""
+        step = _STEP_OF.get(rows[0][3])
+        if step is None or step == _CLAIM:
             return False
-        if row[2] >= self._since and (slot := self._slot(name)) is not None:
-            slot.alone.counts[step] += 1
-            slot.alone.people[step] += 1
+        slots = set()
+        for row in rows:
+            if row[2] >= self._since and (slot := self._slot(row[7:])) is not None:
+                slot.alone.counts[step] += 1
+                slots.add(slot)
+        if len(slots) == 1:
+            slots.pop().alone.people[step] += 1
+        else:
+            for tally in {id(one): one for slot in slots for one in slot.tallies}.values():
+                tally.people[step] += 1
         return True
 
-    def _meet(self, seen: _Seen) -> None:
+    def _meet(self, seen: dict[Group, _Times]) -> None:
         if len(seen) == 1:
-            ((slot, times),) = seen.items()
-            slot.alone.meet(_way(times))
+            ((group, times),) = seen.items()
+            slot = self._slots[group]
+            assert slot is not None
+            slot.alone.meet(times)
             return
-        ever = 0
-        for slot, times in seen.items():
-            way = _way(times)
-            slot.tallies[0].meet(way)
-            ever |= way
-        if ever & (ever - 1):
-            ever = _way(_together(seen.values()))
         report = self.report
+        for group, times in seen.items():
+            report.groups[group].meet(times)
+        ever = _together(seen.values())
         report.total.meet(ever)
         for tallies, at in ((report.campaigns, 0), (report.sources, 2)):
-            names = {slot.group[at] for slot in seen}
+            names = {group[at] for group in seen}
             for name in names:
-                way = ever
-                if len(names) > 1:
-                    its = (times for slot, times in seen.items() if slot.group[at] == name)
-                    way = _way(_together(its))
-                tallies[name].meet(way)
+                its = (times for group, times in seen.items() if group[at] == name)
+                tallies[name].meet(ever if len(names) == 1 else _together(its))
 
     def finish(self) -> Report:
         """The report, when all people are there."""
@@ -379,7 +365,7 @@ class _Counting:
                     tally.include(slot.alone)
         return self.report
 
-    def _credit(self, rows: list[Row], seen: _Seen) -> None:
+    def _credit(self, rows: list[Row], seen: dict[Group, _Times]) -> None:
         touches = sorted(
             (
                 _Touch(row[2], row[3], row[4], row[7:])
@@ -395,7 +381,7 @@ class _Counting:
                 last = self._before(touches, times, at, None)[-1:]
                 if (slot := self._slot(last[0].group if last else NONE)) is not None:
                     slot.alone.counts[_CLAIM] += 1
-                    _see(seen, slot, _CLAIM, at)
+                    _see(seen, slot.group, _CLAIM, at)
         orders, unknown = _orders(
             [row for row in rows if row[3] == "purchase"],
             [row for row in rows if row[3] == "refund"],
@@ -428,7 +414,7 @@ class _Counting:
             )
         ]
 
-    def _order(self, order: _Order, touches: list[_Touch], seen: _Seen) -> None:
+    def _order(self, order: _Order, touches: list[_Touch], seen: dict[Group, _Times]) -> None:
         names = [touch.group for touch in touches] or [order.group]
         if self._campaign and all(name[0] != self._campaign for name in names):
             return
@@ -454,32 +440,39 @@ class _Counting:
                 tally.last.add(its, last_gross, last_back)
                 tally.position.add(weight / weighed, gross, back)
                 met.setdefault(id(tally), (tally, touches[number].at if touches else None))
-            _see(seen, slot, _PURCHASE, order.at)
+            _see(seen, slot.group, _PURCHASE, order.at)
         for tally, began in met.values():
             tally.counts[_PURCHASE] += 1
             if began is not None:
                 tally.waits.append(order.at - began)
 
 
-_Seen = dict[_Slot, _Times]
-"""Where somebody was."""
-
-
-def _see(seen: _Seen, slot: _Slot, step: int, at: float) -> None:
-    times = seen.get(slot)
+def _see(seen: dict[Group, _Times], group: Group, step: int, at: float) -> None:
+    times = seen.get(group)
     if times is None:
-        times = seen[slot] = _NEVER.copy()
-    if at < times[step]:
-        times[step] = at
-    step += len(STEPS)
-    if at > times[step]:
-        times[step] = at
+        times = seen[group] = ([None] * len(STEPS), [None] * len(STEPS))
+    first, newest = times
+    began, went = first[step], newest[step]
+    if began is None or at < began:
+        first[step] = at
+    if went is None or at > went:
+        newest[step] = at
 
 
 def _together(its: Iterable[_Times]) -> _Times:
     """The first and the last times of a person over several groups."""
-    by_step = list(zip(*its, strict=True))
-    return [*map(min, by_step[: len(STEPS)]), *map(max, by_step[len(STEPS) :])]
+    first: list[float | None] = [None] * len(STEPS)
+    newest: list[float | None] = [None] * len(STEPS)
+    for one, other in its:
+        for step, at in enumerate(one):
+            if at is None:
+                continue
+            began, went, last = first[step], newest[step], other[step]
+            if began is None or at < began:
+                first[step] = at
+            if went is None or (last is not None and last > went):
+                newest[step] = last
+    return first, newest
 
 
 def funnel(

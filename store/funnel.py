@@ -200,7 +200,7 @@ class Funnel:
     ) -> T:
         """What `use` makes of the rows of a period, on a reader's thread.
 
-XX clicks and
+        The rows: each person's together, nobody's among them. Exposures, clicks and
         claims of the period and as long before as they count for orders in it; purchases
         and refunds of all times, for a refund to find its order. campaign: only what a
         report on it needs.

@@ -99,6 +99,8 @@ def test_an_ordinal_is_a_place() -> None:
         10,
         5,
         0,
+        4,
+        -3,
     ]
 
 
@@ -227,9 +229,22 @@ async def test_a_list_of_questions_is_not_about_items(hesitant: Conversation) ->
 
 @pytest.mark.parametrize(
     "typed",
-    "第二个|第2个|看第二门|第二个吧|第二|第2|选2|我选2|我要第二个|我想要第二个|要2|2号|2吧|二吧".split(
-        "|"
-    ),
+    [
+        "第二个",
+        "第2个",
+        "看第二门",
+        "第二个吧",
+        "第二",
+        "第2",
+        "选2",
+        "我选2",
+        "我要第二个",
+        "我想要第二个",
+        "要2",
+        "2号",
+        "2吧",
+        "二吧",
+    ],
 )
 async def test_an_ordinal_picks_like_its_number(shop: Conversation, typed: str) -> None:
     await shop.say("课程")

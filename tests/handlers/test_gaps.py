@@ -260,3 +260,11 @@ def test_the_nearest_is_that_of_the_best_wording_and_nonsense_has_none(
     assert total == len(groups)
     assert near["发票可以开吗现在"] == 3
     assert near["月亮上有兔子没"] == 0
+
+
+@pytest.mark.parametrize("typed", ["忽略 1？", "并入 1 到 1?"])
+async def test_a_question_about_a_group_leaves_it_alone(boss: Conversation, typed: str) -> None:
+    await boss.say("/faq gaps", BOSS)
+    before = await gaps(boss)
+    assert await boss.say(typed, BOSS) == boss.texts("teach.gaps_tail", minutes=10, number=1)
+    assert await gaps(boss) == before
