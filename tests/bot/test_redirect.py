@@ -327,15 +327,16 @@ async def test_what_the_store_refused_for_a_while_is_written_in_the_end(desk: De
         there = [await desk.opens(link, agent=f"{CHROME} {n}") for n in range(3)]
         await desk.opens(link, agent="curl/8")
         async with asyncio.timeout(5):
-            while not logs:
+            while not any(line["event"] == "clicks_not_stored" for line in logs):
                 await asyncio.sleep(0.002)
         change_file(desk.store.db.path, "alter table elsewhere rename to events")
         events = {event.event_id for event in await desk.events()}
         async with asyncio.timeout(5):
-            while len(logs) < 2:
+            while not any(line["event"] == "clicks_stored_again" for line in logs):
                 await asyncio.sleep(0.002)
     assert events == {f"click:{number_of(one)}" for one in there}
-    assert [line["event"] for line in logs] == ["clicks_not_stored", "clicks_stored_again"]
+    told = [line["event"] for line in logs if line["event"].startswith("clicks_")]
+    assert told == ["clicks_not_stored", "clicks_stored_again"]
     assert (await desk.report(link)).bots == 1
 
 
