@@ -244,7 +244,9 @@ def run(*, events: int, batched: int, singles: int, rounds: int, folder: Path) -
 def goals(told: dict[str, Any]) -> dict[str, bool]:
     """Each goal reached or not."""
     return {
-        "campaign_report_under_2_s": told["reports"]["month"]["max_s"] < REPORT_S,
+        "campaign_report_under_2_s": all(
+            told["reports"][period]["max_s"] < REPORT_S for period in ("month", "all_days")
+        ),
         "batched_5000_per_s": told["rest"]["batched"]["per_s"] >= BATCHED_PER_S,
         "single_1500_per_s": told["rest"]["single"]["per_s"] >= SINGLE_PER_S,
     }

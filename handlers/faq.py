@@ -103,7 +103,12 @@ async def ask(message: Message, ctx: Context) -> Reply:
         if reply is not None:
             return reply
     if decision.band is Band.SURE and hits:
-        reply = await tell(ctx, hits[0].id, "answer")
+        told = hits[0].id
+        if hits[0].confidence <= 1.0 - _MUCH_SURER:
+            passage, sure = _passage(ctx, text)
+            if sure >= hits[0].confidence + _MUCH_SURER:
+                told = passage
+        reply = await tell(ctx, told, "answer")
         if reply is not None:
             return reply
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]

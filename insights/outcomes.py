@@ -304,9 +304,8 @@ class _Counting:
 
     def add(self, rows: list[Row], known: bool) -> None:
         """All rows of a person, or (not known) one of nobody."""
-        if known and rows and (len(rows) == 1 or len({row[3] for row in rows}) == 1):
-            if self._alike(rows):
-                return
+        if known and len({row[3] for row in rows}) == 1 and self._alike(rows):
+            return
         seen: dict[Group, _Times] = {}
         doing = False
         for row in rows:
@@ -486,7 +485,7 @@ def funnel(
 ) -> Report:
     """The funnel of [since, until).
 
-    rows: each person's together, purchases and refunds by time; from a window before `since` on, purchases and
+    rows: each person's together, of one kind by time; from a window before `since` on, purchases and
     refunds from ever. window_s: how long after a click an order is owed to it;
     view_window_s: after an exposure. campaign: report on this one alone. No row: a report
     with zeros and no groups.

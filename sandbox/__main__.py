@@ -31,6 +31,7 @@ from bot.config import (
     StoreSettings,
 )
 from bot.keys import new_key
+from bot.reading import read_document
 from bot.transfer import read_faq, read_items
 from handlers import ROUTERS
 from handlers.context import Context
@@ -40,9 +41,11 @@ from sandbox.fake_wechat import Account, FakeWeChat
 from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 from sandbox.shop import Offer, Shop
 from store.catalogue import Item
+from store.documents import NewDocument
 
 SEED = Path(__file__).parent / "seed"
 ITEMS = "items.jsonl"
+HANDBOOK = "handbook.md"
 
 TITLE = "知行小课"
 
@@ -72,6 +75,7 @@ OPERATOR = Person(
         "/help",
         "/stats",
         "/faq gaps",
+        "/docs",
         "/teach 有夜校吗 => 有，每周三晚八点直播。",
         "/funnel",
         "/sends",
@@ -196,13 +200,19 @@ class Demo:
         self.url = await self.phone.start(port=self._port)
 
     async def _seed(self, app: App) -> None:
-        """The business: its FAQ once, its catalogue at each start, for the shop has moved."""
+        """FAQ and handbook once; the catalogue at each start, for the shop has moved."""
         now = time.time()
-        faq, items = await asyncio.to_thread(
-            lambda: (read_faq(SEED / "faq.csv"), read_items(SEED / ITEMS))
+        faq, items, data = await asyncio.to_thread(
+            lambda: (
+                read_faq(SEED / "faq.csv"),
+                read_items(SEED / ITEMS),
+                (SEED / HANDBOOK).read_bytes(),
+            )
         )
         if not await app.store.content.faqs():
             await app.store.content.import_faq(faq, now)
+            document = NewDocument.of(await read_document(HANDBOOK, data), data)
+            await app.store.documents.put(document, now, "cli")
         here = [replace(item, url=self.shop.address(item.id)) for item in items]
         await app.store.catalogue.put(here, now)
         self.shop.offers = {item.id: _offer(item) for item in here}

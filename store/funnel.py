@@ -78,8 +78,8 @@ _TOUCHED = (
     "(e.member_id in (select member_id from own where member_id is not null) "
     "or e.who in (select who from own where who <> ''))"
 )
-# A campaign's own rows, and the money and the unowed claims of whoever has one. Kept, because
-# reading a row of the file again costs more.
+# A campaign's own rows, and the money and the unowed claims of whoever has one. The own are
+# needed twice and kept, because reading a row of the file again costs more.
 _ONE = (
     f"with own as materialized ({_EVENT} where e.campaign <> '' and e.campaign = :campaign "
     f"and {_ANY} and e.at >= :since - :window and e.at < :until) "
@@ -109,7 +109,8 @@ def _of_one(conn: Connection, args: dict[str, Any]) -> Iterator[Row]:
     where the campaign may have a share. Few have bought after a touch, so these are looked
     up one by one: somebody's past lies scattered over the file.
     """
-    member, who = None, ""
+    member: int | None = None
+    who = ""
     touches: list[Row] = []
     done: list[Row] = []
     for row in conn.execute(_ONE, args):
@@ -117,9 +118,10 @@ def _of_one(conn: Connection, args: dict[str, Any]) -> Iterator[Row]:
             if done:
                 yield from _owed(conn, touches, done, args)
                 done = []
-            member, who, *_ = row
+            member, who = row[:2]
             touches = []
         if member is None and not who:
+            # Each stands alone, and there may be any number of them.
             yield row
         elif row[3] in ("exposure", "click") or (row[3] == "claim" and row[7]):
             touches.append(row)
@@ -130,9 +132,7 @@ def _of_one(conn: Connection, args: dict[str, Any]) -> Iterator[Row]:
         yield from _owed(conn, touches, done, args)
 
 
-def _owed(
-    conn: Connection, own: list[Row], done: list[Row], args: dict[str, Any]
-) -> Iterator[Row]:
+def _owed(conn: Connection, own: list[Row], done: list[Row], args: dict[str, Any]) -> Iterator[Row]:
     """What somebody did and the touches of others before it; nothing when nothing of it can
     be owed to the campaign.
 
@@ -152,8 +152,7 @@ def _owed(
 
 
 def _spans(own: list[Row], done: list[Row], args: dict[str, Any]) -> list[tuple[float, float]]:
-    """When other touches matter: later than the first and until the second time, by time and
-    without overlaps."""
+    """When other touches matter: after the one time until the other, by time, none twice."""
     clicks = [row[2] for row in own if row[3] == "click"]
     exposures = [row[2] for row in own if row[3] == "exposure"]
     spans: list[tuple[float, float]] = []
@@ -200,10 +199,10 @@ class Funnel:
     ) -> T:
         """What `use` makes of the rows of a period, on a reader's thread.
 
-        The rows: each person's together, nobody's among them. Exposures, clicks and
-        claims of the period and as long before as they count for orders in it; purchases
-        and refunds of all times, for a refund to find its order. campaign: only what a
-        report on it needs.
+        The rows: each person's together, of one kind by time, nobody's among them.
+        Exposures, clicks and claims of the period and as long before as they count for orders
+        in it; purchases and refunds of all times, for a refund to find its order. campaign:
+        only what a report on it needs.
         """
         args: dict[str, Any] = {
             "since": since,

@@ -32,7 +32,7 @@ def test_the_made_up_shop_sends_what_the_intake_takes() -> None:
 
 def test_a_goal_is_missed_by_its_figure() -> None:
     told = {
-        "reports": {"month": {"max_s": 2.5}},
+        "reports": {"month": {"max_s": 1.5}, "all_days": {"max_s": 2.5}},
         "rest": {"batched": {"per_s": 9000}, "single": {"per_s": 1499}},
     }
     assert goals(told) == {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from knowledge import Knowledge
+from store import Store
 from store.documents import NewDocument, NewPassage
 from tests.handlers.conftest import Conversation
 
@@ -37,6 +41,20 @@ async def test_chatter_is_not_answered_from_a_document(talk: Conversation) -> No
     await handbook(talk)
     for text in ("今天天气真好", "哈哈哈哈", "你吃饭了吗", "周末去哪里玩"):
         assert "资料里" not in await talk.say(text)
+
+
+async def test_a_passage_that_says_all_goes_before_an_answer_that_is_half_sure(
+    store: Store, words_cache: Path
+) -> None:
+    """An entry that shares a word with the question may be just sure enough."""
+    eager = Knowledge(answer_at=0.02, offer_at=0.01)
+    eager.load(words_cache)
+    talk = Conversation(store, eager)
+    await talk.fill()
+    question = "电子毕业证书怎么申请"
+    assert "资料里" not in await talk.say(question), "without a document the entry is told"
+    await handbook(talk)
+    assert (await talk.say(question)).startswith("资料里这样写：")
 
 
 async def test_a_deleted_document_is_not_quoted_any_more(talk: Conversation) -> None:

@@ -16,8 +16,13 @@ DAY = 86_400.0
 WINDOWS: dict[str, Any] = {"window_s": 7 * DAY, "view_window_s": DAY}
 
 
-async def report(store: Store, campaign: str = "", since: float = NOW - 30 * DAY) -> Report:
-    args: dict[str, Any] = {"since": since, "until": NOW, "campaign": campaign, **WINDOWS}
+async def report(
+    store: Store,
+    campaign: str = "",
+    since: float = NOW - 30 * DAY,
+    windows: dict[str, Any] = WINDOWS,
+) -> Report:
+    args: dict[str, Any] = {"since": since, "until": NOW, "campaign": campaign, **windows}
     return await store.funnel.read(lambda rows: funnel(rows, **args), **args)
 
 
@@ -79,15 +84,19 @@ def _history(seed: int, members: list[int]) -> list[NewEvent]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_rows_of_one_campaign_give_its_part_of_the_whole(store: Store, seed: int) -> None:
+@pytest.mark.parametrize("days", [(7, 1), (2, 9)])
+async def test_the_rows_of_one_campaign_give_its_part_of_the_whole(
+    store: Store, seed: int, days: tuple[int, int]
+) -> None:
+    windows = {"window_s": days[0] * DAY, "view_window_s": days[1] * DAY}
     members = [(await store.members.meet(CHANNEL, f"oTEST_{n}", NOW)).id for n in range(4)]
     await store.events.add(_history(seed, members), NOW)
     for number in range(6):
         at = NOW - number * 3 * DAY
         await answered(store, number, "oTEST_1", at=at, handler="content", item="item:c1")
-    whole = await report(store)
+    whole = await report(store, windows=windows)
     for campaign in ("autumn", "winter"):
-        part = await report(store, campaign)
+        part = await report(store, campaign, windows=windows)
         assert part.groups == {
             group: tally for group, tally in whole.groups.items() if group.campaign == campaign
         }
@@ -95,6 +104,34 @@ async def test_the_rows_of_one_campaign_give_its_part_of_the_whole(store: Store,
     assert sum(tally.last.gross_cents for tally in whole.campaigns.values()) == (
         whole.total.last.gross_cents
     )
+
+
+async def test_the_past_is_looked_up_only_where_the_campaign_may_have_a_share(
+    store: Store,
+) -> None:
+    soon, late = [(await store.members.meet(CHANNEL, f"oTEST_{n}", NOW)).id for n in range(2)]
+    autumn: dict[str, Any] = {"campaign": "autumn", "source": "campaign"}
+    winter: dict[str, Any] = {"campaign": "winter", "source": "campaign"}
+    await store.events.add(
+        [
+            NewEvent("1", "click", NOW - 20 * DAY, soon, **autumn),
+            NewEvent("2", "click", NOW - 16 * DAY, soon, **winter),
+            NewEvent("3", "purchase", NOW - 15 * DAY, soon, item_id="c1", amount_cents=500),
+            NewEvent("4", "click", NOW - 14 * DAY, soon, **winter),
+            NewEvent("5", "click", NOW - 20 * DAY, late, **autumn),
+            NewEvent("6", "click", NOW - 3 * DAY, late, **winter),
+            NewEvent("7", "purchase", NOW - 2 * DAY, late, item_id="c1", amount_cents=700),
+        ],
+        NOW,
+    )
+    args: dict[str, Any] = {"since": NOW - 30 * DAY, "until": NOW, **WINDOWS}
+    rows = await store.funnel.read(list, campaign="autumn", **args)
+    assert sorted((row[0], row[3], row[7], NOW - row[2]) for row in rows) == [
+        (soon, "click", "autumn", 20 * DAY),
+        (soon, "click", "winter", 16 * DAY),
+        (soon, "purchase", "", 15 * DAY),
+        (late, "click", "autumn", 20 * DAY),
+    ]
 
 
 async def test_the_summary_counts_people_by_whatever_name(store: Store) -> None:
