@@ -485,8 +485,8 @@ def funnel(
 ) -> Report:
     """The funnel of [since, until).
 
-    rows: each person's together, of one kind by time; from a window before `since` on, purchases and
-    refunds from ever. window_s: how long after a click an order is owed to it;
+    rows: each person's together, of one kind by time; from a window before `since` on,
+    purchases and refunds from ever. window_s: how long after a click an order is owed to it;
     view_window_s: after an exposure. campaign: report on this one alone. No row: a report
     with zeros and no groups.
     """
