@@ -64,9 +64,10 @@ install: $(VENV)/.installed-run
 demo: $(VENV)/.installed-run
 	@$(BIN)/zhiqun demo
 
-# Byte code is kept whatever the environment says: some forty processes are started.
+# Byte code is kept whatever the environment says: some forty processes are started. Three
+# workers for two cores: much of it is waiting.
 test: $(VENV)/.installed-dev
-	@start=$$(date +%s); PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2 -m "not nightly"; code=$$?; \
+	@start=$$(date +%s); PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 -m "not nightly"; code=$$?; \
 	echo "tests took $$(( $$(date +%s) - start )) s"; exit $$code
 
 check: $(VENV)/.installed-dev
