@@ -120,7 +120,7 @@ def test_pairs_of_the_dev_part_are_scored(told: dict[str, Any]) -> None:
 def test_bm25_stands_beside_in_the_same_run(told: dict[str, Any]) -> None:
     baseline = told["baselines"]["bm25"]
     if not bm25.installed():
-        assert baseline == {"missing": "pip install -e '.[bench]'"}
+        assert baseline == {"missing": "pip install -e '.[dev]'"}
         pytest.skip("bm25s is not installed")
     assert (baseline["top1"], baseline["by_domain"]["sales"]["top1"]) == (0.75, 0.5)
     assert baseline["by_domain"]["lessons"] == {"n": 1, "top1": 1.0, "mrr10": 1.0}
