@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.servers import INSTALL
 
-MISSING = {"missing": INSTALL}
+MISSING = {"missing": "pip install -e '.[dev]'"}
 """What a report says in place of figures."""
 
 

@@ -191,7 +191,7 @@ def _grouped(asked: Sequence[Asked], key: Callable[[Asked], str]) -> dict[str, l
 def baseline(bases: Sequence[Base], cache_dir: Path) -> dict[str, Any]:
     """top1 and mrr10 of BM25, as means over domains, pooled and by domain.
 
-    {"missing": how to install} without the bench extra.
+    {"missing": how to install} without the dev extra.
     """
     if not bm25.installed():
         return dict(bm25.MISSING)
