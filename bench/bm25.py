@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 MISSING = {"missing": "pip install -e '.[dev]'"}
 """What a report says in place of figures."""
 
