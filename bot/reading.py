@@ -109,17 +109,22 @@ async def read_document(
 async def _ask(head: bytes, data: bytes, timeout_s: float) -> bytes:
     """What the child said. Errors: BadDocument when it was too slow, too long or died."""
     here = str(Path(knowledge.__file__).parents[1])
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-I", "-B", "-X", "utf8", "-c", _START),
-        *(here, *(path for path in sys.path if path)),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env={key: os.environ[key] for key in _KEPT_ENV if key in os.environ},
-        # Ctrl-C in the terminal is the parent's business.
-        start_new_session=True,
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-B", "-X", "utf8", "-c", _START),
+            *(here, *(path for path in sys.path if path)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={key: os.environ[key] for key in _KEPT_ENV if key in os.environ},
+            # Ctrl-C in the terminal is the parent's business.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BadDocument(
+            "", f"cannot be read now ({error.strerror}): no process could be started, try later"
+        ) from error
     try:
         async with asyncio.timeout(timeout_s):
             _, said = await asyncio.gather(_tell(child, head, data), _listen(child))

@@ -348,12 +348,13 @@ def _passages(title: str, blocks: Sequence[Block]) -> Iterator[Passage]:
             yield Passage(heading, text, first.page, first.line)
 
 
-def _packed(blocks: Iterable[Block]) -> list[tuple[str, Block]]:
+def _packed(blocks: Sequence[Block]) -> list[tuple[str, Block]]:
     """Texts of about 300 to 600 characters, each with the block it begins in."""
     packed: list[tuple[str, Block]] = []
     parts: list[str] = []
     size = 0
     first: Block | None = None
+    left = sum(len(block.text) + 1 for block in blocks)
 
     def flush() -> None:
         nonlocal size, first
@@ -364,8 +365,9 @@ def _packed(blocks: Iterable[Block]) -> list[tuple[str, Block]]:
         size, first = 0, None
 
     for block in blocks:
-        if size >= PASSAGE_AT_LEAST and block.gap:
+        if block.gap and size >= PASSAGE_AT_LEAST and size + left > PASSAGE_FULL:
             flush()
+        left -= len(block.text) + 1
         for piece in _pieces(block.text + "\n", PASSAGE_FULL):
             if size and size + len(piece) > PASSAGE_FULL + 1:
                 flush()

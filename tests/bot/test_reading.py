@@ -121,7 +121,7 @@ async def test_who_comes_when_enough_wait_is_sent_away_and_room_is_made_again() 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
-def test_a_confined_process_writes_no_file_starts_no_program_and_opens_few(tmp_path: Path) -> None:
+def test_a_confined_process_writes_no_file_opens_few_and_stays_small(tmp_path: Path) -> None:
     code = f"""
 import os
 from bot.confined import confine
