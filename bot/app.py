@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -27,22 +26,23 @@ from bot.config import ChannelSettings, Config
 from bot.contents import Contents
 from bot.crypto import BadMessage
 from bot.inbox import Inbox, Outcome, Sentences
+from bot.incentives import rewards
 from bot.introduce import Introductions
 from bot.late import LateAnswers
 from bot.links import Linker
 from bot.metrics import Metrics
 from bot.official import Codec
 from bot.outside import Outside
+from bot.pushes import Pushes
+from bot.timetable import Timetable
 from bot.webhook import Webhook
 from handlers import ROUTERS
 from handlers.context import SHANGHAI, Business, Context
-from handlers.message import Message, Reply, reply_to_json
+from handlers.message import Message
 from handlers.router import Router, Rules, dispatch
 from handlers.texts import Texts
 from knowledge import Knowledge
-from scheduler import jobs
-from scheduler.clock import Clock, Job
-from scheduler.reminders import remind
+from scheduler.clock import Clock
 from store import Store, StoreError
 from store.members import OWNER_CLAIM, Member
 from store.messages import Unanswered
@@ -130,6 +130,8 @@ class App:
         self._inbox: Inbox | None = None
         self._outside: Outside | None = None
         self._texts: Texts | None = None
+        self._pushes: Pushes | None = None
+        self._rewards = rewards(config)
 
     # Life
 
@@ -154,6 +156,12 @@ class App:
             {name: channel.client for name, channel in self.channels.items()},
             now=self._now,
             observe=self.metrics.late_answer,
+        )
+        self._pushes = Pushes(
+            self.store,
+            [name for name, s in config.channels.items() if s.late == "customer-service"],
+            now=self._now,
+            wake=self._late.wake,
         )
         self._introductions = Introductions(
             self.store,
@@ -235,7 +243,18 @@ class App:
         self._late_task = asyncio.create_task(self._late.run())
         assert self._outside is not None
         self._outside.start()
-        self._clock = Clock(self._jobs())
+        assert self._texts is not None
+        assert self._pushes is not None
+        timetable = Timetable(
+            self.config,
+            self.store,
+            self._texts,
+            self._pushes,
+            now=self._now,
+            reload=self.reload,
+            wake=self._late.wake,
+        )
+        self._clock = Clock(timetable.jobs())
         self._clock.start()
         if not await self.store.members.has_owner():
             await self._print_claim_code()
@@ -324,6 +343,7 @@ class App:
 
     async def _converse(self, message: Message, member: Member) -> Outcome:
         assert self._texts is not None
+        assert self._pushes is not None
         channel = self.channels[message.channel]
         ctx = Context(
             store=self.store,
@@ -340,6 +360,9 @@ class App:
             passages=self.contents.passages,
             demoted=self.contents.demoted,
             links=self.linker,
+            pushes=self._pushes,
+            counts=self.metrics,
+            rewards=self._rewards,
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel.settings.verified,
         )
@@ -392,56 +415,7 @@ class App:
             'Or name your openid in the configuration: owners = ["o…"].'
         )
 
-    # Jobs and the operator's port
-
-    def _jobs(self) -> list[Job]:
-        store, settings = self.store, self.config.store
-        folder: Path = settings.backup_dir or settings.path.parent / "backups"
-        return [
-            Job(
-                "backup",
-                lambda: jobs.backup(store, folder, settings.backup_keep, self._now()),
-                at=self.config.schedule.backup_at,
-            ),
-            Job(
-                "purge",
-                lambda: jobs.purge(store, settings.keep_messages_h * 3600.0, self._now()),
-                at=self.config.schedule.purge_at,
-            ),
-            Job("remind", self._remind, at=self.config.schedule.remind_at),
-            Job(
-                "tidy_hooks",
-                lambda: jobs.tidy_hooks(store, self._now()),
-                at=self.config.schedule.purge_at,
-            ),
-            Job(
-                "order_catalogue",
-                lambda: jobs.order_catalogue(store, self.reload, self._now()),
-                every_s=3600.0,
-            ),
-        ]
-
-    async def _remind(self) -> str:
-        """Remind learners where the channel may push; the late answers' worker sends it once."""
-        assert self._texts is not None
-        texts = self._texts
-
-        def say(title: str, chapter: str) -> str:
-            if chapter:
-                return reply_to_json(
-                    Reply.text(texts("course.reminder_chapter", title=title, chapter=chapter))
-                )
-            return reply_to_json(Reply.text(texts("course.reminder", title=title)))
-
-        pushing = [
-            name
-            for name, channel in self.config.channels.items()
-            if channel.late == "customer-service"
-        ]
-        done = await remind(self.store, say, pushing, self._now())
-        if self._late is not None:
-            self._late.wake()
-        return done
+    # The operator's port
 
     def _ops(self) -> web.Application:
         app = web.Application()

@@ -59,6 +59,13 @@ APIS: Final = frozenset(
         *("media/upload", "media/get", "draft/add", "getcallbackip", "oauth2/access_token"),
     }
 )
+CLAIMS: Final = frozenset(
+    {
+        *("claimed", "again", "already", "sold_out", "not_started", "ended", "paused"),
+        *("not_for_you", "too_few_points", "no_offer"),
+    }
+)
+GUESSERS: Final = frozenset({"member", "key"})
 HOOK_STATES: Final = frozenset({"planned", "sending", "done", "dead"})
 ERRCODES_SHOWN: Final = 64
 ANSWER_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.2, 5.0)
@@ -144,6 +151,18 @@ HOOKS = Described(
     ("state",),
     "Webhooks out by state; dead needs you.",
 )
+COUPONS = Described(
+    "zhiqun_coupon_claims_total",
+    "counter",
+    ("outcome",),
+    "Coupons asked for in the chat, by what came of it.",
+)
+GUESSES = Described(
+    "zhiqun_wrong_codes_total",
+    "counter",
+    ("who",),
+    "Claim words and codes that nobody has, by members and by API keys.",
+)
 READY = Described("zhiqun_ready", "gauge", (), "1 when /readyz says yes.")
 SENDS = Described(
     "zhiqun_sends_listed",
@@ -153,7 +172,7 @@ SENDS = Described(
 )
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
-    *(QUEUE, BATCHES, CALLS, TOKENS, API, READY, SENDS, HOOKS),
+    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, READY, SENDS, HOOKS),
 )
 
 
@@ -233,6 +252,8 @@ class Metrics(Collector):
         self._calls = _Counter(CALLS)
         self._refreshes = _Counter(TOKENS)
         self._api = _Counter(API)
+        self._coupons = _Counter(COUPONS)
+        self._guesses = _Counter(GUESSES)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -286,6 +307,14 @@ class Metrics(Collector):
         """The REST API answered. operation: its operationId, "-" for a path nobody has."""
         self._api.add((operation, str(status)))
 
+    def claim(self, outcome: str) -> None:
+        """A coupon was asked for."""
+        self._coupons.add((outcome if outcome in CLAIMS else OTHER,))
+
+    def wrong_code(self, who: str) -> None:
+        """A claim word or a code that nobody has was tried."""
+        self._guesses.add((who if who in GUESSERS else OTHER,))
+
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         """The families, in the order of METRICS; prometheus-client calls this."""
         yield self._messages.family()
@@ -297,6 +326,8 @@ class Metrics(Collector):
         yield self._calls.family()
         yield self._refreshes.family()
         yield self._api.family()
+        yield self._coupons.family()
+        yield self._guesses.family()
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)

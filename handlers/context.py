@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
+from handlers.message import Reply
+from handlers.rewards import Rewards
 from handlers.texts import Texts
 from knowledge import Knowledge
 from store import Store
@@ -56,7 +58,9 @@ class Context:
     links: makes addresses that count their clicks. can_transfer: whether a human hand-over
     exists on this channel. erased: the member has been forgotten; push nothing to them.
     logged: what the log keeps of the text, None for all of it; set it where the words hold a
-    code or somebody's openid.
+    code or somebody's openid. pushes: messages that nobody asked for just now; counts: what
+    the metrics show; rewards: the operator's rules for coupons, points and the rest;
+    invitations: makes a member's own code, None where nobody can.
     """
 
     store: Store
@@ -71,6 +75,10 @@ class Context:
     answers: Mapping[str, str]
     items: Mapping[str, Item]
     links: Links
+    pushes: Pushes
+    counts: Counts
+    rewards: Rewards = field(default_factory=Rewards)
+    invitations: Invitations | None = None
     passages: Mapping[str, StoredPassage] = field(default_factory=dict)
     demoted: frozenset[str] = frozenset()
     can_transfer: bool = True
@@ -88,6 +96,11 @@ class Context:
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""
         return self.now.strftime("%Y-%m-%d")
+
+    @property
+    def tier(self) -> str:
+        """The member's tier of membership now, "" for none."""
+        return self.member.tier_at(self.at)
 
     def is_operator(self) -> bool:
         """Whether this member may use operator commands."""
@@ -132,3 +145,40 @@ class Claims(Protocol):
 
         by: the message's key.
         """
+
+
+class Pushes(Protocol):
+    """Messages to members who did not just ask for them: `bot/pushes.py`."""
+
+    async def plan(self, key: bytes, member_id: int, reply: Reply) -> bool:
+        """Send it, once, if WeChat lets us write to this member now; False when it does not.
+
+        key: 16 bytes that name this message; the same key again sends nothing.
+        Errors: StoreError.
+        """
+
+
+class Counts(Protocol):
+    """What the metrics show of this: `bot/metrics.py`."""
+
+    def claim(self, outcome: str) -> None:
+        """Somebody claimed a coupon; outcome: as in `store.coupons.Outcome`."""
+
+    def wrong_code(self, who: str) -> None:
+        """A claim word or code that nobody has. who: "member" or "key"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A picture to invite with, good until `ends_at`. rewarded: whether its friends count."""
+
+    media_id: str
+    rewarded: bool
+    ends_at: float
+
+
+class Invitations(Protocol):
+    """Members' own codes: `bot/invitations.py`."""
+
+    async def picture(self, member_id: int, channel: str, now: float) -> Invitation:
+        """The member's code as a picture that WeChat has. Errors: ApiRefused, StoreError."""

@@ -1,6 +1,6 @@
 """Everything the bot says in a chat, in one place that an operator may override.
 
-The sentences live in `texts.toml` beside this file; an operator's own file replaces
+The sentences live in `texts*.toml` beside this file; an operator's own file replaces
 single sentences under the same keys. Both are checked when they are loaded, so that a
 misspelt key or a lost placeholder stops the start instead of reaching a member. Values
 come from members, so a template knows `{name}` and nothing else: no attributes, no
@@ -16,6 +16,16 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+
+FILES = (
+    "texts.toml",
+    "texts_coupons.toml",
+    "texts_points.toml",
+    "texts_referral.toml",
+    "texts_quiz.toml",
+    "texts_membership.toml",
+)
+"""Where the packaged texts stand; no section stands in two of them."""
 
 MAX_TEXT_BYTES = 2048
 """The longest text, UTF-8: what WeChat accepts as one text message."""
@@ -59,8 +69,10 @@ class Texts:
         named), a text that is blank, too long or holds control characters, or other
         placeholders than the text it replaces.
         """
-        packaged = resources.files("handlers").joinpath("texts.toml").read_bytes()
-        texts = _flatten(_parse(packaged, "texts.toml"))
+        texts: dict[str, str] = {}
+        for name in FILES:
+            packaged = resources.files("handlers").joinpath(name).read_bytes()
+            texts |= _flatten(_parse(packaged, name))
         if override is None:
             return cls(texts)
         own = _flatten(_parse(_read(override), override.name))
@@ -179,4 +191,4 @@ def _difference(wanted: Iterable[str], found: Iterable[str]) -> str:
 
 def _did_you_mean(key: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {nearest[0]}?" if nearest else "; see texts.toml for all keys"
+    return f"; did you mean {nearest[0]}?" if nearest else "; see handlers/texts*.toml for all keys"

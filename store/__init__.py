@@ -34,7 +34,7 @@ from store.tags import Tags
 
 __all__ = ["Store", "StoreError"]
 
-MIGRATIONS = ("m0001_first", "m0002_business")
+MIGRATIONS = ("m0001_first", "m0002_business", "m0003_incentives")
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from store import aliases, hooks
+from store import aliases, hooks, personal
 from store.db import Database
 from store.dialect import Connection
 
@@ -24,28 +24,14 @@ OWNER_CLAIM = "owner_claim"
 """Where `meta` keeps the hash of the code that makes the first owner."""
 
 _CACHE = 10_000
-_MEMBER_TABLES = (
-    "states",
-    "attempts",
-    "subscriptions",
-    "interactions",
-    "member_tags",
-    "homework",
-    "reminders",
-    "faq_votes",
-)
-_ONCE_TABLES = {
-    "subscriptions": "topic, since",
-    "member_tags": "tag, since",
-    "reminders": "item_id, since",
-    "faq_votes": "faq_id, useful, at",
-}
-"""What a member has once of each kind: table -> its columns besides the member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person as one channel sees them. role: member, operator or owner."""
+    """A person as one channel sees them. role: member, operator or owner.
+
+    tier: of membership, "" for none; ask `tier_at`, for it ends at tier_until (None: never).
+    """
 
     id: int
     channel: str
@@ -53,6 +39,12 @@ class Member:
     role: str
     followed: bool
     fresh: bool = False
+    tier: str = ""
+    tier_until: float | None = None
+
+    def tier_at(self, now: float) -> str:
+        """The tier that they have at this moment, "" for none."""
+        return self.tier if self.tier_until is None or now < self.tier_until else ""
 
     @property
     def is_operator(self) -> bool:
@@ -83,14 +75,14 @@ class Erased:
 
 
 _SELECT = (
-    "select i.member_id, i.channel, i.external_id, m.role, i.followed "
+    "select i.member_id, i.channel, i.external_id, m.role, i.followed, m.tier, m.tier_until "
     "from identities as i join members as m on m.id = i.member_id "
     "where i.channel = ? and i.external_id = ?"
 )
 
 
 def _member(row: tuple[Any, ...], fresh: bool = False) -> Member:
-    return Member(row[0], row[1], row[2], row[3], bool(row[4]), fresh)
+    return Member(row[0], row[1], row[2], row[3], bool(row[4]), fresh, row[5], row[6])
 
 
 class Members:
@@ -227,18 +219,7 @@ class Members:
                 for row in conn.execute("select role from members where id in (?, ?)", (keep, drop))
             ]
             conn.execute("update identities set member_id = ? where member_id = ?", (keep, drop))
-            for table in ("interactions", "homework"):
-                conn.execute(f"update {table} set member_id = ? where member_id = ?", (keep, drop))
-            for table, columns in _ONCE_TABLES.items():
-                conn.execute(
-                    f"insert into {table} (member_id, {columns}) select ?, {columns} "
-                    f"from {table} where member_id = ? on conflict do nothing",
-                    (keep, drop),
-                )
-            for table in ("states", "attempts", *_ONCE_TABLES):
-                conn.execute(f"delete from {table} where member_id = ?", (drop,))
-            aliases.merge(conn, keep, drop)
-            hooks.merge(conn, keep, drop)
+            personal.merge(conn, keep, drop)
             conn.execute("delete from members where id = ?", (drop,))
             conn.execute(
                 "update members set unionid = ?, role = ? where id = ?",
@@ -365,12 +346,7 @@ class Members:
                 "select channel, external_id from identities where member_id = ?", (member_id,)
             ).fetchall()
             targets = [f"member:{member_id}", *aliases.numbers(conn, member_id)]
-            rows = {"events": aliases.forget(conn, member_id)}
-            for table in _MEMBER_TABLES:
-                rows[table] = conn.execute(
-                    f"delete from {table} where member_id = ?",
-                    (member_id,),
-                ).rowcount
+            rows = personal.forget(conn, member_id, now)
             rows["messages"] = rows["sends"] = 0
             asked = conn.execute("select id from messages where key = ?", (keep_key,)).fetchone()
             last = None if asked is None else asked[0]
@@ -402,7 +378,6 @@ class Members:
                 "update audit set detail = '' where target = ? and detail <> ''",
                 [(target,) for target in targets],
             )
-            rows["hook_deliveries"] = hooks.forget(conn, member_id)
             topic = "member.erased"
             hooks.queue(conn, topic, f"{topic}:{member_id}", {"member": member_id}, now, now)
             return Erased(member_id, rows)
@@ -415,63 +390,7 @@ class Members:
         Without the inbox's own copies, which go within days: the interactions say what was
         written.
         """
-        who = f"member:{member_id}"
-
-        def run(conn: Connection) -> dict[str, Any] | None:
-            def rows(sql: str, *args: str) -> list[dict[str, Any]]:
-                cursor = conn.execute(sql, args or (member_id,))
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in cursor]
-
-            members = rows("select id, unionid, role, created_at from members where id = ?")
-            if not members:
-                return None
-            return {
-                "member": members[0],
-                "identities": rows(
-                    "select channel, external_id, followed, followed_at, unfollowed_at, "
-                    "last_seen_at from identities where member_id = ?"
-                ),
-                "subscriptions": rows("select topic, since from subscriptions where member_id = ?"),
-                "interactions": rows(
-                    "select at, channel, kind, text, handler, item from interactions "
-                    "where member_id = ? order by id"
-                ),
-                "events": rows(
-                    "select event_id, kind, at, item_id, chapter_id, percent, amount_cents, "
-                    "order_id, campaign, variant, source, ref, data from events "
-                    "where member_id = ? order by at, id"
-                ),
-                "aliases": rows("select name, since from aliases where member_id = ?"),
-                "member_tags": rows("select tag, since from member_tags where member_id = ?"),
-                "homework": rows(
-                    "select item_id, chapter_id, text, submitted_at from homework "
-                    "where member_id = ? order by id"
-                ),
-                "reminders": rows("select item_id, since from reminders where member_id = ?"),
-                "faq_votes": rows("select faq_id, useful, at from faq_votes where member_id = ?"),
-                "hook_deliveries": rows(
-                    "select topic, status, created_at, body from hook_deliveries "
-                    "where member_id = ? order by id"
-                ),
-                "states": rows("select name, expires_at from states where member_id = ?"),
-                "attempts": rows(
-                    "select name, count, locked_until from attempts where member_id = ?"
-                ),
-                "sends": rows(
-                    "select s.channel, s.status, s.created_at, s.reply from sends as s "
-                    "join identities as i on i.channel = s.channel "
-                    "and i.external_id = s.external_id where i.member_id = ? order by s.id"
-                ),
-                "audit": rows(
-                    "select at, actor, action, target, detail from audit "
-                    "where actor = ? or target = ? order by id",
-                    who,
-                    who,
-                ),
-            }
-
-        return await self._db.read(run)
+        return await self._db.read(lambda conn: personal.told(conn, member_id))
 
     # What the conversation remembers between two messages
 

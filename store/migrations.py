@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from store.dialect import ID, ID_FOREVER
+from store.m0003_incentives import m0003_incentives
 
 migrations = Migrations("zhiqun")
 
@@ -397,3 +398,6 @@ def _midnight(day: str) -> float:
         return datetime.fromisoformat(f"{day}T00:00:00+08:00").timestamp()
     except ValueError:
         return 0.0
+
+
+migrations()(m0003_incentives)

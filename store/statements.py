@@ -59,3 +59,10 @@ def ask_pairs(
     for piece in pieces(list(pairs)):
         text = _filled(statement, "(?, ?)", len(piece))
         yield from conn.execute(text, list(chain.from_iterable(piece)))
+
+
+def rows_of(conn: Connection, sql: str, *args: Any) -> list[dict[str, Any]]:
+    """The rows of a query, each as its columns by name."""
+    cursor = conn.execute(sql, args)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

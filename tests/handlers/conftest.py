@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from handlers import RULES
-from handlers.context import SHANGHAI, ApiRefused, Business, Context
+from handlers.context import SHANGHAI, ApiRefused, Business, Context, Invitations
 from handlers.message import Kind, Message, Reply, reply_to_json
+from handlers.rewards import Rewards
 from handlers.router import dispatch
 from handlers.texts import Texts
 from knowledge import Entry, Knowledge
@@ -101,6 +102,39 @@ class WeChat:
         return self.buttons
 
 
+class Pushed:
+    """Messages to members who did not ask: `plan` takes each key once, unless `closed`."""
+
+    def __init__(self) -> None:
+        self.sent: dict[bytes, tuple[int, Reply]] = {}
+        self.closed = False
+
+    async def plan(self, key: bytes, member_id: int, reply: Reply) -> bool:
+        assert len(key) == 16
+        if self.closed or key in self.sent:
+            return False
+        self.sent[key] = (member_id, reply)
+        return True
+
+    def to(self, member_id: int) -> list[str]:
+        """The texts that went to a member."""
+        return [reply.content for who, reply in self.sent.values() if who == member_id]
+
+
+class Counted:
+    """What the metrics were told."""
+
+    def __init__(self) -> None:
+        self.claims: list[str] = []
+        self.guesses: list[str] = []
+
+    def claim(self, outcome: str) -> None:
+        self.claims.append(outcome)
+
+    def wrong_code(self, who: str) -> None:
+        self.guesses.append(who)
+
+
 class Codes:
     """One claim code, used up by the first who knows it; not hashed, as the app's is."""
 
@@ -128,6 +162,10 @@ class Conversation:
         self.business = Business("知行社", TOPICS, "工作日 9:00–18:00")
         self.wechat = WeChat()
         self.codes = Codes(store)
+        self.pushed = Pushed()
+        self.counted = Counted()
+        self.rewards = Rewards()
+        self.invitations: Invitations | None = None
         self.can_transfer = True
         self.answers: dict[str, str] = {}
         self.items: dict[str, Item] = {}
@@ -226,6 +264,10 @@ class Conversation:
             passages=self.passages,
             demoted=self.demoted,
             links=CountedLinks(),
+            pushes=self.pushed,
+            counts=self.counted,
+            rewards=self.rewards,
+            invitations=self.invitations,
             can_transfer=self.can_transfer,
         )
 

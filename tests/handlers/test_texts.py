@@ -79,7 +79,7 @@ def test_an_override_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
     [
         ('[faq]\nunknow = "不会"', r"faq\.unknow: no such text; did you mean faq\.unknown\?"),
         ('[wellcome]\nfollow = "你好"', r"did you mean welcome\.follow\?"),
-        ('[zzzz]\nqqqq = "你好"', r"zzzz\.qqqq: no such text; see texts\.toml"),
+        ('[zzzz]\nqqqq = "你好"', r"zzzz\.qqqq: no such text; see handlers/texts\*\.toml"),
         ('[topics]\nalready = "订过了"', r"topics\.already: missing \{topic\}"),
         ('[topics]\nalready = "{topci}订过"', r"missing \{topic\}; unknown \{topci\}"),
         ('[faq]\nunknown = "{name}不会"', r"unknown \{name\} \(this text has no placeholders"),

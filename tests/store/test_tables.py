@@ -1,4 +1,4 @@
-"""docs/tables.md describes every table and every column of the real file, and no other."""
+"""docs/tables*.md describe every table and every column of the real file, and no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 from store import Store
 from tests.store.rows import tables_of
 
-DOC = Path(__file__).parents[2] / "docs" / "tables.md"
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page() -> str:
+    """Both pages, one after the other."""
+    return "".join(
+        (DOCS / name).read_text("utf-8") for name in ("tables.md", "tables-incentives.md")
+    )
 
 
 def described(text: str) -> dict[str, list[str]]:
@@ -24,11 +31,11 @@ def described(text: str) -> dict[str, list[str]]:
 
 
 async def test_every_table_and_column_is_described(store: Store) -> None:
-    assert described(DOC.read_text("utf-8")) == tables_of(store.db.path)
+    assert described(page()) == tables_of(store.db.path)
 
 
 def test_every_table_says_who_writes_it_and_how_long_it_lives() -> None:
-    sections = re.split(r"^### ", DOC.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^### ", page(), flags=re.MULTILINE)[1:]
     for section in sections:
         name = section.split("\n", 1)[0]
         assert "Written by:" in section, name

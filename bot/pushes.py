@@ -1,0 +1,39 @@
+"""Messages that nobody asked for just now: planned here, sent once by `bot/late.py`.
+
+WeChat lets an account write to who wrote to it within 48 hours, a few times. Whoever plans
+learns whether this is possible; what is not sent now is not sent later either, because it
+would then no longer be news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from handlers.message import Reply, reply_to_json
+from store import Store
+
+
+class Pushes:
+    """channels: those that may push. wake: tells the worker that something is due."""
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Collection[str],
+        *,
+        now: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
+        self.channels = tuple(channels)
+        self._store = store
+        self._now = now
+        self._wake = wake
+
+    async def plan(self, key: bytes, member_id: int, reply: Reply) -> bool:
+        """Send it, once, if it may be sent now; see `handlers.context.Pushes`."""
+        planned = await self._store.sends.plan(
+            key, member_id, reply_to_json(reply), self._now(), self.channels
+        )
+        if planned:
+            self._wake()
+        return planned
