@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
+from bot.door import Connection, Limits, Server
 from bot.problem import Problem
-from bot.webhook import Limits, _Connection, _Server
 
 
 class ApiRunner(web.AppRunner):
@@ -31,35 +30,11 @@ class ApiRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         await super()._make_server()
-        return _ApiServer(self._app, self._limits, self._refused)
+        app = self._app
+        return _ApiServer(app._handle, self._limits, self._refused, app._make_request)
 
 
-class _ApiServer(_Server):
-    def __init__(
-        self, app: web.Application, limits: Limits, refused: Callable[[str, str], None]
-    ) -> None:
-        web.Server.__init__(
-            self,
-            app._handle,  # type: ignore[arg-type]
-            request_factory=app._make_request,
-            # A hang-up ends reading at once; a change is a task of its own (bot/rest_running.py).
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=75.0,
-            lingering_time=1.0,
-            auto_decompress=False,
-            max_headers=64,
-        )
-        self.limits = limits
-        self.refused = refused
-        self.open_connections = 0
-        self.full = False
-
-    def __call__(self) -> RequestHandler:
-        return _ApiConnection(self, loop=self._loop, **self._kwargs)
-
-
-class _ApiConnection(_Connection):
+class _ApiConnection(Connection):
     __slots__ = ()
 
     def handle_error(
@@ -78,3 +53,7 @@ class _ApiConnection(_Connection):
         response = problem.response()
         response.force_close()
         return response
+
+
+class _ApiServer(Server):
+    connection = _ApiConnection
