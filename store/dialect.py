@@ -29,7 +29,12 @@ def connect(path: Path, *, busy_timeout_s: float = 30.0, writable: bool = True) 
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     # One thread uses the connection at a time, but not the one that opens it.
     conn = sqlite3.connect(
-        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+        path,
+        timeout=busy_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        # Those of `store/statements.py` come in several sizes each.
+        cached_statements=512,
     )
     if writable:
         conn.execute("pragma journal_mode = wal")

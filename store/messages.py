@@ -7,17 +7,14 @@ WeChat asks again within seconds, never after days.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
+from store import statements
 from store.db import Database, Many
 from store.dialect import Connection
-
-T = TypeVar("T")
 
 
 class Incoming(NamedTuple):
@@ -84,33 +81,6 @@ class Unanswered:
     acked: bool
 
 
-_GROUP = 32
-"""Rows in one statement at most."""
-
-
-def _groups(rows: Sequence[T]) -> Iterator[list[T]]:
-    """The rows in pieces of 1, 2, 4, 8, 16 or 32, filled up by repeating the last row.
-
-    Every step of a statement hands the interpreter's lock over, which under load costs
-    more than the row itself: so few statements, and few texts of them to prepare. Every
-    statement here is one for which a repeated row changes nothing.
-    """
-    for at in range(0, len(rows), _GROUP):
-        piece = list(rows[at : at + _GROUP])
-        full = 1 << (len(piece) - 1).bit_length()
-        yield piece + piece[-1:] * (full - len(piece))
-
-
-@functools.cache
-def _filled(statement: str, row: str, count: int) -> str:
-    """The statement with `count` rows of placeholders where it says {rows}."""
-    return statement.replace("{rows}", ", ".join([row] * count))
-
-
-def _flat(rows: Iterable[Sequence[Any]]) -> list[Any]:
-    return list(chain.from_iterable(rows))
-
-
 _KNOWN = "select key, case when status = 1 then reply end from messages where key in ({rows})"
 _RECORD = (
     "insert into messages (key, channel, sender, received_at, body) values {rows} "
@@ -121,11 +91,8 @@ _RECORD = (
 def _record(conn: Connection, rows: Sequence[Incoming]) -> list[Recorded]:
     known: dict[bytes, bytes | None] = {}
     # All are looked up before any is written: a row of this batch is not known yet.
-    for group in _groups(rows):
-        keys = [row.key for row in group]
-        known.update(conn.execute(_filled(_KNOWN, "?", len(keys)), keys).fetchall())
-    for group in _groups(rows):
-        conn.execute(_filled(_RECORD, "(?, ?, ?, ?, ?)", len(group)), _flat(group))
+    known.update(statements.ask(conn, _KNOWN, [row.key for row in rows]))
+    statements.run(conn, _RECORD, rows)
     out = []
     for row in rows:
         if row.key in known:
@@ -188,18 +155,12 @@ _WINDOWS = tuple(
 
 
 def _finish(conn: Connection, rows: Sequence[Finished]) -> list[None]:
-    for group in _groups(rows):
-        count = len(group)
-        conn.execute(_filled(_ANSWER, "(?, ?, ?)", count), _flat(map(_answer_of, group)))
-        conn.execute(
-            _filled(_INTERACTION, "(?, ?, ?, ?, ?, ?, ?, ?)", count),
-            _flat(map(_interaction_of, group)),
-        )
+    statements.run(conn, _ANSWER, list(map(_answer_of, rows)))
+    statements.run(conn, _INTERACTION, list(map(_interaction_of, rows)))
     for count_of, window_of, statement in _WINDOWS:
         # An identity twice in one statement would count once: the last word of each.
         opened = {(row.channel, row.sender): row for row in rows if count_of(row) > 0}
-        for some in _groups(list(opened.values())):
-            conn.execute(_filled(statement, "(?, ?, ?, ?)", len(some)), _flat(map(window_of, some)))
+        statements.run(conn, statement, list(map(window_of, opened.values())))
     for row in rows:
         if row.late:
             insert_sends(conn, row, row.late)

@@ -2,7 +2,7 @@
 
 Every step of a statement hands the interpreter's lock over, which under load costs more
 than the row itself; and every text of a statement is prepared once and then remembered. So
-rows are handed over in pieces of four sizes, filled up by repeating the last row: only
+rows are handed over in pieces of a few sizes, filled up by repeating the last row: only
 for statements to which a repeated row makes no difference.
 """
 
@@ -17,11 +17,11 @@ from store.dialect import Connection
 
 T = TypeVar("T")
 
-_SIZES = (1, 4, 16, 64)
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def pieces(rows: Sequence[T]) -> Iterator[list[T]]:
-    """The rows in pieces of 1, 4, 16 or 64; nothing when there are none."""
+    """The rows in pieces of 1, 2, 4, 8, 16, 32 or 64; nothing when there are none."""
     most = _SIZES[-1]
     for at in range(0, len(rows), most):
         piece = list(rows[at : at + most])
