@@ -13,7 +13,10 @@ from pathlib import Path
 
 from store import dialect
 from store.catalogue import Catalogue
+from store.checkins import Checkins
+from store.claimable import Claimable
 from store.content import Content
+from store.coupons import Coupons
 from store.courses import Courses
 from store.db import Database, StoreError
 from store.dialect import Connection
@@ -27,8 +30,16 @@ from store.learning import Learning
 from store.ledgers import Audit, Meta, Quota, Tokens
 from store.links import Links
 from store.members import Members
+from store.memberships import Memberships
 from store.messages import Messages
+from store.offers import Offers
+from store.orders import Orders
+from store.points import Points
 from store.profiles import Profiles
+from store.quiz_play import QuizPlay
+from store.quizzes import Quizzes
+from store.redemption import Redemptions
+from store.referrals import Referrals
 from store.sends import Sends
 from store.tags import Tags
 
@@ -73,6 +84,7 @@ class Store:
             observe=observe,
         )
         self.members = Members(self.db, owners)
+        self.memberships = Memberships(self.db, self.members)
         self.messages = Messages(self.db, self.members.follows)
         self.sends = Sends(self.db)
         self.content = Content(self.db)
@@ -84,10 +96,20 @@ class Store:
         self.documents = Documents(self.db)
         self.hooks = Hooks(self.db)
         self.events = Events(self.db)
+        self.orders = Orders(self.db, self.members)
         self.funnel = Funnel(self.db)
         self.keys = Keys(self.db)
+        self.quizzes = Quizzes(self.db)
+        self.quiz_play = QuizPlay(self.db)
         self.tags = Tags(self.db)
         self.profiles = Profiles(self.db)
+        self.offers = Offers(self.db)
+        self.points = Points(self.db)
+        self.checkins = Checkins(self.db)
+        self.coupons = Coupons(self.db)
+        self.claimable = Claimable(self.db)
+        self.redemptions = Redemptions(self.db)
+        self.referrals = Referrals(self.db, self.members)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)
@@ -101,6 +123,7 @@ class Store:
     async def open(self) -> None:
         """Open the file and bring its schema up to date. Errors: StoreError."""
         await self.db.open(migrate)
+        await self.quizzes.load()
 
     async def close(self) -> None:
         """Finish what was handed over and close the file."""

@@ -38,6 +38,7 @@ class Item:
 
     price_cents: fen, 0 is free; tiers: other prices, in the order to show them; tags,
     authors: as shown, without "|"; published_at: Unix seconds, 0.0 when nobody said.
+    needs_tier: the membership that its links are for, "" for everybody.
     """
 
     id: str
@@ -53,10 +54,12 @@ class Item:
     published_at: float = 0.0
     tiers: tuple[Tier, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    needs_tier: str = ""
 
 
 _COLUMNS = (
-    "id, kind, title, summary, tags, authors, level, price_cents, url, cover_url, published_at"
+    "id, kind, title, summary, tags, authors, level, price_cents, url, cover_url, "
+    "published_at, needs_tier"
 )
 
 
@@ -116,11 +119,12 @@ class Catalogue:
         def run(conn: Connection) -> int:
             conn.executemany(
                 f"insert into items ({_COLUMNS}, updated_at) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set "
                 "kind = excluded.kind, title = excluded.title, summary = excluded.summary, "
                 "tags = excluded.tags, authors = excluded.authors, level = excluded.level, "
                 "price_cents = excluded.price_cents, url = excluded.url, "
                 "cover_url = excluded.cover_url, published_at = excluded.published_at, "
+                "needs_tier = excluded.needs_tier, "
                 "archived_at = null, updated_at = excluded.updated_at",
                 [
                     (
@@ -135,6 +139,7 @@ class Catalogue:
                         item.url,
                         item.cover_url,
                         item.published_at,
+                        item.needs_tier,
                         now,
                     )
                     for item in wanted.values()
@@ -214,6 +219,7 @@ def _read(conn: Connection, rest: str, args: Sequence[Any] = ()) -> list[Item]:
             published_at=row[10],
             tiers=tuple(tiers.get(row[0], ())),
             chapters=tuple(chapters.get(row[0], ())),
+            needs_tier=row[11],
         )
         for row in rows
     ]

@@ -26,6 +26,9 @@ TOPICS = (
     "member.erased",
     "link.clicked",
     "homework.submitted",
+    "coupon.claimed",
+    "coupon.redeemed",
+    "coupon.revoked",
 )
 """What one can be told of; docs/api.md says what each carries."""
 

@@ -1,9 +1,12 @@
-"""Keys of the REST API: who may call it and for what, without the secrets themselves."""
+"""Keys of the REST API: who may call it and for what, without the secret that they are.
+
+A signing secret is kept as it is, though: whoever checks a signature has to make it, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store.db import Database
 from store.dialect import Connection
@@ -13,7 +16,8 @@ from store.dialect import Connection
 class Key:
     """One key. hash: SHA-256 of its secret, in hex; per_minute: requests it may make.
 
-    revoked_at, last_used_at: None when it never happened.
+    revoked_at, last_used_at: None when it never happened. signing_secret: what its requests
+    are signed with; None when they are not.
     """
 
     id: str
@@ -24,9 +28,12 @@ class Key:
     created_at: float
     revoked_at: float | None = None
     last_used_at: float | None = None
+    signing_secret: str | None = field(default=None, repr=False)
 
 
-_COLUMNS = "id, name, hash, scopes, per_minute, created_at, revoked_at, last_used_at"
+_COLUMNS = (
+    "id, name, hash, scopes, per_minute, created_at, revoked_at, last_used_at, signing_secret"
+)
 
 
 class Keys:
@@ -40,7 +47,7 @@ class Keys:
 
         def run(conn: Connection) -> bool:
             row = conn.execute(
-                f"insert into api_keys ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?) "
+                f"insert into api_keys ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "on conflict (id) do nothing returning id",
                 (
                     key.id,
@@ -51,6 +58,7 @@ class Keys:
                     key.created_at,
                     key.revoked_at,
                     key.last_used_at,
+                    key.signing_secret,
                 ),
             ).fetchone()
             return row is not None

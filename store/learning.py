@@ -419,6 +419,27 @@ def _demoted(
     return frozenset(row[0] for row in rows)
 
 
+def teacher(conn: Connection, faq_id: int) -> int | None:
+    """The member whose answer an entry has now; None when no member's, or they are gone.
+
+    For other stores' transactions.
+    """
+    row = conn.execute(
+        "select actor from faq_changes where faq_id = ? and kind in ('add', 'replace', 'edit') "
+        "and undone_at is null order by id desc limit 1",
+        (faq_id,),
+    ).fetchone()
+    kind, _, number = ("" if row is None else row[0]).partition(":")
+    if kind != "member":
+        return None
+    found = conn.execute(
+        "select id from members where id = ? union all "
+        "select member_id from aliases where name = ? and member_id is not null",
+        (int(number), row[0]),
+    ).fetchone()
+    return None if found is None else int(found[0])
+
+
 # The entry
 
 

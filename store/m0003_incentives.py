@@ -52,6 +52,7 @@ _COUPONS = (
         id {ID_FOREVER},
         offer_id integer not null references offers(id),
         code text not null unique,
+        spelling text not null default '',
         status text not null,
         member_id integer references members(id),
         serial integer,
@@ -77,6 +78,8 @@ _COUPONS = (
     "create index coupons_member on coupons(member_id, id) where member_id is not null",
     "create index coupons_ending on coupons(status, expires_at) "
     "where status in ('claimed', 'reserved')",
+    # An order may hold coupons of several members: whether they stack is asked of all of them.
+    "create index coupons_order on coupons(order_id) where order_id <> ''",
     f"""create table coupon_steps (
         id {ID_FOREVER},
         coupon_id integer not null references coupons(id),

@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -139,6 +139,18 @@ class Members:
         writing.add_done_callback(drop)
         return await asyncio.shield(writing)
 
+    async def change(self, run: Callable[[Connection], T], of: Collection[int]) -> T:
+        """A write of another store that changes the rows of these members; see `_change`."""
+        ids = frozenset(of)
+
+        def drop(_: asyncio.Future[T]) -> None:
+            for key in [key for key, member in self._cache.items() if member.id in ids]:
+                del self._cache[key]
+
+        writing = self._db.write(run)
+        writing.add_done_callback(drop)
+        return await asyncio.shield(writing)
+
     async def meet(self, channel: str, external_id: str, now: float) -> Member:
         """The member behind an identity, made on first sight (`fresh` is then true)."""
 
@@ -159,8 +171,18 @@ class Members:
 
         return self._remember(await self._db.write(run))
 
-    async def follow(self, channel: str, external_id: str, followed: bool, now: float) -> bool:
-        """Note a follow or an unfollow; says whether they had followed ever before."""
+    async def follow(
+        self,
+        channel: str,
+        external_id: str,
+        followed: bool,
+        now: float,
+        also: Callable[[Connection, bool], None] | None = None,
+    ) -> bool:
+        """Note a follow or an unfollow; says whether they had followed ever before.
+
+        also: what else happens in the same transaction; it is told the same.
+        """
 
         def run(conn: Connection) -> bool:
             # Who left has followed, if perhaps before the bot was there to see it.
@@ -186,7 +208,10 @@ class Members:
                     "where channel = ? and external_id = ?",
                     (now, channel, external_id),
                 )
-            return before is not None and before[0] is not None
+            known = before is not None and before[0] is not None
+            if also is not None:
+                also(conn, known)
+            return known
 
         return await self._change(run, (channel, external_id))
 

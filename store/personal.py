@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from store import aliases, hooks
+from store import (
+    aliases,
+    checkins,
+    coupons,
+    honours,
+    hooks,
+    memberships,
+    points_personal,
+    quizzes,
+    referral_people,
+)
 from store.dialect import Connection
 from store.statements import rows_of
 
@@ -38,7 +48,15 @@ class _Room(Protocol):
         """Give it to another member. No row names `drop` after."""
 
 
-_ROOMS: tuple[_Room, ...] = ()
+_ROOMS: tuple[_Room, ...] = (
+    quizzes,
+    coupons,
+    points_personal,
+    checkins,
+    honours,
+    memberships,
+    referral_people,
+)
 
 
 def told(conn: Connection, member_id: int) -> dict[str, Any] | None:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from store.courses import Homework, learning_in
 from store.db import Database
 from store.dialect import Connection
+from store.points import balance_of
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How much is kept of one member. courses: those that are not refunded."""
+    """How much is kept of one member.
+
+    courses: those that are not refunded; points: their balance; invited: friends they brought.
+    """
 
     courses: int
     homework: int
@@ -19,6 +23,11 @@ class Kept:
     events: int
     votes: int
     tags: int
+    coupons: int = 0
+    points: int = 0
+    checkins: int = 0
+    quizzes: int = 0
+    invited: int = 0
 
 
 class Profiles:
@@ -58,6 +67,17 @@ class Profiles:
                 events=count("events"),
                 votes=count("faq_votes"),
                 tags=count("member_tags"),
+                coupons=count("coupons"),
+                points=balance_of(conn, member_id),
+                checkins=count("checkins"),
+                quizzes=count("quiz_attempts"),
+                invited=int(
+                    conn.execute(
+                        "select count(*) from referrals where inviter_id = ? "
+                        "and status <> 'refused'",
+                        (member_id,),
+                    ).fetchone()[0]
+                ),
             )
 
         return await self._db.read(run)

@@ -10,6 +10,7 @@ from store import Store
 from store.dialect import Connection
 from store.events import Added, NewEvent
 from store.hooks import TOPICS
+from tests.store.belongings import have_everything
 from tests.store.rows import (
     CHANNEL,
     LIN,
@@ -21,6 +22,7 @@ from tests.store.rows import (
     key,
     late,
     places_of,
+    tables_of,
 )
 
 ELSEWHERE = "team"
@@ -87,6 +89,7 @@ async def _outside(store: Store, member_id: int) -> None:
             "insert into faq_votes (member_id, faq_id, useful, at) values (?, length(?), 1, 0)",
         ):
             await store.db.write(partial(_execute, sql=sql, args=(member, word)))
+        await have_everything(store, member, word)
 
 
 def _execute(conn: Connection, sql: str, args: tuple[object, ...]) -> None:
@@ -95,6 +98,43 @@ def _execute(conn: Connection, sql: str, args: tuple[object, ...]) -> None:
 
 def _raw(folder: Path) -> bytes:
     return b"".join(one.read_bytes() for one in sorted(folder.iterdir()))
+
+
+def _naming(store: Store, member_id: int) -> dict[str, int]:
+    """Rows that name a member, by "table.column"."""
+    found = {}
+    for table, columns in tables_of(store.db.path).items():
+        for column in columns:
+            if column in ("member_id", "inviter_id", "invitee_id"):
+                sql = f"select count(*) from {table} where {column} = ?"
+                found[f"{table}.{column}"] = ask_file(store.db.path, sql, (member_id,))[0][0]
+    return found
+
+
+async def test_every_column_that_names_a_member_is_filled_and_emptied(store: Store) -> None:
+    member_id = await _life(store)
+    await store.hooks.add("https://shop.example.com/h", TOPICS, "whsec_A", NOW, "cli")
+    await store.members.follow(CHANNEL, LIN, False, NOW)
+    before = _naming(store, member_id)
+    assert [place for place, count in before.items() if not count] == []
+    await store.members.erase(member_id, 0.0)
+    after = {place for place, count in _naming(store, member_id).items() if count}
+    assert after <= {"hook_deliveries.member_id"}, "only the news of the erasure itself"
+
+
+async def test_two_members_made_one_leave_no_row_to_the_second(store: Store) -> None:
+    first = (await store.members.meet(ELSEWHERE, "oTEST_first", NOW)).id
+    second = await _life(store)
+    await store.hooks.add("https://shop.example.com/h", TOPICS, "whsec_A", NOW, "cli")
+    await store.members.follow(CHANNEL, LIN, False, NOW)
+    await have_everything(store, first, "一样")
+    keep, drop = sorted((first, second))
+    had = _naming(store, drop)
+    await store.members.unite(ELSEWHERE, "oTEST_first", "uTEST_union")
+    assert set(_naming(store, drop).values()) == {0}
+    lost = {place for place, count in _naming(store, keep).items() if had[place] and not count}
+    assert lost == {"states.member_id", "attempts.member_id"}, "a question that waits is dropped"
+    assert await store.points.audit_sums() == []
 
 
 async def test_no_table_keeps_a_trace(store: Store) -> None:
@@ -114,6 +154,16 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "member_tags",
         "reminders",
         "audit",
+        "checkins",
+        "coupon_steps",
+        "coupons",
+        "invites",
+        "member_settings",
+        "memberships",
+        "point_transfers",
+        "quiz_answers",
+        "quiz_prizes",
+        "referral_rewards",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -127,12 +177,27 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "sends": 80,
         "identities": 2,
         "members": 1,
-        "events": 3,
+        "events": 5,
         "member_tags": 1,
         "homework": 1,
         "reminders": 1,
         "faq_votes": 1,
         "hook_deliveries": 0,
+        "member_settings": 1,
+        "coupons": 2,
+        "coupon_steps": 4,
+        "point_accounts": 1,
+        "point_postings": 1,
+        "point_lots": 1,
+        "checkins": 1,
+        "badges": 1,
+        "invites": 1,
+        "referrals": 2,
+        "referral_rewards": 1,
+        "quiz_attempts": 1,
+        "quiz_answers": 1,
+        "quiz_prizes": 1,
+        "memberships": 1,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None

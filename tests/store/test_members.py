@@ -370,6 +370,8 @@ async def test_the_export_holds_everything_about_one_member_only(store: Store) -
         "unionid": None,
         "role": "member",
         "created_at": NOW,
+        "tier": "",
+        "tier_until": None,
     }
     assert [row["external_id"] for row in exported["identities"]] == [LIN]
     assert exported["subscriptions"] == [{"topic": "写作", "since": NOW}]

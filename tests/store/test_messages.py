@@ -12,6 +12,7 @@ import pytest
 from store import Store
 from store.db import Many
 from store.messages import Recorded
+from tests.blank import blank
 from tests.store.rows import (
     CHANNEL,
     LIN,
@@ -119,7 +120,7 @@ async def test_a_record_does_not_wait_for_the_disk_but_what_is_promised_does(
     tmp_path: Path,
 ) -> None:
     """`_SYNCED` asks for nothing itself: it sees what the others in its transaction want."""
-    store = Store(tmp_path / "zhiqun.db", durability="full")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="full")
     await store.open()
 
     async def synced() -> bool:
@@ -277,12 +278,12 @@ async def test_it_is_kept_whether_wechat_was_told_to_ask_no_more(store: Store) -
 
 
 async def test_what_wechat_was_told_outlives_the_process(tmp_path: Path) -> None:
-    first = Store(tmp_path / "zhiqun.db")
+    first = Store(blank(tmp_path / "zhiqun.db"))
     await first.open()
     await asyncio.gather(*[first.messages.record(incoming(n)) for n in (1, 2)])
     await first.messages.acknowledge(key(1))
     await first.close()
-    second = Store(tmp_path / "zhiqun.db")
+    second = Store(blank(tmp_path / "zhiqun.db"))
     await second.open()
     try:
         left = await second.messages.unanswered()

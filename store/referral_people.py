@@ -1,0 +1,181 @@
+"""Followers known again: by a keyed hash that outlives them and leads back to nobody.
+
+Also what a member takes along, leaves behind, or brings to another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Any
+
+from store import points
+from store import referral_credits as credits
+from store.dialect import Connection
+from store.referral_credits import KNOWN, SELF
+from store.statements import rows_of
+
+SECRET = "fingerprint_secret"  # noqa: S105 - a name
+"""Where `meta` keeps the key of the hashes."""
+
+_EARLIER_S = 60.0
+"""Who wrote so long before a follow was following before it, only nobody told us."""
+
+
+def fingerprint(secret: bytes, name: str) -> bytes:
+    """A hash that tells a person apart and cannot be turned back without the secret."""
+    return hmac.digest(secret, name.encode("utf-8", "replace"), hashlib.sha256)
+
+
+def _secret(conn: Connection) -> bytes:
+    """The key of the hashes, made when it is first needed."""
+    row = conn.execute("select value from meta where name = ?", (SECRET,)).fetchone()
+    if row is None:
+        conn.execute(
+            "insert into meta (name, value) values (?, ?) on conflict (name) do nothing",
+            (SECRET, secrets.token_hex(32)),
+        )
+        row = conn.execute("select value from meta where name = ?", (SECRET,)).fetchone()
+    return bytes.fromhex(row[0])
+
+
+def print_of(conn: Connection, channel: str, external_id: str) -> bytes:
+    return fingerprint(_secret(conn), f"{channel}:{external_id}")
+
+
+def _union_print(conn: Connection, member_id: int) -> bytes | None:
+    row = conn.execute("select unionid from members where id = ?", (member_id,)).fetchone()
+    # The blank keeps it apart from every channel's name.
+    return None if row is None or not row[0] else fingerprint(_secret(conn), f" {row[0]}")
+
+
+def is_known(conn: Connection, member_id: int, channel: str, mark: bytes, now: float) -> bool:
+    """Whether this person was here before, or was somebody's friend before."""
+    for one in (mark, _union_print(conn, member_id)):
+        if one is None:
+            continue
+        for sql in (
+            "select 1 from known_followers where fingerprint = ?",
+            "select 1 from referrals where fingerprint = ? and status <> 'refused'",
+        ):
+            if conn.execute(sql, (one,)).fetchone():
+                return True
+    invited = conn.execute(
+        "select 1 from referrals where invitee_id = ? and status <> 'refused' limit 1",
+        (member_id,),
+    ).fetchone()
+    wrote = conn.execute(
+        "select 1 from interactions where member_id = ? and channel = ? and at < ? "
+        "and kind not like 'event:%' limit 1",
+        (member_id, channel, now - _EARLIER_S),
+    ).fetchone()
+    return invited is not None or wrote is not None
+
+
+def told(conn: Connection, member_id: int) -> dict[str, list[dict[str, Any]]]:
+    """Their codes, who they brought (not by name), how they came, and what they were given."""
+    return {
+        "invites": rows_of(
+            conn,
+            "select channel, scene, created_at, url, expires_at from invites "
+            "where member_id = ? order by channel",
+            member_id,
+        ),
+        "referrals": rows_of(
+            conn,
+            "select case when inviter_id = ? then 'inviter' else 'friend' end as role, channel, "
+            "at, status, reason, case when inviter_id = ? then points end as points, decided_at "
+            "from referrals where inviter_id = ? or invitee_id = ? order by id",
+            *(member_id,) * 4,
+        ),
+        "referral_rewards": rows_of(
+            conn,
+            "select friends, at, coupon_id, note from referral_rewards where member_id = ? "
+            "order by friends",
+            member_id,
+        ),
+    }
+
+
+def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
+    """Take their name off; a keyed hash stays, so that they do not count as new once more."""
+    followed = conn.execute(
+        "select channel, external_id from identities where member_id = ? and (followed = 1 "
+        "or followed_at is not null or unfollowed_at is not null)",
+        (member_id,),
+    ).fetchall()
+    marks = [print_of(conn, channel, external_id) for channel, external_id in followed]
+    if marks and (union := _union_print(conn, member_id)) is not None:
+        marks.append(union)
+    conn.executemany(
+        "insert into known_followers (fingerprint, day) values (?, ?) "
+        "on conflict (fingerprint) do nothing",
+        [(mark, points.shanghai_day(now)) for mark in marks],
+    )
+    rows = {
+        table: conn.execute(f"delete from {table} where member_id = ?", (member_id,)).rowcount
+        for table in ("invites", "referral_rewards")
+    }
+    rows["referrals"] = conn.execute(
+        "update referrals set inviter_id = null where inviter_id = ?", (member_id,)
+    ).rowcount
+    # The follow's key is made from their id on the channel.
+    rows["referrals"] += conn.execute(
+        "update referrals set invitee_id = null, message_key = null where invitee_id = ?",
+        (member_id,),
+    ).rowcount
+    conn.execute(
+        "update referrals set decided_by = '' where decided_by = ?", (f"member:{member_id}",)
+    )
+    return rows
+
+
+def merge(conn: Connection, keep: int, drop: int) -> None:
+    """Both invited as one; who invited themselves that way, or came twice, does not count."""
+    conn.execute(
+        "delete from invites where member_id = ? and channel in "
+        "(select channel from invites where member_id = ?)",
+        (drop, keep),
+    )
+    conn.execute("update invites set member_id = ? where member_id = ?", (keep, drop))
+    conn.execute(
+        "delete from referrals where inviter_id = ? and fingerprint in "
+        "(select fingerprint from referrals where inviter_id = ?) and status = 'refused'",
+        (drop, keep),
+    )
+    conn.execute(
+        "delete from referrals where inviter_id = ? and fingerprint in "
+        "(select fingerprint from referrals where inviter_id = ?) and status = 'refused'",
+        (keep, drop),
+    )
+    for column in ("inviter_id", "invitee_id"):
+        conn.execute(f"update referrals set {column} = ? where {column} = ?", (keep, drop))
+    conn.execute(
+        "update referrals set decided_by = ? where decided_by = ?",
+        (f"member:{keep}", f"member:{drop}"),
+    )
+    conn.execute(
+        "insert into referral_rewards (member_id, friends, at, coupon_id, note) "
+        "select ?, friends, at, coupon_id, note from referral_rewards where member_id = ? "
+        "on conflict (member_id, friends) do nothing",
+        (keep, drop),
+    )
+    conn.execute("delete from referral_rewards where member_id = ?", (drop,))
+    came = conn.execute(
+        "select id, inviter_id, at from referrals where invitee_id = ? "
+        "and status in ('credited', 'held') order by id",
+        (keep,),
+    ).fetchall()
+    counted = False
+    for referral_id, inviter, at in came:
+        if inviter != keep and not counted:
+            counted = True
+            continue
+        conn.execute(
+            "update referrals set status = 'refused', reason = ? where id = ?",
+            (SELF if inviter == keep else KNOWN, referral_id),
+        )
+        if inviter is not None:
+            credits.take_back(conn, referral_id, inviter, "clawback", at)
+            credits.descend(conn, inviter, at, "clock")

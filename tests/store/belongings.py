@@ -1,0 +1,72 @@
+"""What a member may have besides messages and orders: one row of every kind, and more of some."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+from store import Store
+from store.coupons import Claimant
+from store.dialect import Connection
+from store.offers import NewOffer
+from store.redemption import Call, Cart
+from tests.store.rows import NOW
+
+_ROWS = (
+    "insert into checkins (member_id, day, streak, points, place, at, message_key) "
+    "values (:member, '2026-11-21', 1, 5, :word, 0, :key)",
+    "insert into badges (member_id, badge, at) values (:member, '引路人', 0)",
+    "insert into member_settings (member_id, name, value) values (:member, 'name', :word)",
+    "insert into invites (scene, member_id, channel, created_at, url) "
+    "values (:word || ' scene', :member, 'mp', 0, :word)",
+    "insert into referrals (inviter_id, channel, at, status, fingerprint, message_key) "
+    "values (:member, 'mp', 0, 'credited', :key, :key)",
+    "insert into referrals (invitee_id, channel, at, status, decided_by, fingerprint) "
+    "values (:member, 'mp', 0, 'refused', 'member:' || :member, :key)",
+    "insert into referral_rewards (member_id, friends, at, note) values (:member, 3, 0, :word)",
+    "insert into quizzes (id, title, status, created_at, created_by) "
+    "values (1, '竞赛', 'running', 0, 'cli') on conflict (id) do nothing",
+    "insert into quiz_attempts (quiz_id, member_id, started_at, position, asked_at, message_key) "
+    "values (1, :member, 0, 1, 0, :key)",
+    "insert into quiz_answers (quiz_id, member_id, position, text, outcome, score, at, "
+    "message_key) values (1, :member, 1, :word, 'wrong', 0, 0, :key)",
+    "insert into quiz_prizes (quiz_id, member_id, rank, note, at) values (1, :member, 1, :word, 0)",
+)
+
+
+async def have_everything(store: Store, member_id: int, word: str) -> None:
+    """Give a member a row in every table of coupons, points, invitations, quizzes, tiers.
+
+    word: stands in every column that can hold words.
+    """
+    await _coupons(store, member_id, word)
+    await store.points.post(
+        member_id, 9, "operator", f"{word} points", NOW, actor=f"member:{member_id}", note=word
+    )
+    await store.memberships.give(
+        member_id, "trial", NOW, source_key=f"{word} tier", by="cli", tiers=("trial",)
+    )
+    key = hashlib.blake2b(word.encode(), digest_size=16).digest()
+
+    def run(conn: Connection, sql: str) -> None:
+        conn.execute(sql, {"member": member_id, "word": word, "key": key})
+
+    for sql in _ROWS:
+        await store.db.write(partial(run, sql=sql))
+
+
+async def _coupons(store: Store, member_id: int, word: str) -> None:
+    """One coupon used for an order, another one not yet."""
+    for offer_word in ("早鸟", "老友"):
+        offer = await store.offers.by_word(offer_word)
+        if offer is None:
+            new = NewOffer(word=offer_word, title="券", kind="amount", value=500)
+            offer = await store.offers.create(new, NOW, "cli")
+        assert offer is not None
+        key = hashlib.blake2b(f"{word}{offer_word}".encode(), digest_size=16).digest()
+        claim = await store.coupons.claim(offer.id, Claimant(member_id), key, NOW)
+        assert claim.coupon is not None
+        if offer_word == "早鸟":
+            call = Call(actor="key:k1", key_id="k1", name=key.hex(), fingerprint=b"f", now=NOW)
+            cart = Cart(f"{word} order", 10_000)
+            assert (await store.redemptions.redeem(claim.coupon.code, cart, call)).coupon
