@@ -74,18 +74,22 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     """The commands that carry data in and out, and the keys of the REST API."""
     load = add(
         "import",
-        "Read a file into the FAQ, the catalogue, the documents or the events: all or nothing.",
+        "Read a file into what the bot knows, offers or sells: all of it or nothing.",
         carry.load,
     )
-    load.add_argument("what", choices=("faq", "items", "docs", "events"))
-    load.add_argument("file", type=Path, nargs="+", metavar="FILE")
+    load.add_argument("what", choices=("faq", "items", "docs", "events", "quiz", "offers", "codes"))
+    load.add_argument(
+        "file", type=Path, nargs="+", metavar="FILE", help="codes: the claim word, then the file"
+    )
     load.add_argument(
         "--partial", action="store_true", help="events: store the good lines, list the others"
     )
     export = add(
         "export", "Write what is stored to a file, or to the terminal with -.", carry.export
     )
-    export.add_argument("what", choices=("faq", "items", "interactions", "events", "member"))
+    export.add_argument(
+        "what", choices=("faq", "items", "interactions", "events", "coupons", "member")
+    )
     export.add_argument("file", metavar="FILE", help="the file to write; - for the terminal")
     export.add_argument("--member", default="", help="number or openid, for `export member`")
     backup = add("backup", "Copy the database while the bot runs.", carry.backup)
@@ -103,6 +107,9 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     key.add_argument("--scope", action="append", default=[], help="new: what it may do; repeatable")
     key.add_argument(
         "--per-minute", type=int, default=6000, help="new: requests a minute (default: 6000)"
+    )
+    key.add_argument(
+        "--signed", action="store_true", help="new: each of its requests must be signed"
     )
 
 

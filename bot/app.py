@@ -28,6 +28,7 @@ from bot.crypto import BadMessage
 from bot.inbox import Inbox, Outcome, Sentences
 from bot.incentives import rewards
 from bot.introduce import Introductions
+from bot.invitations import Invitations, Side
 from bot.late import LateAnswers
 from bot.links import Linker
 from bot.metrics import Metrics
@@ -132,6 +133,7 @@ class App:
         self._texts: Texts | None = None
         self._pushes: Pushes | None = None
         self._rewards = rewards(config)
+        self._invitations: Invitations | None = None
 
     # Life
 
@@ -166,6 +168,16 @@ class App:
         self._introductions = Introductions(
             self.store,
             {name: c.client for name, c in self.channels.items() if c.settings.verified},
+        )
+        self._invitations = Invitations(
+            self.store,
+            self.linker,
+            {
+                name: Side(c.client, c.settings.verified and c.settings.account == "service")
+                for name, c in self.channels.items()
+            },
+            self._rewards.referral,
+            poster=config.referral.poster,
         )
         self._inbox = Inbox(
             self.store,
@@ -282,6 +294,8 @@ class App:
             left = await self._inbox.drain(self.config.server.drain_s)
         if self._introductions is not None:
             await self._introductions.close()
+        if self._invitations is not None:
+            await self._invitations.close()
         if self._late is not None:
             self._late.close()
             if self._late_task is not None:
@@ -363,6 +377,7 @@ class App:
             pushes=self._pushes,
             counts=self.metrics,
             rewards=self._rewards,
+            invitations=self._invitations,
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel.settings.verified,
         )
@@ -384,6 +399,7 @@ class App:
         """`zhiqun import` or `erase` wrote while we run: believe the file, not ourselves."""
         self.store.members.forget_cache()
         self.linker.forget_cache()
+        self.store.quizzes.forget_cache()
         self._stale = True
         if self.ready.is_set() and (self._catching_up is None or self._catching_up.done()):
             self._catching_up = asyncio.create_task(self._catch_up())

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def load(args: argparse.Namespace) -> int:
     """`zhiqun import`: each file whole or not at all; only `docs` takes several."""
-    if args.what != "docs" and len(args.file) > 1:
+    if args.what == "codes" and len(args.file) != 2:
+        raise CommandError("say for which offer: zhiqun import codes WORD FILE.csv")
+    if args.what not in ("docs", "codes") and len(args.file) > 1:
         raise CommandError("one file at a time, please; only `import docs` takes several")
     if args.partial and args.what != "events":
         raise CommandError("--partial is for events only: other files are imported whole")
@@ -33,6 +35,18 @@ def load(args: argparse.Namespace) -> int:
         return _load_events(config, args.file[0], args.partial)
     if args.what == "items":
         return _load_items(config, args.file[0])
+    if args.what == "offers":
+        from bot.carry_coupons import load_offers
+
+        return load_offers(config, args.file[0])
+    if args.what == "codes":
+        from bot.carry_coupons import load_codes
+
+        return load_codes(config, str(args.file[0]), args.file[1])
+    if args.what == "quiz":
+        from bot.carry_quiz import load_quiz
+
+        return load_quiz(config, args.file[0])
     return _load_faq(config, args.file[0])
 
 
@@ -146,6 +160,9 @@ def export(args: argparse.Namespace) -> int:
         if args.what == "member":
             data = await store.members.export(member) or {}
             return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        if args.what == "coupons":
+            await _export_coupons(store, args.file)
+            return None
         rows = _events(store) if args.what == "events" else store.interactions.page
         await _export_rows(rows, args.what, args.file)
         return None
@@ -180,6 +197,18 @@ def _events(store: Store) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
         return rows
 
     return page
+
+
+async def _export_coupons(store: Store, name: str) -> None:
+    from bot.carry_coupons import export
+
+    out = sys.stdout if name == "-" else _private(name)
+    try:
+        count = await export(store, out, time.time())
+    finally:
+        if out is not sys.stdout:
+            out.close()
+    print(f"{count} coupons written", file=sys.stderr)
 
 
 async def _export_rows(
@@ -253,16 +282,23 @@ async def _member_id(store: Store, name: str) -> int:
 
 
 def key(args: argparse.Namespace) -> int:
-    """`zhiqun key new NAME --scope …`, `key list`, `key revoke ID`."""
+    """`zhiqun key new NAME --scope … [--signed]`, `key list`, `key revoke ID`."""
     from bot.keys import new_key
 
     now = time.time()
 
     async def new(store: Store) -> str:
-        row, secret = new_key(args.name, args.scope, args.per_minute, now)
+        row, secret = new_key(args.name, args.scope, args.per_minute, now, signed=args.signed)
         await store.keys.add(row)
         await store.audit.add(now, "cli", "key.new", f"key:{row.id}", " ".join(sorted(row.scopes)))
-        return secret
+        if row.signing_secret is None:
+            todo = "This is the only time it is shown: put it into the program's secrets."
+            return f"{secret}\n{todo}"
+        return (
+            f"{secret}\n{row.signing_secret}\nThe key, and the secret that its requests must be "
+            "signed with. This is the only time\nthey are shown: put both into the program's "
+            "secrets, and send only the first."
+        )
 
     async def revoke(store: Store) -> bool:
         if not await store.keys.revoke(args.name, now):
@@ -273,10 +309,10 @@ def key(args: argparse.Namespace) -> int:
     if args.what == "new":
         config = config_of(args)
         try:
-            secret = with_store(config, new)
+            shown = with_store(config, new)
         except ValueError as error:
             raise CommandError(str(error)) from error
-        print(f"{secret}\nThis is the only time it is shown: put it into the program's secrets.")
+        print(shown)
         return OK
     config = config_of_database(args)
     if args.what == "revoke":
@@ -288,7 +324,8 @@ def key(args: argparse.Namespace) -> int:
     for one in keys:
         state = "revoked" if one.revoked_at else f"{one.per_minute}/min"
         scopes = " ".join(sorted(one.scopes))
-        print(f"{one.id}  {state:<10} {_date(one.last_used_at)}  {one.name}: {scopes}")
+        name = f"{one.name} (signed)" if one.signing_secret else one.name
+        print(f"{one.id}  {state:<10} {_date(one.last_used_at)}  {name}: {scopes}")
     print(f"{len(keys)} keys")
     return OK
 

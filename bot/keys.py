@@ -2,6 +2,7 @@
 
 A key is shown once, "zq_" + id + "_" + secret; the store holds a SHA-256 of the secret.
 That is enough for 190 random bits: there is nothing to guess that a slow hash would slow.
+A signed key has a second secret, "zqs_…", which never travels: see `bot/signature.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import secrets
 import string
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,6 +32,9 @@ SCOPES = (
     "members:read",
     "members:write",
     "members:erase",
+    "tiers:write",
+    "points:read",
+    "points:write",
     "interactions:read",
     "links:read",
     "links:write",
@@ -39,13 +43,19 @@ SCOPES = (
     "documents:write",
     "webhooks:read",
     "webhooks:write",
+    "offers:read",
+    "offers:write",
+    "coupons:read",
+    "coupons:redeem",
+    "quizzes:read",
+    "quizzes:write",
 )
 PER_MINUTE = 600
 MAX_PER_MINUTE = 1_000_000
 MAX_NAME = 60
 
 _BASE62 = string.digits + string.ascii_letters
-_ID_LENGTH, _SECRET_LENGTH = 8, 32
+_ID_LENGTH, _SECRET_LENGTH, _SIGNING_LENGTH = 8, 32, 43
 _SHOWN = re.compile(rf"zq_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 """Compared with when there is no such key, so that its absence takes as long to say."""
@@ -54,6 +64,7 @@ _KEEP_S = 0.9
 """How long the keys are believed unread: a revocation holds within a second."""
 _NOTE_S = 60.0
 _LEAST_BURST = 10.0
+_MOST_CODES = 10_000
 
 
 class BadKey(ValueError):
@@ -62,18 +73,22 @@ class BadKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who calls, as the operations see it."""
+    """Who calls, as the operations see it. signing_secret: "" when requests are not signed."""
 
     id: str
     name: str
     scopes: frozenset[str]
     per_minute: int
+    signing_secret: str = field(default="", repr=False)
 
 
-def new_key(name: str, scopes: Iterable[str], per_minute: int, now: float) -> tuple[Key, str]:
+def new_key(
+    name: str, scopes: Iterable[str], per_minute: int, now: float, *, signed: bool = False
+) -> tuple[Key, str]:
     """A fresh key: the row for `store.keys.add`, and what its owner gets to see, once.
 
-    Errors: BadKey. There are no wildcards: a scope that comes later is not granted today.
+    signed: the row has a signing secret, which the owner gets to see once, too. Errors: BadKey.
+    There are no wildcards: a scope that comes later is not granted today.
     """
     wanted = frozenset(scopes)
     if not wanted:
@@ -86,7 +101,16 @@ def new_key(name: str, scopes: Iterable[str], per_minute: int, now: float) -> tu
         raise BadKey(f"requests a minute must be 1 to {MAX_PER_MINUTE}")
     key_id = _random(_ID_LENGTH)
     secret = _random(_SECRET_LENGTH)
-    row = Key(key_id, name.strip(), _hash(secret), wanted, per_minute, now)
+    signing = f"zqs_{_random(_SIGNING_LENGTH)}" if signed else None
+    row = Key(
+        key_id,
+        name.strip(),
+        _hash(secret),
+        wanted,
+        per_minute,
+        now,
+        signing_secret=signing,
+    )
     return row, f"zq_{key_id}_{secret}"
 
 
@@ -140,6 +164,59 @@ class Bucket:
         )
 
 
+class Guesses:
+    """Who tries codes that nobody has: an API key may do that only so often.
+
+    A shop's customers mistype, and a busy shop has more of them. So a key waits when, within
+    `lock_s`, it has named `most` different codes that nobody has, and more of them than codes
+    that somebody has. In memory: a restart forgives, and it gains a guesser `most` codes.
+    """
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, dict[str, float]] = {}
+        self._right: dict[str, dict[str, float]] = {}
+        self._locked: dict[str, tuple[float, float]] = {}
+
+    def wait_s(self, key: str, now: float) -> int:
+        """Seconds until this key may name codes again; 0 when it may."""
+        at, lock_s = self._locked.get(key, (now, 0.0))
+        # A clock that was set back locks nobody out for longer.
+        return math.ceil(at + lock_s - now) if 0.0 <= now - at < lock_s else 0
+
+    def right(self, key: str, code: str, now: float, lock_s: float) -> None:
+        """It named a code that somebody has."""
+        known = self._right.setdefault(key, {})
+        _remember(known, code, now)
+        _forget_old(known, now, lock_s)
+
+    def wrong(self, key: str, code: str, now: float, most: int, lock_s: float) -> None:
+        """It named one that nobody has; it may have to wait from now on."""
+        wrong, right = self._wrong.setdefault(key, {}), self._right.get(key, {})
+        _remember(wrong, code, now)
+        _forget_old(wrong, now, lock_s)
+        _forget_old(right, now, lock_s)
+        if len(wrong) >= most and len(wrong) > len(right):
+            self._locked[key] = (now, lock_s)
+            wrong.clear()
+
+
+def _remember(codes: dict[str, float], code: str, now: float) -> None:
+    codes.pop(code, None)  # the newest stands last
+    codes[code] = now
+
+
+def _forget_old(codes: dict[str, float], now: float, for_s: float) -> None:
+    while codes:
+        oldest = next(iter(codes))
+        if len(codes) <= _MOST_CODES and 0.0 <= now - codes[oldest] < for_s:
+            return
+        del codes[oldest]
+
+
+def _caller(row: Key) -> ApiKey:
+    return ApiKey(row.id, row.name, row.scopes, row.per_minute, row.signing_secret or "")
+
+
 class KeyRing:
     """The keys in memory, read again every second when somebody calls.
 
@@ -177,9 +254,7 @@ class KeyRing:
             # Of before the query: a key revoked while it runs is seen a moment later.
             at = self._now()
             rows = await self._keys.all()
-            self._known = {
-                row.id: (row, ApiKey(row.id, row.name, row.scopes, row.per_minute)) for row in rows
-            }
+            self._known = {row.id: (row, _caller(row)) for row in rows}
             self._read_at = at
 
     def pace(self, key: ApiKey) -> Pace:

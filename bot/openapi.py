@@ -35,7 +35,7 @@ _PACE = {
 }
 _REFUSALS = {
     400: "The request cannot be read: its query, its JSON, or its HTTP.",
-    401: "There is no key, or it is not valid.",
+    401: "There is no key, or it is not valid, or the signature it needs is not.",
     403: "The key lacks a scope.",
     404: "There is no such thing.",
     408: "The body came too slowly.",
@@ -43,7 +43,8 @@ _REFUSALS = {
     413: "More was sent than is taken at once.",
     415: "The body is of another kind than is taken.",
     422: "The body is JSON, but not what is wanted; errors says where.",
-    429: "The key has made too many requests; Retry-After says when to come back.",
+    429: "The key has made too many requests, or named too many codes that nobody has; "
+    "Retry-After says when to come back.",
     500: "Something went wrong here; request_id finds it in the log.",
     503: "The store takes nothing now, there is too much to do, or it took too long; then a "
     "change goes on to its end. Retry-After says when to try again.",
@@ -72,7 +73,8 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A key of `zhiqun key new`, all of it: zq_…",
+                    "description": "A key of `zhiqun key new`, all of it: zq_… One made with "
+                    "`--signed` needs the headers Zhiqun-Timestamp and Zhiqun-Signature, too.",
                 }
             },
         },
@@ -123,6 +125,7 @@ def _operation(
     if described:
         result["description"] = described
     parameters = [_path_parameter(name, rule) for name, rule in operation.params.items()]
+    parameters += [_header(name, rule) for name, rule in operation.headers.items()]
     if operation.query is not None:
         parameters += _query_parameters(queries[operation.query.__name__])
     if parameters:
@@ -136,6 +139,10 @@ def _operation(
     else:
         result["security"] = []
     return result
+
+
+def _header(name: str, rule: Param) -> dict[str, Any]:
+    return {**_path_parameter(name, rule), "in": "header"}
 
 
 def _path_parameter(name: str, rule: Param) -> dict[str, Any]:

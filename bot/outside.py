@@ -16,6 +16,7 @@ from aiohttp import web
 from bot.config import Config
 from bot.contents import Contents
 from bot.hooks import HookRunner
+from bot.incentives import rewards
 from bot.keys import KeyRing
 from bot.links import Linker
 from bot.metrics import Metrics
@@ -70,6 +71,7 @@ class Outside:
             read_document=read_document,
             linker=linker,
             private_hooks=config.hooks.allow_private,
+            rewards=rewards(config),
         )
 
     def runner(self) -> web.BaseRunner:

@@ -28,7 +28,8 @@ import structlog
 from aiohttp import web
 from msgspec import Meta
 
-from bot.keys import SCOPES, ApiKey, KeyRing
+from bot import signature
+from bot.keys import SCOPES, ApiKey, Guesses, KeyRing
 from bot.problem import Fault, Problem, ProblemBody, fault_of, invalid, not_found
 from bot.rest_body import (
     Line,
@@ -39,8 +40,9 @@ from bot.rest_body import (
     read_body,
     read_query,
 )
-from bot.rest_path import ITEM_ID, NUMBER, Param, checked_path
+from bot.rest_path import ITEM_ID, NUMBER, Param, checked_headers, checked_path
 from bot.rest_running import Running
+from handlers.rewards import Rewards
 from store import Store, StoreError
 
 __all__ = [
@@ -137,6 +139,7 @@ class Watch(Protocol):
     """What is counted here; `bot/metrics.py` has it."""
 
     def api_request(self, operation: str, status: int) -> None: ...
+    def wrong_code(self, who: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +150,7 @@ class Services:
     items for a full-text query, best first, at most so many. read_document: takes a
     document's name and bytes, see `bot/rest_documents.py`. linker: `bot/links.py`.
     private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
+    rewards: the rules for coupons.
     """
 
     store: Store
@@ -159,6 +163,8 @@ class Services:
     linker: Any = None
     private_hooks: bool = False
     running: Running = field(default_factory=Running)
+    rewards: Rewards = field(default_factory=Rewards)
+    guesses: Guesses = field(default_factory=Guesses)
 
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""
@@ -188,13 +194,14 @@ class Answer:
 class Call:
     """One request that was let in: everything is checked and has its type.
 
-    key: who calls; path: the parameters of the path; query: the operation's `query` type;
-    body: its `body` type, or for "ndjson" a list of `Line`, or for "binary" bytes; now: Unix
-    seconds. A public operation has a key without scopes.
+    key: who calls; path: the parameters of the path; headers: what its `headers` name; query:
+    the operation's `query` type; body: its `body` type, or for "ndjson" a list of `Line`, or for
+    "binary" bytes; now: Unix seconds. A public operation has a key without scopes.
     """
 
     key: ApiKey
     path: Mapping[str, str]
+    headers: Mapping[str, str]
     query: Any
     body: Any
     request: web.Request
@@ -256,15 +263,15 @@ class Operation:
     """One method on one path.
 
     path: below /api/v1, "/items/{id}", with a rule in `params` for each name; name: the
-    operationId; scope: "" is public; also: scopes that are needed besides; query: a Struct
-    whose fields have defaults where they may be left out; body: the type of a body, or with
-    "ndjson" of one line (NDJSON, a JSON array, or one object are taken; with a `partial: bool`
-    in the query bad lines reach `run` when it is true, otherwise any refuses all); max_line:
-    bytes in one line or element of a batch; answers: status -> type of the body, None for none;
-    answer_type: their content type, NDJSON for streams (then the type of a line); problems:
-    refusals of its own, beside those of the frame; limit_s: how long its answer is waited for
-    (a change goes on then, as when its caller hangs up; what reads is ended); streams: without
-    that limit, and ended when the caller hangs up.
+    operationId; scope: "" is public; also: scopes that are needed besides; headers: those that
+    must be there, with a rule for each; query: a Struct whose fields have defaults where they
+    may be left out; body: the type of a body, or with "ndjson" of one line (NDJSON, a JSON array,
+    or one object are taken; with a `partial: bool` in the query bad lines reach `run` when it is
+    true, otherwise any refuses all); max_line: bytes in one line or element of a batch; answers:
+    status -> type of the body, None for none; answer_type: their content type, NDJSON for streams
+    (then the type of a line); problems: refusals of its own, beside those of the frame; limit_s:
+    how long its answer is waited for (a change goes on then, as when its caller hangs up; what
+    reads is ended); streams: without that limit, and ended when the caller hangs up.
     """
 
     method: Literal["GET", "PUT", "POST", "DELETE", "PATCH"]
@@ -277,6 +284,7 @@ class Operation:
     also: tuple[str, ...] = ()
     description: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
+    headers: Mapping[str, Param] = field(default_factory=dict)
     query: type[msgspec.Struct] | None = None
     body: Any = None
     body_type: Literal["json", "ndjson", "binary"] = "json"
@@ -343,10 +351,12 @@ class _Endpoint:
     async def _serve(self, request: web.Request, trace: Trace) -> web.StreamResponse:
         operation, services = self.operation, self.services
         key = await self._admit(request, trace) if operation.scope else _NOBODY
+        check = signature.demanded(key, request, services.now())
         path = checked_path(request.match_info, operation.params)
+        headers = checked_headers(request.headers, operation.headers)
         query = read_query(request, operation.query)
-        body = await self._body(request, query) if operation.takes_body else None
-        call = Call(key, path, query, body, request, services.now(), services, trace)
+        body = await self._body(request, query, check)
+        call = Call(key, path, headers, query, body, request, services.now(), services, trace)
         if operation.streams:
             result = await operation.run(call)
         elif operation.method == "GET":
@@ -401,12 +411,15 @@ class _Endpoint:
                 raise missing_scope(scope)
         return key
 
-    async def _body(self, request: web.Request, query: Any) -> Any:
+    async def _body(self, request: web.Request, query: Any, check: signature.Check) -> Any:
         operation = self.operation
         ndjson = False
+        if not operation.takes_body:
+            return await check(b"")
         if operation.body_type != "binary":
             ndjson = _check_type(request, operation.body_type)
         body = await read_body(request, operation.max_bytes, self.limits.body_timeout_s)
+        await check(body)
         if operation.body_type == "binary":
             return body
         if operation.body_type == "json":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from bot import (
     openapi,
+    rest_community,
+    rest_coupons,
     rest_documents,
     rest_events,
     rest_hooks,
     rest_items,
     rest_links,
     rest_members,
+    rest_offers,
+    rest_quizzes,
 )
 from bot.rest import Operation
 
@@ -17,9 +21,13 @@ _OURS: tuple[Operation, ...] = (
     *rest_items.OPERATIONS,
     *rest_events.OPERATIONS,
     *rest_members.OPERATIONS,
+    *rest_community.OPERATIONS,
     *rest_links.OPERATIONS,
     *rest_documents.OPERATIONS,
     *rest_hooks.OPERATIONS,
+    *rest_offers.OPERATIONS,
+    *rest_coupons.OPERATIONS,
+    *rest_quizzes.OPERATIONS,
 )
 
 ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))

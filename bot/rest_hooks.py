@@ -27,6 +27,9 @@ NEEDS = {
     "member.erased": "members:read",
     "link.clicked": "events:read",
     "homework.submitted": "members:read",
+    "coupon.claimed": "coupons:read",
+    "coupon.redeemed": "coupons:read",
+    "coupon.revoked": "coupons:read",
 }
 """The scope that reads what a topic tells: a webhook is no way around it."""
 
@@ -196,7 +199,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="makeWebhook",
         summary="Make a webhook",
         description="Each topic needs the scope that reads what it tells, too: events:read for "
-        "link.clicked, members:read for the others. Sent again it makes another webhook.",
+        "link.clicked, coupons:read for what begins with coupon, members:read for the others. "
+        "Sent again it makes another webhook.",
         scope="webhooks:write",
         run=make,
         body=HookIn,

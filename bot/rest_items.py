@@ -58,6 +58,16 @@ Url = Annotated[
     ),
 ]
 
+NeedsTier = Annotated[
+    str,
+    Meta(
+        max_length=32,
+        pattern=r"^(?:[a-z0-9][a-z0-9-]{0,31})?" + _END,
+        description="The membership that its links are for; empty for everybody.",
+        examples=["paid-monthly"],
+    ),
+]
+
 
 class TierBody(msgspec.Struct, forbid_unknown_fields=True):
     """One of several prices."""
@@ -93,6 +103,7 @@ class ItemBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     published_at: Time | None = None
     tiers: Annotated[list[TierBody], Meta(max_length=MAX_TIERS)] = []
     chapters: Annotated[list[ChapterBody], Meta(max_length=MAX_CHAPTERS)] = []
+    needs_tier: NeedsTier = ""
 
     def __post_init__(self) -> None:
         if self.published_at is not None:
@@ -118,6 +129,7 @@ class ItemOut(msgspec.Struct):
     published_at: str | None
     tiers: list[TierBody]
     chapters: list[ChapterBody]
+    needs_tier: str
 
 
 class ItemList(msgspec.Struct):
@@ -178,6 +190,7 @@ def _item(body: ItemBody) -> Item:
             Chapter(chapter.id or str(place), chapter.title.strip(), chapter.url)
             for place, chapter in enumerate(body.chapters, 1)
         ),
+        needs_tier=body.needs_tier,
     )
 
 
@@ -196,6 +209,7 @@ def _out(item: Item) -> ItemOut:
         published_at=stamp(item.published_at) if item.published_at else None,
         tiers=[TierBody(tier.name, tier.price_cents) for tier in item.tiers],
         chapters=[ChapterBody(c.title, c.id, c.url) for c in item.chapters],
+        needs_tier=item.needs_tier,
     )
 
 

@@ -1,4 +1,4 @@
-"""What may stand in a path: rules for its parameters, told in the OpenAPI document too."""
+"""What may stand in a path or a header: rules for each, told in the OpenAPI document too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.problem import Problem
+from bot.problem import Fault, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,34 @@ NUMBER = Param(
     max_length=18,
     number=True,
 )
+
+IDEMPOTENCY_KEY = Param(
+    description="Yours, one for each thing you want done, such as order and attempt. Sent again "
+    "with the same request it gets the same answer; with another request it is refused.",
+    pattern="^[!-~]{1,64}$",
+    example="order-17-redeem",
+)
+IDEMPOTENT = {"Idempotency-Key": IDEMPOTENCY_KEY}
+"""The headers of an operation that gives away or takes back something of worth."""
+
+
+def checked_headers(given: Mapping[str, str], params: Mapping[str, Param]) -> dict[str, str]:
+    """The headers that are asked for, when all are there and keep their rules.
+
+    Errors: Problem 400 that names the first that does not.
+    """
+    values = {name: given.get(name, "") for name in params}
+    for name, param in params.items():
+        value = values[name]
+        if len(value) > param.max_length or not re.fullmatch(param.pattern[1:-1], value):
+            raise Problem(
+                400,
+                "Bad header",
+                f"Send {name}; it must match {param.pattern}.",
+                type="bad-header",
+                errors=[Fault("", f"{name} is missing or does not match {param.pattern}")],
+            )
+    return values
 
 
 def checked_path(found: Mapping[str, str], params: Mapping[str, Param]) -> dict[str, str]:

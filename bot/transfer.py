@@ -43,6 +43,7 @@ ITEM_COLUMNS = (
     "url",
     "cover_url",
     "published_at",
+    "needs_tier",
 )
 ITEM_KINDS = ("course", "column", "ebook", "live", "consulting")
 
@@ -57,6 +58,7 @@ _TIME = re.compile(
 )
 _YEARS = range(1971, 2200)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_TIER = re.compile(r"(?:[a-z0-9][a-z0-9-]{0,31})?")
 _LINK = re.compile(r"https?://[^\s/?#\\]+\S*")
 _CHAPTER = re.compile(
     r"(?:\[(?P<id>[^\]]*)\])?\s*(?P<title>.*?)(?:\s+(?P<url>[a-z]+://\S+))?", re.DOTALL
@@ -107,6 +109,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     url: str = ""
     cover_url: str = ""
     published_at: str = ""
+    needs_tier: str = ""
 
 
 def _bytes(path: Path) -> bytes:
@@ -120,7 +123,7 @@ def _bytes(path: Path) -> bytes:
         raise BadFile(path, [f"cannot be read: {error.strerror}"]) from error
 
 
-def _text(path: Path, hint: str) -> str:
+def text_of(path: Path, hint: str) -> str:
     """The file's text. hint: what to do about another encoding. Errors: BadFile."""
     data = _bytes(path)
     try:
@@ -134,14 +137,14 @@ def _text(path: Path, hint: str) -> str:
     return text
 
 
-def _rows(
+def csv_rows(
     path: Path,
     required: Sequence[str],
     allowed: Sequence[str],
     former: Mapping[str, str] | None = None,
 ) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV with their lines. former: old name of a column -> its name now."""
-    text = _text(path, "in Excel choose “CSV UTF-8” when saving")
+    text = text_of(path, "in Excel choose “CSV UTF-8” when saving")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     problems: list[str] = []
@@ -185,7 +188,7 @@ def read_faq(path: Path) -> list[NewFaq]:
     entries: list[NewFaq] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
-    for line, row in _rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
+    for line, row in csv_rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
         question, answer = row["question"], row["answer"]
         aliases = _parts(row.get("aliases", ""))
         if not question or not answer:
@@ -214,7 +217,7 @@ def read_faq(path: Path) -> list[NewFaq]:
 
 def line_of(path: Path, wording: str) -> int:
     """The line of a FAQ file whose entry has this question or alias; 0 when none has."""
-    for line, row in _rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
+    for line, row in csv_rows(path, FAQ_COLUMNS[:2], FAQ_COLUMNS):
         if wording in (row["question"], *_parts(row.get("aliases", ""))):
             return line
     return 0
@@ -255,7 +258,7 @@ def read_items(path: Path) -> list[Item]:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, _Line | str]]:
-    for number, row in _rows(path, ("id", "kind", "title"), ITEM_COLUMNS, _FORMER):
+    for number, row in csv_rows(path, ("id", "kind", "title"), ITEM_COLUMNS, _FORMER):
         tiers = [_tier_line(part) for part in _parts(row.get("tiers", ""))]
         chapters: list[_ChapterLine | str] = []
         for part in _parts(row.get("chapters", "")):
@@ -279,6 +282,7 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, _Line | str]]:
                 level=row.get("level", ""),
                 url=row.get("url", ""),
                 cover_url=row.get("cover_url", ""),
+                needs_tier=row.get("needs_tier", ""),
             ),
         )
 
@@ -291,7 +295,7 @@ def _tier_line(part: str) -> _TierLine:
 def _json_lines(path: Path) -> Iterator[tuple[int, _Line | str]]:
     decoder = msgspec.json.Decoder(_Line)
     # Only \n ends a line: JSON may hold the other line ends of Unicode.
-    for number, text in enumerate(_text(path, "JSON is always UTF-8").split("\n"), 1):
+    for number, text in enumerate(text_of(path, "JSON is always UTF-8").split("\n"), 1):
         if not text.strip():
             continue
         if "\\u0000" in text:
@@ -321,13 +325,14 @@ def _problems(line: _Line) -> list[str]:
             f"authors must be at most {MAX_AUTHORS} names {_WORD_RULE}",
         ),
         (len(line.level) <= 20, "level has more than 20 characters"),
-        (_cents(line.price, line.price_cents) is not None, _PRICE_RULE),
+        (cents_of(line.price, line.price_cents) is not None, _PRICE_RULE),
         (_is_link(line.url), "url must begin with http:// or https://"),
         (_is_link(line.cover_url), "cover_url must begin with http:// or https://"),
         (
-            _at(line.published_at) is not None,
+            moment_of(line.published_at) is not None,
             "published_at must look like 2026-11-21 or 2026-11-21T20:00",
         ),
+        (bool(_TIER.fullmatch(line.needs_tier)), "needs_tier must be a tier such as paid-monthly"),
         (len(line.tiers) <= MAX_TIERS, f"there are more than {MAX_TIERS} tiers"),
         (len(line.chapters) <= MAX_CHAPTERS, f"there are more than {MAX_CHAPTERS} chapters"),
     ]
@@ -335,7 +340,7 @@ def _problems(line: _Line) -> list[str]:
         named = 0 < len(tier.name) <= 20 and "|" not in tier.name
         checks.append((named, "a tier must look like 早鸟:99, its name at most 20 characters"))
         asked = tier.price is not None or tier.price_cents is not None
-        priced = asked and _cents(tier.price, tier.price_cents) is not None
+        priced = asked and cents_of(tier.price, tier.price_cents) is not None
         checks.append((priced or not named, f"tier {tier.name}: {_PRICE_RULE}"))
     chapters = _chapters(line)
     for chapter in chapters:
@@ -370,11 +375,12 @@ def _item(line: _Line) -> Item:
         tags=tuple(dict.fromkeys(line.tags)),
         authors=tuple(dict.fromkeys(line.authors)),
         level=line.level.strip(),
-        price_cents=_cents(line.price, line.price_cents) or 0,
+        price_cents=cents_of(line.price, line.price_cents) or 0,
         url=line.url,
         cover_url=line.cover_url,
-        published_at=_at(line.published_at) or 0.0,
-        tiers=tuple(Tier(t.name, _cents(t.price, t.price_cents) or 0) for t in line.tiers),
+        published_at=moment_of(line.published_at) or 0.0,
+        needs_tier=line.needs_tier,
+        tiers=tuple(Tier(t.name, cents_of(t.price, t.price_cents) or 0) for t in line.tiers),
         chapters=_chapters(line),
     )
 
@@ -393,7 +399,7 @@ def _are_words(words: Sequence[str], limit: int) -> bool:
     return len(words) <= limit and all(0 < len(word) <= 40 and "|" not in word for word in words)
 
 
-def _cents(price: float | str | None, cents: int | None) -> int | None:
+def cents_of(price: float | str | None, cents: int | None) -> int | None:
     """A price in fen; 0 when nothing is said, None when it is no price, or said twice."""
     if price is None:
         return 0 if cents is None else cents if 0 <= cents < 10**9 else None
@@ -404,7 +410,7 @@ def _cents(price: float | str | None, cents: int | None) -> int | None:
     return int(yuan) * 100 + int((fen + "00")[:2])
 
 
-def _at(text: str) -> float | None:
+def moment_of(text: str) -> float | None:
     """An ISO day or time in Unix seconds, Shanghai's when it names no offset.
 
     0.0 for "", None when it is no time of these centuries.
@@ -451,12 +457,13 @@ def items_csv(items: Iterable[Item]) -> str:
                 "|".join(item.tags),
                 "|".join(item.authors),
                 item.level,
-                _yuan(item.price_cents),
-                "|".join(f"{tier.name}:{_yuan(tier.price_cents)}" for tier in item.tiers),
+                yuan_of(item.price_cents),
+                "|".join(f"{tier.name}:{yuan_of(tier.price_cents)}" for tier in item.tiers),
                 "|".join(_cell(place, one) for place, one in enumerate(item.chapters, 1)),
                 item.url,
                 item.cover_url,
-                _iso(item.published_at),
+                iso_of(item.published_at),
+                item.needs_tier,
             )
         )
     return "\ufeff" + out.getvalue()
@@ -480,7 +487,8 @@ def items_jsonl(items: Iterable[Item]) -> str:
                 chapters=[_ChapterLine(one.title, one.id, one.url) for one in item.chapters],
                 url=item.url,
                 cover_url=item.cover_url,
-                published_at=_iso(item.published_at),
+                published_at=iso_of(item.published_at),
+                needs_tier=item.needs_tier,
             )
         ).decode()
         + "\n"
@@ -488,7 +496,8 @@ def items_jsonl(items: Iterable[Item]) -> str:
     )
 
 
-def _yuan(cents: int) -> str:
+def yuan_of(cents: int) -> str:
+    """Fen as yuan with two places, "199.00"."""
     return f"{cents // 100}.{cents % 100:02d}"
 
 
@@ -499,7 +508,7 @@ def _cell(place: int, chapter: Chapter) -> str:
     return f"{title} {chapter.url}" if chapter.url else title
 
 
-def _iso(at: float) -> str:
+def iso_of(at: float) -> str:
     """The day in Shanghai, with the time when it is not midnight; "" for 0."""
     if not at:
         return ""

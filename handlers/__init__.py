@@ -10,6 +10,7 @@ from handlers import (
     changes,
     choices,
     content,
+    coupons,
     courses,
     events,
     faq,
@@ -17,8 +18,13 @@ from handlers import (
     gaps,
     help,
     media,
+    membership,
     operators,
+    points,
     privacy,
+    quiz,
+    rankings,
+    referral,
     support,
     topics,
 )
@@ -32,9 +38,17 @@ ROUTERS: tuple[Router, ...] = (
     changes.router,  # 确认, from operators only
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     help.router,  # fixed words that touch no database, so before those that do
+    quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise
     choices.router,  # 退出 leaves
     support.rest,  # 继续
+    points.router,  # 签到, 补签, 我的积分, 兑换 X
+    rankings.router,  # 排行榜, 上榜, 我叫 X
+    membership.router,  # 我的会员
+    coupons.router,  # 领券, 领券 X, 我的券, a code; lets 领导力课程 pass
     courses.router,  # 我的课程, 交作业 X, 提醒我
+    referral.router,  # 邀请好友, 我的邀请
+    quiz.router,  # 答题, 排名
+    quiz.answers,  # A, 2 or words, while a question is open; lets the rest pass
     followups.router,  # 2, 多少钱, 还有吗: about what was shown last; lets the rest pass
     topics.router,  # 订阅 X and 退订 X; lets 订阅号是什么 pass
     content.router,  # 课程, 分类, 最新, 搜索 X; lets 搜索不到课程怎么办 pass

@@ -12,6 +12,7 @@ from typing import Literal
 from handlers.context import Context
 from handlers.message import Reply
 from handlers.texts import Texts
+from handlers.tiers import locked
 from store.catalogue import Item
 from store.documents import StoredPassage
 
@@ -62,7 +63,7 @@ async def tell(ctx: Context, thing: str, source: str = "catalogue", ref: str = "
         chapters=ctx.texts("content.chapter_count", count=len(item.chapters))
         if item.chapters
         else "",
-        url=await ctx.links.to_item(item, ctx.member.id, source, ref),
+        url=locked(ctx, item) or await ctx.links.to_item(item, ctx.member.id, source, ref),
     )
     return Reply.text(_filled_lines(text))
 
@@ -81,11 +82,12 @@ async def tell_part(ctx: Context, item: Item, part: Part, source: str = "catalog
     ctx.handler, ctx.item = f"follow.{part}", f"item:{item.id}"
     unknown = texts("follow.unknown", title=item.title)
     if part in ("price", "enrol"):
-        url = await ctx.links.to_item(item, ctx.member.id, source)
+        closed = locked(ctx, item)
+        url = closed or await ctx.links.to_item(item, ctx.member.id, source)
         if part == "enrol" and not url:
             return Reply.text(texts("follow.enrol_none", title=item.title))
         price, tiers = price_of(texts, item), _tiers(texts, item)
-        if part == "price":
+        if part == "price" or closed:
             text = texts("follow.price", title=item.title, price=price, tiers=tiers, url=url)
         else:
             text = texts("follow.enrol", title=item.title, price=price, tiers=tiers, url=url)

@@ -19,7 +19,7 @@ from handlers.router import Router, folded
 
 router = Router("choice")
 
-Source = Literal["faq", "content"]
+Source = Literal["faq", "content", "coupon"]
 
 WINDOW_S = 600.0
 """How long a list can be picked from, and a question waits for its confirmation."""
@@ -41,9 +41,9 @@ _NUMBER = re.compile(NUMBER)
 class Shown:
     """What a member saw last.
 
-    things: the last list, "faq:12", "item:py-101", "tag:写作", "course:py-101" or
-    "homework:py-101", in the order of their numbers; () for none. rest: what its next page
-    would show. source: who showed it. until: when the list expires. focus: the item told
+    things: the last list, "faq:12", "item:py-101", "tag:写作", "course:py-101",
+    "homework:py-101" or "coupon:12", in the order of their numbers; () for none. rest: what its
+    next page would show. source: who showed it. until: when the list expires. focus: the item told
     last, "" for none, and when that expires. part: what a number asks of its item, "" for
     all of it. by: key of the message whose answer replaced another list, "" when a member
     asked anew. seen: what the lists before showed, back to where the member asked anew.

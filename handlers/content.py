@@ -10,6 +10,7 @@ from handlers.choices import Shown, offer
 from handlers.context import Context
 from handlers.message import Article, Message, Reply
 from handlers.router import Router, folded
+from handlers.tiers import locked
 from knowledge import Band
 from store.catalogue import Item
 
@@ -152,7 +153,7 @@ async def tagged(ctx: Context, tag: str, after: tuple[str, Shown] | None = None)
     shown = things[:FOUND]
     await offer(ctx, shown, "content", rest=things[FOUND:], after=after)
     item = ctx.items[top]
-    if not (item.cover_url and item.url):
+    if not (item.cover_url and item.url) or locked(ctx, item):
         return Reply.text(numbered(ctx, ctx.texts("content.tag_head", tag=_short(tag)), shown))
     url = await ctx.links.to_item(item, ctx.member.id, "catalogue")
     head = ctx.texts("content.tag_card", tag=_short(tag), count=len(things))

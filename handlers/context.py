@@ -170,11 +170,16 @@ class Counts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A picture to invite with, good until `ends_at`. rewarded: whether its friends count."""
+    """A picture to invite with, good until `ends_at` (inf: no end).
+
+    rewarded: whether friends who come by it are rewarded. url: where to look instead when
+    WeChat took no picture; neither, when this account has nothing to invite with.
+    """
 
     media_id: str
     rewarded: bool
     ends_at: float
+    url: str = ""
 
 
 class Invitations(Protocol):

@@ -15,6 +15,7 @@ from handlers.choices import WINDOW_S, offer, recall
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
+from handlers.tiers import locked
 from store.catalogue import Chapter, Item
 from store.courses import ALL_COURSES, Homework, Learning
 
@@ -289,7 +290,9 @@ async def _going_on(ctx: Context, item: Item, learning: Learning) -> str:
     if finished(item, learning):
         return ""
     chapter = next_chapter(item, learning.chapters)
-    if chapter is not None and chapter.url:
+    if closed := locked(ctx, item):
+        url = closed
+    elif chapter is not None and chapter.url:
         url = ctx.links.in_text(chapter.url, f"item:{item.id}", ctx.member.id)
     else:
         url = await ctx.links.to_item(item, ctx.member.id, "catalogue")

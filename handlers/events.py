@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from handlers import choices, content, courses, followups, help, privacy, support, topics
+from handlers import (
+    choices,
+    content,
+    coupons,
+    courses,
+    followups,
+    help,
+    membership,
+    points,
+    privacy,
+    quiz,
+    rankings,
+    referral,
+    support,
+    topics,
+)
 from handlers.context import Context
 from handlers.faq import feedback
 from handlers.message import Message, Reply
@@ -24,9 +39,17 @@ KEYS = {
     "search": "搜索",
     "topics": "订阅",
     "mycourses": "我的课程",
+    "coupons": "领券",
+    "mycoupons": "我的券",
+    "checkin": "签到",
+    "points": "我的积分",
+    "ranking": "排行榜",
     "help": "帮助",
     "human": "转人工",
     "mydata": "我的数据",
+    "quiz": "答题",
+    "membership": "我的会员",
+    "invite": "邀请好友",
     "more": "继续",
 }
 """Short names for menu keys; any word a member may type works as a key, too."""
@@ -37,7 +60,13 @@ _WORDS = Rules(
         help.router,
         choices.router,
         support.rest,
+        points.router,
+        rankings.router,
+        membership.router,
+        coupons.router,
         courses.router,
+        quiz.router,
+        referral.router,
         followups.router,
         topics.router,
         content.router,
@@ -51,7 +80,7 @@ _WORDS = Rules(
 @router.event("subscribe")
 async def follow(message: Message, ctx: Context) -> Reply:
     """Welcome a new follower, or one who is back. A QR code's scene goes into the log."""
-    before = await ctx.store.members.follow(message.channel, message.sender, True, ctx.at)
+    before = await referral.follow(message, ctx)
     if message.event_key:
         ctx.item = f"scene:{message.event_key[:64]}"
     # Followed already: the same event taken up again after a crash, so greet as before.
@@ -65,7 +94,7 @@ async def follow(message: Message, ctx: Context) -> Reply:
 @router.event("unsubscribe", name="unfollow")
 async def unfollow(message: Message, ctx: Context) -> Reply:
     """Note it; nobody is there to read an answer."""
-    await ctx.store.members.follow(message.channel, message.sender, False, ctx.at)
+    await referral.leave(message, ctx)
     return Reply.none()
 
 
@@ -74,7 +103,8 @@ async def scan(message: Message, ctx: Context) -> Reply:
     """A follower scanned one of our QR codes."""
     if message.event_key:
         ctx.item = f"scene:{message.event_key[:64]}"
-    return Reply.text(ctx.texts("welcome.scan"))
+    invited = await referral.scanned(message, ctx)
+    return invited if invited is not None else Reply.text(ctx.texts("welcome.scan"))
 
 
 @router.event("click", "scancode_waitmsg", name="menu")

@@ -89,7 +89,19 @@ async def _rate(ctx: Context, useful: bool, thanks: str) -> Reply:
         turned = await ctx.store.learning.vote(ctx.member.id, int(number), useful, ctx.at)
         if turned:
             await ctx.reload(item)  # for `demoted`
+        if useful and ctx.rewards.points.useful:
+            await _reward(ctx, int(number))
     return Reply.text(ctx.texts(thanks))
+
+
+async def _reward(ctx: Context, faq_id: int) -> None:
+    """Who taught the answer earns points, once for each member who finds it useful."""
+    rules = ctx.rewards.points
+    teacher = await ctx.store.points.useful(
+        faq_id, ctx.member.id, rules.useful, rules.useful_a_day, ctx.at, rules.ends_at(ctx.at)
+    )
+    if teacher is not None:
+        await ctx.store.points.honour(teacher, ctx.rewards.badges, ctx.at)
 
 
 @router.question()

@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from handlers import business, changes, courses, teaching
+from handlers import (
+    business,
+    changes,
+    coupon_desk,
+    courses,
+    membership,
+    points_desk,
+    quiz_desk,
+    referral_desk,
+    teaching,
+)
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
@@ -236,8 +246,13 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "menu": Command(changes.menu),
         "who": Command(_who, quiet=True),
         "role": Command(changes.role),
+        "tier": Command(membership.tier),
         "sends": Command(_sends),
         "homework": Command(courses.homework),
+        "coupon": Command(coupon_desk.coupon, quiet=True),
+        "quiz": Command(quiz_desk.command),
+        "referral": Command(referral_desk.command),
+        "points": Command(points_desk.points),
         "claim": Command(_claim, open=True, quiet=True),
     }
 )

@@ -39,6 +39,11 @@ async def show(message: Message, ctx: Context) -> Reply:
             events=kept.events,
             votes=kept.votes,
             tags=kept.tags,
+            coupons=kept.coupons,
+            points=kept.points,
+            checkins=kept.checkins,
+            quizzes=kept.quizzes,
+            invited=kept.invited,
             topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
         )
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handlers.message import Message, Reply
+from handlers.tiers import GATE, closed, refusal
 
 if TYPE_CHECKING:
     from handlers.context import Context
@@ -86,6 +87,11 @@ class Rule:
     events: frozenset[str] = frozenset()
     clicks: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+
+    @property
+    def sure(self) -> bool:
+        """Whether it answers all that it takes: its handler gives a Reply, not Reply | None."""
+        return self.handler.__annotations__.get("return") in ("Reply", Reply)
 
 
 class Router:
@@ -188,12 +194,20 @@ class Outcome:
 async def dispatch(rules: Rules, message: Message, ctx: Context) -> Outcome:
     """Ask the rules in order. Nobody's message: no reply, handler "none".
 
-    Errors: whatever a handler raises.
+    What the configuration keeps for a tier of membership is refused: before it does anything,
+    or, where only the answer shows whether and by whom there is one, instead of that answer.
+    Events are never refused. Errors: whatever a handler raises.
     """
+    event = message.kind == "event"
     for rule in rules.of(message, folded(message.text)):
         if rule.guard is not None and not rule.guard(message, ctx):
             continue
+        if not event and (needed := closed(ctx, rule.name)) and rule.sure:
+            return Outcome(refusal(ctx, needed), GATE)
         reply = await rule.handler(message, ctx)
         if reply is not None:
-            return Outcome(reply, ctx.handler or rule.name)
+            handler = ctx.handler or rule.name
+            if not event and (needed := closed(ctx, handler)):
+                return Outcome(refusal(ctx, needed), GATE)
+            return Outcome(reply, handler)
     return Outcome(Reply.none(), "none")

@@ -70,6 +70,8 @@ def _guarded(job: Job) -> Callable[[], Awaitable[None]]:
             # One place for all jobs: a failing one is a line, never the end of the clock.
             log.error("job_failed", job=job.name, error=type(error).__name__, exc_info=True)
         else:
-            log.info("job_done", job=job.name, did=done)
+            # A job that looks every few seconds and finds nothing has nothing to say.
+            if done:
+                log.info("job_done", job=job.name, did=done)
 
     return run

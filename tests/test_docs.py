@@ -338,6 +338,7 @@ def test_the_example_handler_works_as_it_stands_in_the_guide(tmp_path: Path) -> 
     (tmp_path / "tests" / "__init__.py").touch()
     (tests / "__init__.py").touch()
     shutil.copy(ROOT / "tests" / "handlers" / "conftest.py", tests)
+    shutil.copy(ROOT / "tests" / "blank.py", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     (tmp_path / "handlers" / "live.py").write_text(handler, "utf-8")

@@ -19,6 +19,7 @@ from bot.rest import PREFIX, Operation, Services, make_app
 from bot.rest_server import ApiRunner
 from knowledge import Entry, Knowledge
 from store import Store
+from tests.blank import blank
 from tests.bot.wechat_world import Clock
 
 
@@ -45,9 +46,13 @@ class Watched:
 
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
+    guesses: Counter[str] = field(default_factory=Counter)
 
     def api_request(self, operation: str, status: int) -> None:
         self.requests[operation, status] += 1
+
+    def wrong_code(self, who: str) -> None:
+        self.guesses[who] += 1
 
     def refused(self, channel: str, reason: str) -> None:
         self.refusals[reason] += 1
@@ -156,7 +161,7 @@ async def api(
 
         operations = ALL
     clock, watch = Clock(), Watched()
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     world = ApiWorld(store, clock, session, watch, Knowledge())

@@ -20,6 +20,7 @@ from store import Store
 from store.catalogue import Item
 from store.events import Event
 from store.links import Link, Report
+from tests.blank import blank
 from tests.bot.test_visitors import CHROME
 from tests.bot.wechat_world import AES_KEY, APP_ID, SECRET, Clock
 
@@ -96,7 +97,7 @@ class Desk:
 @asynccontextmanager
 async def open_desk(tmp_path: Path, **settings: Any) -> AsyncIterator[Desk]:
     """A desk whose catalogue has one item, closed at the end. settings: of `Redirect`."""
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     clock = Clock()
     await store.catalogue.put([Item(id="py-101", kind="course", title="Python", url=SHOP)], clock())

@@ -124,5 +124,17 @@ def test_a_key_that_cannot_be_is_explained(shell: Shell, args: tuple[str, ...]) 
     assert shell.err.startswith("zhiqun: ")
 
 
+def test_a_signed_key_shows_its_signing_secret_once_too(shell: Shell) -> None:
+    assert shell.run("key", "new", "shop", "--scope", "coupons:redeem", "--signed") == 0
+    found = re.match(r"zq_([A-Za-z0-9]{8})_[A-Za-z0-9]{32}\n(zqs_[A-Za-z0-9]{43})\n", shell.out)
+    assert found
+    key_id, signing = found.groups()
+    assert shell.run("key", "list") == 0
+    assert f"{key_id}  6000/min   never used  shop (signed): coupons:redeem" in shell.out
+    assert signing not in shell.out
+    audit = shell.store(lambda store: store.audit.newest(9))
+    assert signing not in repr(audit)
+
+
 def test_a_key_may_have_every_scope(shell: Shell) -> None:
     assert shell.run("key", "new", "all", *(part for s in SCOPES for part in ("--scope", s))) == 0

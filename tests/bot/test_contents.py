@@ -15,6 +15,7 @@ from store import Store
 from store.catalogue import Item
 from store.content import NewFaq
 from store.documents import NewDocument, NewPassage
+from tests.blank import blank
 
 NOW = 1_795_000_000.0
 PYTHON = Item("py-101", "course", "零基础学 Python", tags=("编程",), url="https://shop.example/py")
@@ -38,7 +39,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path / "z.db", durability="process", readers=1)
+    store = Store(blank(tmp_path / "z.db"), durability="process", readers=1)
     await store.open()
     desk = Desk(store)
     await desk.linker.open()
@@ -88,7 +89,7 @@ async def test_what_is_gone_is_told_and_found_no_more(desk: Desk) -> None:
 
 
 async def test_a_first_reload_reads_all_whatever_is_named(tmp_path: Path) -> None:
-    store = Store(tmp_path / "z.db", durability="process", readers=1)
+    store = Store(blank(tmp_path / "z.db"), durability="process", readers=1)
     await store.open()
     desk = Desk(store)
     await desk.linker.open()

@@ -19,6 +19,7 @@ from bot import hooks
 from bot.hooks import BadHook, HookRunner, checked, new_secret, sign
 from store import Store
 from store.hooks import DEAD, DONE, PLANNED
+from tests.blank import blank
 
 NOW = 1_795_000_000.0
 
@@ -73,7 +74,7 @@ async def until(store: Store, status: str, count: int = 1) -> None:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "z.db", durability="process", readers=1)
+    store = Store(blank(tmp_path / "z.db"), durability="process", readers=1)
     await store.open()
     yield store
     await store.close()

@@ -16,6 +16,7 @@ from handlers.message import Kind, Message, Reply, reply_from_json
 from store import Store
 from store.members import Member
 from store.messages import Unanswered
+from tests.blank import blank
 
 SENTENCES = Sentences(
     crashed="出了点小问题", thinking="还在想", more="（未完）", transfer_again="请再说一次转人工"
@@ -59,7 +60,7 @@ class Desk:
     """An inbox over a real store, with a handler of the test's own."""
 
     def __init__(self, path: Path, handler: Handler, **options: object) -> None:
-        self.store = Store(path)
+        self.store = Store(blank(path))
         self.watch = Counted()
         self.runs: list[str] = []
         self.woken = 0

@@ -14,6 +14,7 @@ import pytest
 from bot.intake import FILE_CHUNK, EventIn, event_of, import_events
 from store import Store
 from store.events import NewEvent
+from tests.blank import blank
 
 NOW = 1_763_600_000.0
 VIEW = {"id": "e1", "kind": "view", "item": "c1"}
@@ -22,7 +23,7 @@ BOUGHT = {"id": "e1", "kind": "purchase", "item": "c1", "amount_cents": 1, "visi
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     yield store
     await store.close()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.keys import SCOPES, BadKey, Bucket, KeyRing, new_key
 from store import Store
+from tests.blank import blank
 
 NOW = 1_795_000_000.0
 
@@ -73,7 +74,7 @@ def test_a_clock_that_is_set_back_gives_nothing_and_locks_nobody_out() -> None:
 
 
 async def test_the_last_use_is_noted_at_most_once_a_minute(tmp_path: Path) -> None:
-    store, at = Store(tmp_path / "z.db", durability="process"), [NOW]
+    store, at = Store(blank(tmp_path / "z.db"), durability="process"), [NOW]
     await store.open()
     ring = KeyRing(store.keys, lambda: at[0])
     row, shown = new_key("shop", ["items:read"], 6000, NOW)

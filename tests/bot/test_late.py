@@ -15,6 +15,7 @@ from bot.late import LateAnswers
 from handlers.message import Reply, reply_to_json
 from store import Store
 from store.messages import Finished, Incoming, Late
+from tests.blank import blank
 
 NOW = 1_763_697_600.0
 
@@ -80,7 +81,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(path: Path, *errors: Exception) -> AsyncIterator[Stage]:
-    store = Store(path / "zhiqun.db")
+    store = Store(blank(path / "zhiqun.db"))
     await store.open()
     s = Stage(store, Line(*errors))
     worker = asyncio.create_task(s.late.run())
@@ -165,7 +166,7 @@ async def test_without_allowance_no_call_is_made(tmp_path: Path) -> None:
 
 
 async def test_a_call_under_way_at_a_crash_is_listed_as_unknown(tmp_path: Path) -> None:
-    store = Store(tmp_path / "zhiqun.db")
+    store = Store(blank(tmp_path / "zhiqun.db"))
     await store.open()
     crashed = Stage(store, Line())
     await crashed.owe("好")
@@ -189,7 +190,7 @@ async def test_a_fault_of_ours_leaves_no_row_open(tmp_path: Path) -> None:
 
 async def test_a_stop_leaves_what_was_not_sent_for_the_next_start(tmp_path: Path) -> None:
     for n in range(1, 25):
-        store = Store(tmp_path / "zhiqun.db")
+        store = Store(blank(tmp_path / "zhiqun.db"))
         await store.open()
         s = Stage(store, Line())
         worker = asyncio.create_task(s.late.run())

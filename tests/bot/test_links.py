@@ -14,6 +14,7 @@ from bot.links import BadLink, Linker, Signer
 from store import Store
 from store.catalogue import Item
 from store.links import Link
+from tests.blank import blank
 from tests.bot.wechat_world import NOON, Clock
 from tests.store.rows import Held, change_file
 
@@ -35,7 +36,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     await store.catalogue.put([item()], NOON)
     yield store

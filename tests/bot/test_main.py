@@ -40,9 +40,10 @@ FAQ = (
     "怎么报名,回复「课程」。,\n"
 )
 ITEMS = (
-    "id,kind,title,summary,tags,authors,level,price,tiers,chapters,url,cover_url,published_at\n"
+    "id,kind,title,summary,tags,authors,level,price,tiers,chapters,url,cover_url,published_at,"
+    "needs_tier\n"
     "py-101,course,零基础学 Python,从第一行代码开始,Python|编程,苏老师,入门,199.50,"
-    "早鸟:99.00,[c1]开篇|变量,https://shop.example/py-101,,2025-03-05\n"
+    "早鸟:99.00,[c1]开篇|变量,https://shop.example/py-101,,2025-03-05,trial\n"
 )
 
 
@@ -311,7 +312,7 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(shell: Shell) ->
 
 
 def test_a_bad_item_imports_no_good_one(shell: Shell) -> None:
-    row = "py-102,course,又一门,,,,,一百元,,,,,\n"
+    row = "py-102,course,又一门,,,,,一百元,,,,,,\n"
     assert shell.run("import", "items", shell.file("bad.csv", ITEMS + row)) == 1
     assert "line 3: price must look like 199.00" in shell.err
     assert not shell.database.exists()

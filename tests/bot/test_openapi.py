@@ -23,10 +23,13 @@ from bot.links import Linker
 from bot.openapi import document
 from bot.rest import PREFIX
 from bot.rest_all import ALL
+from bot.rest_coupons import CODE
+from handlers.rewards import CouponRules, Rewards
 from knowledge import documents
 from knowledge.documents import Document
 from store.catalogue import Item
 from store.events import NewEvent
+from store.offers import NewOffer
 from tests.bot.api_world import ApiWorld, api
 from tests.bot.wechat_world import Clock
 
@@ -68,7 +71,9 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
         def __getattr__(self, name: str) -> Any:
             return getattr(holder["linker"], name)
 
-    async with api(tmp_path, ALL, linker=Late(), read_document=read) as world:
+    # Made-up codes must not lock the key out: the calls behind them are to be tried as well.
+    patient = Rewards(coupons=CouponRules(wrong_tries=10**6))
+    async with api(tmp_path, ALL, linker=Late(), read_document=read, rewards=patient) as world:
         linker = holder["linker"] = Linker(
             world.store, public_url="https://bot.example", now=Clock(world.clock.at)
         )
@@ -82,6 +87,12 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
         await world.store.hooks.add("https://a.example/", ["link.clicked"], new_secret(), now, "")
         await world.store.courses.hand_in(lin, "py-101", "", "做完了", now, bytes(16))
         await linker.create(item_id="py-101", by="test")
+        offer = await world.store.offers.create(
+            NewOffer(word="早鸟", title="早鸟券", kind="amount", value=100, pool=True), now, "test"
+        )
+        assert offer is not None
+        await world.store.offers.add_codes(offer.id, [CODE.example], now)
+        await world.store.coupons.grant(offer.id, [lin], bytes(16), now, "test")
         yield world
 
 

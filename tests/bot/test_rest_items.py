@@ -33,6 +33,7 @@ FULL = item(
     published_at="2026-03-05T20:00:00.000+08:00",
     tiers=[{"name": "早鸟", "price_cents": 9_900}],
     chapters=[{"title": "开篇", "id": "c1", "url": ""}, {"title": "变量", "id": "2", "url": ""}],
+    needs_tier="paid-monthly",
 )
 
 

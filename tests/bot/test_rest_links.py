@@ -15,6 +15,7 @@ from bot.redirect import Redirect
 from bot.rest_links import OPERATIONS
 from store import Store
 from store.catalogue import Item
+from tests.blank import blank
 from tests.bot.api_world import ApiWorld, Got, api
 from tests.bot.test_visitors import CHROME
 from tests.bot.wechat_world import NOON, Clock
@@ -48,7 +49,7 @@ class Shop:
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     # The links' half opens the same file before the API's does, as another process would.
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     item = Item(id="py-101", kind="course", title="Python", url="https://shop.example.com/py")
     await store.catalogue.put([item], NOON)
@@ -217,7 +218,7 @@ async def test_each_operation_wants_its_scope(
 
 
 async def test_without_a_public_url_there_are_no_links(tmp_path: Path) -> None:
-    store = Store(tmp_path / "zhiqun.db", durability="process")
+    store = Store(blank(tmp_path / "zhiqun.db"), durability="process")
     await store.open()
     linker = Linker(store, public_url="", now=Clock())
     await linker.open()

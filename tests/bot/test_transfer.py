@@ -196,6 +196,7 @@ def test_a_price_is_exact_to_the_fen(tmp_path: Path, price: str, cents: int) -> 
         ({"published_at": "2026-11-21T25:00"}, "published_at must look"),
         ({"published_at": "0001-01-01"}, "published_at must look"),
         ({"published_at": "20261121"}, "published_at must look"),
+        ({"needs_tier": "月度会员"}, "needs_tier must be a tier"),
     ],
 )
 def test_a_bad_item_names_the_line(tmp_path: Path, fields: dict[str, str], say: str) -> None:
@@ -367,6 +368,7 @@ _ITEMS = st.lists(
             max_size=3,
             unique_by=lambda chapter: chapter.id,
         ).map(tuple),
+        needs_tier=st.sampled_from(["", "trial", "paid-monthly"]),
     ),
     min_size=1,
     max_size=3,

@@ -16,6 +16,7 @@ from bot.rules import Secret
 from bot.token_keeper import Outcome
 from sandbox.fake_wechat import Account, FakeWeChat
 from store import Store
+from tests.blank import blank
 
 APP_ID = "wx1234567890abcdef"
 SECRET = "s3cret-s3cret-s3cret-s3cret-s3cr"
@@ -81,7 +82,7 @@ async def open_world(tmp_path: Path) -> AsyncIterator[World]:
     fake = FakeWeChat(Account(APP_ID, SECRET, "token", AES_KEY), now=clock)
     await fake.start()
     fake.open_window(LIN, "message")
-    store = Store(tmp_path / "zhiqun.db")
+    store = Store(blank(tmp_path / "zhiqun.db"))
     await store.open()
     session = new_session()
     yield World(fake, store, session, clock)

@@ -25,6 +25,7 @@ from store.documents import StoredPassage
 from store.members import OWNER_CLAIM
 from store.messages import Finished, Incoming, Late
 from store.sends import WAITING
+from tests.blank import blank
 
 CHANNEL = "mp"
 TOPICS = ("新课", "直播", "Python")
@@ -377,7 +378,7 @@ def loaded_hesitant(words_cache: Path) -> Knowledge:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "z.db", durability="process", readers=1)
+    store = Store(blank(tmp_path / "z.db"), durability="process", readers=1)
     await store.open()
     yield store
     await store.close()

@@ -11,6 +11,7 @@ from handlers import RULES
 from handlers.changes import number_from
 from handlers.router import dispatch
 from store import Store
+from tests.blank import blank
 from tests.handlers.conftest import CHANNEL, Conversation
 
 BOSS = "o_boss"
@@ -174,7 +175,7 @@ async def test_an_owner_named_in_the_configuration_stays_one(
     owner: Conversation, tmp_path: Path
 ) -> None:
     await owner.store.close()
-    store = owner.store = Store(tmp_path / "z.db", readers=1, owners=[(CHANNEL, "o_fixed")])
+    store = owner.store = Store(blank(tmp_path / "z.db"), readers=1, owners=[(CHANNEL, "o_fixed")])
     await store.open()
     number = await owner.member("o_fixed")
     await owner.say(f"/role {number} member", BOSS)

@@ -9,8 +9,9 @@ import pytest
 from handlers import RULES
 from handlers.context import Context
 from handlers.router import dispatch
-from store import Store
+from store import Store, StoreError
 from store.members import Member
+from tests.blank import blank
 from tests.handlers.conftest import CHANNEL, Conversation
 
 
@@ -98,17 +99,19 @@ async def test_the_bot_says_that_it_is_one(talk: Conversation, typed: str) -> No
 async def test_the_hot_path_awaits_nothing_of_the_store(
     talk: Conversation, tmp_path: Path, typed: str, handler: str | None
 ) -> None:
-    """A store that was never opened refuses every read and write."""
+    """A closed store refuses every read and write; that no quiz runs it knew before."""
     message = talk.message(typed)
     ctx: Context = await talk.context(message)
-    ctx.store = Store(tmp_path / "never-opened.db")
+    ctx.store = Store(blank(tmp_path / "closed.db"))
+    await ctx.store.open()
+    assert await ctx.store.quizzes.on(ctx.at) == ()
+    await ctx.store.close()
     ctx.member = Member(1, CHANNEL, "o_lin", "member", True)
     if handler is None:
         # The proof that the check can fail: unsure and unknown do need the store.
         ctx.answers = {}
-        with pytest.raises(AssertionError):
+        with pytest.raises(StoreError):
             await dispatch(RULES, message, ctx)
         return
     outcome = await dispatch(RULES, message, ctx)
     assert outcome.handler == handler
-    ctx.store.db._readers.shutdown()

@@ -6,6 +6,7 @@ import pytest
 
 from store.dialect import Connection, tables
 from store.events import NewEvent
+from store.offers import NewOffer
 from tests.handlers.conftest import Conversation
 
 
@@ -33,13 +34,21 @@ async def test_my_data_counts_everything_that_is_kept(talk: Conversation) -> Non
         )
     await talk.say("交作业 今天写了三行")
     await talk.store.tags.add(number, "老学员", talk.at, limit=5)
+    offer = await talk.store.offers.create(
+        NewOffer(word="早鸟", title="早鸟券", kind="amount", value=500), talk.at, "cli"
+    )
+    assert offer is not None
+    await talk.say("领券 早鸟")
+    await talk.say("签到")
     said = await talk.say("我的数据")
     assert "课程和进度：1 门，作业：1 份，提醒：1 个" in said
-    assert "点击、浏览和购买：4 条，评价：1 条，标签：1 个" in said
+    assert "点击、浏览和购买：5 条，评价：1 条，标签：1 个" in said
+    assert "优惠券：1 张，积分：5，签到：1 天" in said
+    assert "竞赛：0 场，邀请来的朋友：0 位" in said
     assert "课程和进度：0 门" in await talk.say("我的数据", who="o_wang")
 
 
-@pytest.mark.parametrize("table", ["提醒", "标签", "作业", "评价", "我的课程"])
+@pytest.mark.parametrize("table", ["提醒", "标签", "作业", "评价", "我的课程", "优惠券", "积分"])
 async def test_what_goes_is_named(talk: Conversation, table: str) -> None:
     assert table in await talk.say("忘记我")
 

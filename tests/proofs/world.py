@@ -44,6 +44,7 @@ from handlers.texts import Texts
 from sandbox.fake_codec import to_xml
 from sandbox.fake_wechat import Account, Delivery, FakeWeChat
 from store.content import NewFaq
+from tests.blank import blank
 
 T = TypeVar("T")
 
@@ -120,12 +121,14 @@ async def opened(
     channels: Mapping[str, Mapping[str, Any]] | None = None,
     faq: Sequence[NewFaq] = (),
     accounts: Mapping[str, Mapping[str, Any]] | None = None,
+    sections: Mapping[str, Any] | None = None,
     **fake_options: Any,
 ) -> AsyncIterator[World]:
     """A bot, ready, and a fake for each channel; all closed at the end.
 
     channels: name -> settings beside the credentials (default: one, "mp"). accounts: name ->
-    what differs on the fake's side. fake_options: patience and retries of the fakes.
+    what differs on the fake's side. sections: of the configuration, by name.
+    fake_options: patience and retries of the fakes.
     """
     fakes: dict[str, FakeWeChat] = {}
     settings: dict[str, ChannelSettings] = {}
@@ -148,10 +151,11 @@ async def opened(
             )
         config = Config(
             server=ServerSettings(port=0, ops_port=0, api_port=0),
-            store=StoreSettings(path=folder / "zhiqun.db"),
+            store=StoreSettings(path=blank(folder / "zhiqun.db")),
             inbox=InboxSettings(deadline_s=deadline_s),
             business=BusinessSettings(topics=TOPICS),
             channels=MappingProxyType(settings),
+            **(sections or {}),
         )
         app = App(config, routers=routers, say=lambda _: None)
         await app.start()

@@ -16,6 +16,7 @@ from store.catalogue import Chapter, Item
 from store.courses import ALL_COURSES, Learning
 from store.events import NewEvent
 from store.messages import Finished, Incoming
+from tests.blank import blank
 
 NOW = 1_763_600_000.0
 DAY = 86_400.0
@@ -76,7 +77,7 @@ class School:
 
 @pytest.fixture
 async def school(tmp_path: Path) -> AsyncIterator[School]:
-    store = Store(tmp_path / "z.db", durability="process", readers=1)
+    store = Store(blank(tmp_path / "z.db"), durability="process", readers=1)
     await store.open()
     await store.catalogue.put(KNOWN.values(), NOW)
     yield School(store)

@@ -1,0 +1,115 @@
+"""Rankings: who earned most this week, this month, or ever. Names are shortened, nobody has to.
+
+A member sees their own place wherever they stand; others see a first sign and no more.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime, timedelta
+
+from handlers.context import Context
+from handlers.message import Message, Reply
+from handlers.router import Router, asking, folded
+from store.rankings import EVER, Place
+
+router = Router("ranking")
+
+NAME_CHARS = 12
+_ROWS = 10
+_PERIODS = {"周": "week", "月": "month", "总": "ever"}
+_PERIOD = re.compile("[周月总]")
+_CALL = re.compile(r"\s*我叫[\s:：,，]+(.*)", re.DOTALL)
+
+
+def days_of(period: str, now: datetime) -> tuple[str, str]:
+    """The first and the last day of this week (from Monday) or month; all days for "ever"."""
+    if period == "week":
+        monday = now.date() - timedelta(days=now.weekday())
+        return monday.isoformat(), (monday + timedelta(days=6)).isoformat()
+    if period == "month":
+        return now.strftime("%Y-%m-01"), now.strftime("%Y-%m-31")
+    return "", EVER
+
+
+def cleaned(name: str) -> str:
+    """A name of letters and digits, 1 to 12 of them; "" when that is not what was typed.
+
+    Blanks and marks that show nothing are dropped; anything else is no name.
+    """
+    name = unicodedata.normalize("NFKC", name)
+    kept = "".join(sign for sign in name if unicodedata.category(sign)[0] not in "ZC")
+    fine = all(unicodedata.category(sign)[0] in "LN" or sign in "·-_" for sign in kept)
+    return kept if fine and kept[:1].isalnum() and len(kept) <= NAME_CHARS else ""
+
+
+def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
+    """The name's first sign, or the end of the member's number."""
+    if name:
+        return ctx.texts("points.named", first=name[0])
+    return ctx.texts("points.somebody", digits=str(member_id)[-2:])
+
+
+@router.text("排行榜|排行|积分榜|积分排行|周榜|月榜|总榜")
+@router.text(r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*[本]?[周月总]榜?")
+async def ranking(message: Message, ctx: Context) -> Reply:
+    """排行榜, 排行榜 月, 总榜: the first ten and the member's own place. This week unless said."""
+    texts = ctx.texts
+    said = _PERIOD.search(folded(message.text))
+    period = _PERIODS[said[0]] if said is not None else "week"
+    since, until = days_of(period, ctx.now)
+    found = await ctx.store.points.ranking(since, until, "", _ROWS, ctx.member.id)
+    named = texts(f"points.{period}")
+    if not found.rows:
+        lines = [texts("points.ranking_none", period=named)]
+    else:
+        lines = [texts("points.ranking_head", period=named)]
+        lines += [_row(ctx, one) for one in found.rows]
+    if found.mine is None:
+        if found.rows:
+            lines.append(texts("points.ranking_mine_none", period=named))
+    elif not found.listed:
+        lines.append(texts("points.ranking_mine_hidden", points=found.mine.points))
+    else:
+        own = found.mine
+        lines.append(texts("points.ranking_mine", rank=own.rank, points=own.points))
+    return Reply.text("\n".join((*lines, texts("points.ranking_more"))))
+
+
+def _row(ctx: Context, one: Place) -> str:
+    name = shown_to_others(ctx, one.name, one.member_id)
+    if one.member_id == ctx.member.id:
+        name = ctx.texts("points.me", name=one.name or name)
+    return ctx.texts("points.ranking_item", rank=one.rank, name=name, points=one.points)
+
+
+def _meant(message: Message, ctx: Context) -> bool:
+    return not asking(message.text)
+
+
+@router.text("不上榜|我不上榜|退出排行榜|不要上榜", name="ranking.unlist", guard=_meant)
+async def unlist(message: Message, ctx: Context) -> Reply:
+    """Others do not see this member in rankings any more."""
+    await ctx.store.points.list_in_rankings(ctx.member.id, False)
+    return Reply.text(ctx.texts("points.unlisted"))
+
+
+@router.text("上榜|我要上榜|重新上榜", name="ranking.list", guard=_meant)
+async def list_again(message: Message, ctx: Context) -> Reply:
+    """Others see them again."""
+    await ctx.store.points.list_in_rankings(ctx.member.id, True)
+    return Reply.text(ctx.texts("points.listed"))
+
+
+@router.text("我叫", name="ranking.name")
+@router.text(r"我叫[\s:,，].*", name="ranking.name", guard=_meant)
+async def call(message: Message, ctx: Context) -> Reply:
+    """我叫 小林: the name that rankings shorten. Without the blank it is a sentence, not a wish."""
+    found = _CALL.fullmatch(message.text)
+    name = cleaned(found[1]) if found is not None else ""
+    if not name:
+        return Reply.text(ctx.texts("points.call_usage", limit=NAME_CHARS))
+    await ctx.store.points.call(ctx.member.id, name)
+    shown = shown_to_others(ctx, name, ctx.member.id)
+    return Reply.text(ctx.texts("points.called", shown=shown))
