@@ -95,6 +95,9 @@ class _Nobody:
     def api_request(self, operation: str, status: int) -> None:
         """Counts nothing."""
 
+    def wrong_code(self, who: str) -> None:
+        """Counts nothing."""
+
 
 async def _nothing() -> None:
     """Reloads nothing."""

@@ -26,10 +26,12 @@ from bot.config import (
     Config,
     LogSettings,
     MenuButton,
+    ReferralSettings,
     Secret,
     ServerSettings,
     StoreSettings,
 )
+from bot.invitations import new_scene
 from bot.keys import new_key
 from bot.reading import read_document
 from bot.transfer import read_faq, read_items
@@ -37,6 +39,7 @@ from handlers import ROUTERS
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router
+from sandbox import seeds
 from sandbox.fake_wechat import Account, FakeWeChat
 from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 from sandbox.shop import Offer, Shop
@@ -61,7 +64,18 @@ ACCOUNT = Account(
     gh_id="gh_zhixingdemo",
 )
 
-_TRY = (*SUGGESTIONS, "慢慢想")
+_TRY = (
+    "签到",
+    "领券 早鸟",
+    "我的券",
+    "邀请好友",
+    "答题",
+    "我的积分",
+    "排行榜",
+    "兑换 书签",
+    *SUGGESTIONS,
+    "慢慢想",
+)
 MEMBERS = (
     Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def", _TRY),
     Person("oZhouYu__demo_member_0000002", "周雨", "成员", "#e08a3c", _TRY),
@@ -74,6 +88,11 @@ OPERATOR = Person(
     suggestions=(
         "/help",
         "/stats",
+        "/coupon list",
+        "/coupon report 早鸟",
+        "/quiz list",
+        "/points report",
+        "/referral review",
         "/faq gaps",
         "/docs",
         "/teach 有夜校吗 => 有，每周三晚八点直播。",
@@ -85,15 +104,21 @@ OPERATOR = Person(
 MENU = (
     MenuButton(name="看内容", type="click", key="courses"),
     MenuButton(
-        name="我的",
+        name="福利",
         sub=(
-            MenuButton(name="我的订阅", type="click", key="我的订阅"),
-            MenuButton(name="我的数据", type="click", key="mydata"),
+            MenuButton(name="签到", type="click", key="签到"),
+            MenuButton(name="领券", type="click", key="领券"),
+            MenuButton(name="积分兑换", type="click", key="兑换"),
+            MenuButton(name="答题", type="click", key="quiz"),
+            MenuButton(name="邀请好友", type="click", key="邀请好友"),
         ),
     ),
     MenuButton(
-        name="帮助",
+        name="我的",
         sub=(
+            MenuButton(name="我的券", type="click", key="我的券"),
+            MenuButton(name="我的积分", type="click", key="我的积分"),
+            MenuButton(name="排行榜", type="click", key="排行榜"),
             MenuButton(name="能做什么", type="click", key="help"),
             MenuButton(name="转人工", type="click", key="human"),
         ),
@@ -127,6 +152,8 @@ def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
         store=StoreSettings(path=folder / "zhiqun.db"),
         log=LogSettings(level="warning"),
         business=BusinessSettings(name=TITLE),
+        # On here, where nobody real is invited; docs/going-live.md says what WeChat allows.
+        referral=ReferralSettings(enabled=True, ladder=seeds.LADDER),
         channels=MappingProxyType(
             {
                 "mp": ChannelSettings(
@@ -186,6 +213,7 @@ class Demo:
             raise RuntimeError("the bot could not get ready; the log line above says why")
         await self._seed(app)
         await self._open_shop(app)
+        await self._end_codes(app)
         await app.reload()
         self.fake.webhook = f"http://127.0.0.1:{app.webhook_port}/hook/mp"
         if not await self.fake.verify_url():
@@ -200,7 +228,7 @@ class Demo:
         self.url = await self.phone.start(port=self._port)
 
     async def _seed(self, app: App) -> None:
-        """FAQ and handbook once; the catalogue at each start, for the shop has moved."""
+        """FAQ, handbook, offers and quiz once; the catalogue each time, for the shop has moved."""
         now = time.time()
         faq, items, data = await asyncio.to_thread(
             lambda: (
@@ -215,6 +243,7 @@ class Demo:
             await app.store.documents.put(document, now, "cli")
         here = [replace(item, url=self.shop.address(item.id)) for item in items]
         await app.store.catalogue.put(here, now)
+        await seeds.seed(app.store, now)
         self.shop.offers = {item.id: _offer(item) for item in here}
 
     async def _open_shop(self, app: App) -> None:
@@ -223,9 +252,22 @@ class Demo:
         for key in await app.store.keys.all():
             if key.name == SHOP_KEY:
                 await app.store.keys.revoke(key.id, now)
-        row, self.shop.key = new_key(SHOP_KEY, ["events:write"], 6000, now)
+        till = self.shop.till
+        row, till.key = new_key(
+            SHOP_KEY, ["events:write", "coupons:redeem"], 6000, now, signed=True
+        )
+        till.secret = row.signing_secret or ""
         await app.store.keys.add(row)
-        self.shop.api = f"http://127.0.0.1:{app.api_port}/api/v1"
+        till.api = f"http://127.0.0.1:{app.api_port}/api/v1"
+
+    async def _end_codes(self, app: App) -> None:
+        """QR codes and pictures of an earlier start: the WeChat that knew them is gone."""
+        referrals, now = app.store.referrals, time.time()
+        for person in (*MEMBERS, OPERATOR):
+            for member_id in await app.store.members.find(person.openid, "mp"):
+                invite = await referrals.invite(member_id, "mp", new_scene(), now)
+                if invite is not None and invite.url:
+                    await referrals.lead(invite.scene, "", "", 0.0)
 
     async def stop(self) -> None:
         """Close the page, the shop, the fake and the bot."""
@@ -257,7 +299,8 @@ async def demo(port: int = 8765, folder: Path | None = None) -> int:
             return 1
         print(
             f"\n  Open this page: {stage.url}\n\n"
-            "  It is a phone. Choose who you are, follow the account, type 怎么退款 or 课程.\n"
+            "  It is a phone. Choose who you are, follow the account, type 怎么退款, 签到 or\n"
+            "  领券 早鸟; 邀请好友 makes a picture that somebody else can scan.\n"
             "  The panel beside it shows what goes over the wire. Ctrl-C ends the demo.\n"
             f"  (ready in {time.monotonic() - started:.1f} s)",
             flush=True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import re
 import time
@@ -37,6 +38,9 @@ class FakeApi(Platform):
     api_hang_s: seconds before a call is even looked at (its effect still happens then).
     api_errors: path -> errcodes; each call takes the first one instead of an effect.
     token_ttl_s: life of the tokens issued from now on.
+
+    media: media id -> (type, the upload as it came). codes: what a QR code says -> (its scene,
+    until when it is good, inf for ever).
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class FakeApi(Platform):
         self.menu: dict[str, Any] | None = None
         self.tags: dict[int, str] = {2: "星标组"}
         self.media: dict[str, tuple[str, bytes]] = {}
+        self.codes: dict[str, tuple[str, float]] = {}
         self.api_down = False
         self.api_drop = False
         self.api_hang_s = 0.0
@@ -441,22 +446,42 @@ class FakeApi(Platform):
             raise ApiError(40097)
         ticket = f"ticket_{self.rng.randbytes(24).hex()}"
         answer: Answer = {"ticket": ticket, "url": f"http://weixin.qq.com/q/{ticket[-16:]}"}
+        until = math.inf if "LIMIT" in name else self.now() + seconds
+        self.codes[answer["url"]] = (value, until)
         return answer if "LIMIT" in name else answer | {"expire_seconds": seconds}
 
     def _callback_ip(self, call: Call) -> Answer:
         return {"ip_list": ["127.0.0.1"]}
 
+    def file(self, media_id: str) -> bytes | None:
+        """An uploaded file, as everybody sees it; None for one that nobody uploaded."""
+        return _file(self.media[media_id][1]) if media_id in self.media else None
+
     def _media_upload(self, call: Call) -> Answer:
         kind = call.query.get("type", "")
         if kind not in ("image", "voice", "video", "thumb"):
             raise ApiError(40004)
-        if b"filename=" not in call.raw:
+        data = _file(call.raw)
+        if data is None:
             raise ApiError(40097)
+        if kind == "image" and not data.startswith(_PICTURES):
+            raise ApiError(40005)
         media_id = self.rng.randbytes(32).hex()
         self.media[media_id] = (kind, call.raw)
         return {"type": kind, "media_id": media_id, "created_at": int(self.now())}
 
 
+def _file(raw: bytes) -> bytes | None:
+    """The file of a multipart body; None when none of its parts has a file name."""
+    boundary = raw.partition(b"\r\n")[0]
+    for part in raw.split(boundary)[1:]:
+        head, _, body = part.partition(b"\r\n\r\n")
+        if b"filename=" in head:
+            return body.removesuffix(b"\r\n")
+    return None
+
+
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 _QR = ("QR_SCENE", "QR_STR_SCENE", "QR_LIMIT_SCENE", "QR_LIMIT_STR_SCENE")
 _SILENT = frozenset(
     {

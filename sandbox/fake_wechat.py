@@ -190,6 +190,14 @@ class FakeWeChat(FakeApi):
             return await self.follow(openid, scene)
         return await self.send_event(openid, "SCAN", scene, Ticket=self.rng.randbytes(24).hex())
 
+    def knows_code(self, content: str) -> bool:
+        """Whether what a QR code says leads to this account, still."""
+        return self.codes.get(content, ("", 0.0))[1] > self.now()
+
+    async def scan_code(self, openid: str, content: str) -> Delivery | None:
+        """Scan a QR code that says this; None when it does not lead here."""
+        return await self.scan(openid, self.codes[content][0]) if self.knows_code(content) else None
+
     async def click_menu(self, openid: str, key: str) -> Delivery:
         """Click a menu item of type click."""
         return await self.send_event(openid, "CLICK", key)

@@ -1,10 +1,11 @@
 """The phone: a page that shows the fake WeChat to a person, and the wire beside it.
 
-It serves one static page, a stream of events and a few POSTs that let the people on the
-page act as members. It listens on the loopback address only, answers only requests that
-name it by a loopback Host (a hostile site cannot reach it by DNS rebinding) and refuses
-POSTs that come from other sites. No answer waits for a delivery: bubbles and wire entries
-arrive by the stream.
+It serves one static page, the pictures that were sent, a stream of events and a few POSTs
+that let the people on the page act as members: write, click, hold a phone before another's
+picture. It listens on the loopback address only, answers only requests that name it by a
+loopback Host (a hostile site cannot reach it by DNS rebinding) and refuses POSTs that come
+from other sites. No answer waits for a delivery: bubbles and wire entries arrive by the
+stream.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.codes import NoCode, read
 from sandbox.fake_platform import FakeMember, Received, WireEntry
 from sandbox.fake_wechat import FakeWeChat
 
@@ -42,6 +44,7 @@ _WIRE_TEXT = 20_000  # characters of one body that the page gets
 _CHAT = 300  # bubbles kept per person
 _QUEUE = 1_000  # events a stalled page may fall behind before its stream is cut
 _TEXT_MAX = 5_000
+_PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 SUGGESTIONS = ("怎么退款", "课程", "1", "转人工", "我的数据")
 Act = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, object]]
@@ -113,6 +116,7 @@ class Phone:
         for path in _FILES:
             self.app.router.add_get(path, self._file)
         self.app.router.add_get("/events", self._events)
+        self.app.router.add_get("/media/{id}", self._media)
         self.app.router.add_get("/api/state", self._state)
         self.add_act("send", self._send)
         self.add_act("link", self._link)
@@ -120,6 +124,7 @@ class Phone:
         self.add_act("unfollow", self._unfollow)
         self.add_act("click", self._click)
         self.add_act("view", self._view)
+        self.add_act("scan", self._scan)
         self.app.on_shutdown.append(self._end_streams)
 
     def add_act(self, name: str, act: Act) -> None:
@@ -178,6 +183,14 @@ class Phone:
     async def _file(self, request: web.Request) -> web.Response:
         body, kind = self._files[request.path]
         return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    async def _media(self, request: web.Request) -> web.Response:
+        """A picture that was sent to somebody; nosniff keeps it one."""
+        data = self.fake.file(request.match_info["id"]) or b""
+        kind = next((kind for magic, kind in _PICTURES.items() if data.startswith(magic)), "")
+        if not kind:
+            raise web.HTTPNotFound(text="no such picture")
+        return web.Response(body=data, content_type=kind)
 
     async def _state(self, _request: web.Request) -> web.Response:
         people = [
@@ -335,6 +348,22 @@ class Phone:
         url = _text(body, "url")
         self._need_followed(openid)
         await self._deliver(self.fake.send_event(openid, "VIEW", url))
+
+    async def _scan(self, openid: str, body: Mapping[str, Any]) -> None:
+        """Hold this person's phone before a picture on somebody's screen."""
+        data = self.fake.file(_text(body, "media"))
+        if data is None:
+            raise _Refused(404, "没有这张图片")
+        try:
+            content = await asyncio.to_thread(read, data)
+        except NoCode:
+            raise _Refused(409, "这张图片里没有二维码") from None
+        if not self.fake.knows_code(content):
+            raise _Refused(409, f"这个二维码不是关注码，或者已经过期：{content[:60]}")
+        followed = self.fake.members[openid].followed
+        self._out(openid, "system", "你扫了二维码" if followed else "你扫码关注了该公众号")
+        await self._deliver(self.fake.scan_code(openid, content))
+        self._announce_person(openid)
 
     def _name_of(self, key: str) -> str:
         for button in self._buttons():

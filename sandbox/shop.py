@@ -1,9 +1,10 @@
 """The seeded business's shop: one plain page for each item, with a button that buys.
 
 The part that zhiqun does not own. It shows what a real shop has to do: keep the `zq` of the
-address it was opened with, and tell the REST API what happened, with an id of its own so that
-telling twice does nothing. No database: an order is only its number. Loopback only, like the
-phone page.
+address it was opened with, tell the REST API what happened, with an id of its own so that
+telling twice does nothing, and ask what a coupon takes off (`till.py`): held while the customer
+looks at the price, used when they pay. No database: an order is only its number. Loopback only,
+like the phone page.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 from aiohttp import web
+
+from sandbox.till import Discount, Refused, Till, Unreached
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HEADERS = {
@@ -42,6 +44,9 @@ p.fact{color:#646a73;margin:.3rem 0}
 button{font:inherit;border:0;border-radius:8px;padding:.55rem 1.2rem;margin:.3rem .4rem .3rem 0;
 background:#07c160;color:#fff;cursor:pointer}
 button.quiet{background:#e8f8ef;color:#067a3d}
+input{font:inherit;border:1px solid #d0d5db;border-radius:8px;padding:.5rem .7rem;width:11rem;
+margin:.3rem .4rem .3rem 0}
+p.why{color:#c0392b}form{display:inline}
 li{margin:.3rem 0}a{color:#2f6fdd}
 """
 
@@ -57,24 +62,36 @@ class Offer:
     chapters: tuple[tuple[str, str], ...] = ()
 
 
-class Shop:
-    """The shop's pages. `await start()`, give it `offers`, `api` and `key`, then let it sell.
+@dataclass(frozen=True)
+class _Order:
+    """An order as its form has it. tier: which of the offer's prices; code: the coupon's, ""
+    for none."""
 
-    api: the REST API's base ("http://127.0.0.1:8702/api/v1"). key: an API key with the scope
-    events:write.
+    offer: Offer
+    number: str
+    tier: str
+    name: str
+    cents: int
+    click: str
+    code: str
+
+
+class Shop:
+    """The shop's pages. `await start()`, give it `offers`, tell its `till` whom to call, then
+    let it sell.
     """
 
     def __init__(self, title: str, offers: Iterable[Offer] = ()) -> None:
         self.title = title
         self.offers: Mapping[str, Offer] = {offer.id: offer for offer in offers}
-        self.api = ""
-        self.key = ""
+        self.till = Till()
         self.url = ""
         self._runner: web.AppRunner | None = None
-        self._session: aiohttp.ClientSession | None = None
         self.app = web.Application(client_max_size=16 * 1024, middlewares=[self._guard])
         self.app.router.add_get("/", self._window)
         self.app.router.add_get("/item/{id}", self._item)
+        self.app.router.add_post("/item/{id}/hold", self._hold)
+        self.app.router.add_post("/item/{id}/drop", self._drop)
         self.app.router.add_post("/item/{id}/buy", self._buy)
         self.app.router.add_post("/item/{id}/learn", self._learn)
 
@@ -84,9 +101,7 @@ class Shop:
 
     async def start(self, port: int = 0) -> str:
         """Listen on 127.0.0.1; returns the address."""
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=5), cookie_jar=aiohttp.DummyCookieJar()
-        )
+        await self.till.open()
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -97,8 +112,7 @@ class Shop:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._session is not None:
-            await self._session.close()
+        await self.till.close()
 
     @web.middleware
     async def _guard(
@@ -121,19 +135,12 @@ class Shop:
 
     async def tell(self, event: Mapping[str, Any]) -> None:
         """Post one event. Errors: web.HTTPBadGateway when zhiqun did not take it."""
-        assert self._session is not None
         filled = {name: value for name, value in event.items() if value not in ("", None)}
         filled["at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            async with self._session.post(
-                f"{self.api}/events", json=filled, headers={"Authorization": f"Bearer {self.key}"}
-            ) as response:
-                if response.status in (200, 201):
-                    return
-                said = f"zhiqun answered {response.status}: {(await response.text())[:300]}"
-        except (aiohttp.ClientError, TimeoutError) as error:
-            said = f"zhiqun was not reached: {type(error).__name__}"
-        raise web.HTTPBadGateway(text=said)
+            await self.till.tell(filled)
+        except Unreached as error:
+            raise web.HTTPBadGateway(text=str(error)) from error
 
     # Pages
 
@@ -157,55 +164,99 @@ class Shop:
         # A page must open even when nobody counts it.
         with contextlib.suppress(web.HTTPBadGateway):
             await self.tell({**seen, "click": click})
-        # The order has its number before it exists: pressing twice buys once.
-        order = secrets.token_hex(6)
-        buttons = "".join(
-            f'<form method="post" action="/item/{quote(offer.id)}/buy">'
-            f'<input type="hidden" name="zq" value="{escape(click)}">'
-            f'<input type="hidden" name="order" value="{order}">'
-            f'<input type="hidden" name="tier" value="{number}">'
-            f"<button>{escape(name)} {_yuan(fen)}，购买</button></form>"
-            for number, (name, fen) in enumerate(offer.prices)
-        )
         known = "是从知群的链接打开的" if click else "不是从知群的链接打开的"
         return _page(
             offer.title,
-            f"<h1>{escape(offer.title)}</h1><p>{escape(offer.summary)}</p>{buttons}"
+            f"<h1>{escape(offer.title)}</h1><p>{escape(offer.summary)}</p>"
+            f"{_prices(offer, click)}"
             f'<p class="fact">这是演示用的商店，不会真的收款。这一页{known}。</p>'
             '<p class="fact"><a href="/">全部内容</a></p>',
         )
 
-    async def _buy(self, request: web.Request) -> web.Response:
+    async def _order(self, request: web.Request) -> _Order:
+        """What a form says. Errors: web.HTTPBadRequest."""
         offer, form = self._offer(request), await request.post()
-        order, tier = str(form.get("order", "")), str(form.get("tier", ""))
-        click = _click(str(form.get("zq", "")))
-        if not _ORDER.fullmatch(order) or tier not in map(str, range(len(offer.prices))):
+        number, tier = str(form.get("order", "")), str(form.get("tier", ""))
+        if not _ORDER.fullmatch(number) or tier not in map(str, range(len(offer.prices))):
             raise web.HTTPBadRequest(text="这个订单不完整，请回到商品页重新购买")
-        name, fen = offer.prices[int(tier)]
+        name, cents = offer.prices[int(tier)]
+        return _Order(
+            offer,
+            number,
+            tier,
+            name,
+            cents,
+            _click(str(form.get("zq", ""))),
+            str(form.get("code", "")).strip()[:80],
+        )
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        """Hold the coupon and show what the order costs with it."""
+        order = await self._order(request)
+        if not order.code:
+            return _refused(order, "先输入优惠码")
+        till, offer = self.till, order.offer
+        try:
+            off = await till.reserve(order.code, order.number, offer.id, order.cents)
+        except Refused as refused:
+            return _refused(order, str(refused))
+        except Unreached as error:
+            raise web.HTTPBadGateway(text=str(error)) from error
+        return _page(
+            "确认订单",
+            f"<h1>确认订单</h1><p>《{escape(offer.title)}》{escape(order.name)}</p>"
+            f"<p>{_worth(order, off)}</p>"
+            f"{_form(order, 'buy', f'付款 {_yuan(order.cents - off.cents)}')}"
+            f"{_form(order, 'drop', '不用这张券', quiet=True)}"
+            '<p class="fact">这张券为这个订单保留着，别的订单暂时不能用。</p>',
+        )
+
+    async def _drop(self, request: web.Request) -> web.Response:
+        """Give the coupon back and show the prices again."""
+        order = await self._order(request)
+        try:
+            await self.till.release(order.code, order.number)
+        except Refused as refused:
+            return _refused(order, str(refused))
+        except Unreached as error:
+            raise web.HTTPBadGateway(text=str(error)) from error
+        return _refused(order, "券已经放回去了，可以用在别的订单里")
+
+    async def _buy(self, request: web.Request) -> web.Response:
+        order = await self._order(request)
+        offer, off = order.offer, Discount(0)
+        if order.code:
+            try:
+                off = await self.till.redeem(order.code, order.number, offer.id, order.cents)
+            except Refused as refused:
+                return _refused(order, str(refused))
+            except Unreached as error:
+                raise web.HTTPBadGateway(text=str(error)) from error
         await self.tell(
             {
-                "id": f"order-{order}",
+                "id": f"order-{order.number}",
                 "kind": "purchase",
                 "item": offer.id,
-                "order": order,
-                "amount_cents": fen,
-                "click": click,
+                "order": order.number,
+                "amount_cents": order.cents - off.cents,
+                "click": order.click,
                 # Who bought without a link is still somebody: the shop's own name for them.
-                "visitor": "" if click else f"order-{order}",
+                "visitor": "" if order.click else f"order-{order.number}",
             }
         )
         learn = (
             f'<form method="post" action="/item/{quote(offer.id)}/learn">'
-            f'<input type="hidden" name="zq" value="{escape(click)}">'
+            f'<input type="hidden" name="zq" value="{escape(order.click)}">'
             f'<input type="hidden" name="chapter" value="0">'
             f'<button class="quiet">学完第 1 章</button></form>'
-            if offer.chapters and click
+            if offer.chapters and order.click
             else ""
         )
+        paid = _worth(order, off) if order.code else f"{escape(order.name)} {_yuan(order.cents)}"
         return _page(
             "购买成功",
-            f"<h1>购买成功</h1><p>《{escape(offer.title)}》{escape(name)} {_yuan(fen)}</p>"
-            f'<p class="fact">订单号 {order}，已经通知知群。</p>{learn}'
+            f"<h1>购买成功</h1><p>《{escape(offer.title)}》{paid}</p>"
+            f'<p class="fact">订单号 {order.number}，已经通知知群。</p>{learn}'
             '<p class="fact">回到手机，运营发 /stats 能看到这笔成交。</p>',
         )
 
@@ -241,12 +292,70 @@ class Shop:
         )
 
 
+def _prices(offer: Offer, click: str, code: str = "") -> str:
+    """For each price a button that buys, and a place for a code, which only shows what it does."""
+    # The order has its number before it exists: pressing twice buys once.
+    number = secrets.token_hex(6)
+    rows = []
+    for tier, (name, cents) in enumerate(offer.prices):
+        hidden = _hidden({"zq": click, "order": number, "tier": tier})
+        at = f"/item/{quote(offer.id)}"
+        rows.append(
+            f'<div><form method="post" action="{at}/buy">{hidden}'
+            f"<button>{escape(name)} {_yuan(cents)}，购买</button></form>"
+            f'<form method="post" action="{at}/hold">{hidden}'
+            f'<input name="code" value="{escape(code)}" placeholder="优惠码" '
+            'maxlength="80" autocomplete="off" aria-label="优惠码">'
+            '<button class="quiet">用券</button></form></div>'
+        )
+    return "".join(rows)
+
+
+def _form(order: _Order, act: str, label: str, *, quiet: bool = False) -> str:
+    hidden = {"zq": order.click, "order": order.number, "tier": order.tier, "code": order.code}
+    kind = ' class="quiet"' if quiet else ""
+    return (
+        f'<form method="post" action="/item/{quote(order.offer.id)}/{act}">{_hidden(hidden)}'
+        f"<button{kind}>{escape(label)}</button></form>"
+    )
+
+
+def _hidden(fields: Mapping[str, object]) -> str:
+    return "".join(
+        f'<input type="hidden" name="{name}" value="{escape(str(value))}">'
+        for name, value in fields.items()
+    )
+
+
+def _worth(order: _Order, off: Discount) -> str:
+    """What it costs and what the coupon did to that."""
+    trial = f"，送 {off.trial_days} 天体验" if off.trial_days else ""
+    return (
+        f"原价 {_yuan(order.cents)}，优惠 {_money(off.cents)}{trial}，"
+        f"实付 {_yuan(order.cents - off.cents)}"
+    )
+
+
+def _refused(order: _Order, why: str) -> web.Response:
+    """The item's prices again, and why the coupon does nothing now."""
+    return _page(
+        order.offer.title,
+        f'<h1>{escape(order.offer.title)}</h1><p class="why">{escape(why)}</p>'
+        f"{_prices(order.offer, order.click, order.code)}"
+        '<p class="fact"><a href="/">全部内容</a></p>',
+    )
+
+
 def _click(text: str) -> str:
     return text if _CLICK.fullmatch(text) else ""
 
 
+def _money(fen: int) -> str:
+    return f"¥{fen / 100:g}"
+
+
 def _yuan(fen: int) -> str:
-    return "免费" if fen == 0 else f"¥{fen / 100:g}"
+    return "免费" if fen == 0 else _money(fen)
 
 
 def _page(title: str, body: str) -> web.Response:

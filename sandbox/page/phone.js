@@ -99,7 +99,28 @@ function putText(node, text) {
   node.append(text.slice(from));
 }
 
-const MEDIA = { image: "[图片]", voice: "[语音]", video: "[视频]", music: "[音乐]" };
+const MEDIA = { voice: "[语音]", video: "[视频]", music: "[音乐]" };
+
+// A picture, and whose phone may be held before it: a QR code is for somebody else.
+function picture(media, owner) {
+  const box = make("div", "bubble in picture");
+  const image = make("img");
+  image.alt = "[图片]";
+  image.src = `/media/${encodeURIComponent(media)}`;
+  image.addEventListener("load", () => { $("chat").scrollTop = $("chat").scrollHeight; });
+  const row = make("div", "scan", "扫码关注：");
+  for (const openid of order.filter((other) => other !== owner)) {
+    const button = make("button", "", people.get(openid).name);
+    button.type = "button";
+    button.dataset.test = "scan";
+    button.addEventListener("click", async () => {
+      if (await act("scan", { who: openid, media })) become(openid);
+    });
+    row.append(button);
+  }
+  box.append(image, row);
+  return box;
+}
 
 function article(cards) {
   const box = make("div", "bubble in article");
@@ -142,6 +163,7 @@ function drawBubble(bubble) {
   let box;
   if (bubble.kind === "news") box = article(bubble.articles);
   else if (bubble.kind === "msgmenu") box = options(bubble.menu);
+  else if (bubble.kind === "image") box = picture(bubble.text, bubble.who);
   else {
     box = make("div", `bubble ${bubble.side}`);
     if (bubble.side === "out") box.textContent = bubble.text;
@@ -294,6 +316,7 @@ const NAMES = {
   "/cgi-bin/message/custom/typing": "正在输入", "/cgi-bin/menu/create": "设置菜单",
   "/cgi-bin/menu/get": "读取菜单", "/cgi-bin/menu/delete": "删除菜单",
   "/cgi-bin/user/info": "读取用户资料", "/cgi-bin/qrcode/create": "生成二维码",
+  "/cgi-bin/media/upload": "上传图片",
 };
 
 const QUERY_NOTES = {

@@ -239,10 +239,27 @@ def test_a_menu_below_a_button_opens_and_answers(browser: Browser) -> None:
     browser.become("周雨")
     if "取消" not in browser.wait("[data-test=follow]").text:
         browser.click("[data-test=follow]", "关注")
-    browser.click("#menu .top > button", "帮助")
+    browser.click("#menu .top > button", "我的")
     browser.click("#menu .sub button", "能做什么")
     browser.wait(".row.in .bubble", "我能帮你做这些")
     assert not any(one.is_displayed() for one in browser.all("#menu .sub"))
+
+
+def test_an_invitation_is_a_picture_and_a_friends_phone_scans_it(browser: Browser) -> None:
+    browser.become("林晓")
+    if "取消" not in browser.wait("[data-test=follow]").text:
+        browser.click("[data-test=follow]", "关注")
+    browser.say("邀请好友")
+    picture = browser.wait(".row.in .picture img")
+    WebDriverWait(browser.driver, WAIT_S).until(
+        lambda _: int(picture.get_property("naturalWidth")) > 200, "the picture is not shown"
+    )
+    browser.click("[data-test=scan]", "周雨")
+    browser.wait("#people button[aria-selected=true]", "周雨")
+    browser.wait("#chat .system", "你扫")
+    browser.wait("#wire .card.delivery:first-child", "200 已回复")
+    assert any("生成二维码" in card for card in browser.texts("#wire .card.api summary"))
+    assert any("上传图片" in card for card in browser.texts("#wire .card.api summary"))
 
 
 def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:

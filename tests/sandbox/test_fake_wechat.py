@@ -497,20 +497,31 @@ async def test_tags_followers_and_qr_codes(fake: FakeWeChat, api: Api) -> None:
     last = await api.call("user/get?next_openid=o_chen")
     assert (last["count"], "data" in last) == (0, False)
     scene = {"action_name": "QR_STR_SCENE", "action_info": {"scene": {"scene_str": "r:1"}}}
-    assert (await api.call("qrcode/create", scene))["expire_seconds"] == 60
+    made = await api.call("qrcode/create", scene)
+    assert made["expire_seconds"] == 60
+    assert fake.codes[made["url"]] == ("r:1", fake.now() + 60)
     assert (await api.call("qrcode/create", {"action_name": "X"}))["errcode"] == 40097
 
 
-async def test_a_picture_can_be_uploaded(
+async def test_a_picture_can_be_uploaded_and_nothing_else_as_one(
     fake: FakeWeChat, api: Api, http: aiohttp.ClientSession
 ) -> None:
     await api.stable()
-    form = aiohttp.FormData()
-    form.add_field("media", b"png", filename="a.png")
-    url = f"{fake.api_base}/cgi-bin/media/upload"
-    params = {"access_token": api.token, "type": "image"}
-    async with http.post(url, params=params, data=form) as response:
-        assert (await response.json())["media_id"] in fake.media
+
+    async def upload(data: bytes) -> dict[str, Any]:
+        form = aiohttp.FormData()
+        form.add_field("name", "value")
+        form.add_field("media", data, filename="a.png")
+        url = f"{fake.api_base}/cgi-bin/media/upload"
+        params = {"access_token": api.token, "type": "image"}
+        async with http.post(url, params=params, data=form) as response:
+            answer: dict[str, Any] = await response.json()
+        return answer
+
+    picture = b"\x89PNG\r\n\x1a\n--\r\n\r\n"
+    assert fake.file((await upload(picture))["media_id"]) == picture
+    assert fake.file("of-somebody-else") is None
+    assert (await upload(b"%PDF-1.7"))["errcode"] == 40005
 
 
 async def test_the_wire_shows_both_ways_and_hides_secrets(fake: FakeWeChat, api: Api) -> None:

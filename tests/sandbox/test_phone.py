@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import math
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import segno
 
 from sandbox.fake_platform import Received
 from sandbox.fake_wechat import FakeWeChat
@@ -158,6 +161,65 @@ async def test_menu_clicks_links_and_leaving_reach_the_service(visitor: Visitor,
     assert "unsubscribe" in by_kind
     assert ("out", "点击菜单「课程」") in await visitor.chat("o_lin")
     assert await visitor.post("send", who="o_lin", text="还在吗") == 409
+
+
+def code(content: str) -> bytes:
+    out = io.BytesIO()
+    segno.make(content, micro=False).save(out, kind="png", scale=4)
+    return out.getvalue()
+
+
+def upload(fake: FakeWeChat, media_id: str, data: bytes) -> str:
+    """A picture as the service uploads one, but without the call."""
+    head = b'--b\r\nContent-Disposition: form-data; name="media"; filename="a.png"\r\n\r\n'
+    fake.media[media_id] = ("image", head + data + b"\r\n--b--\r\n")
+    return media_id
+
+
+async def test_a_picture_is_shown_and_somebody_elses_phone_scans_it(
+    visitor: Visitor, fake: FakeWeChat, bot: Bot
+) -> None:
+    fake.codes["http://weixin.qq.com/q/1"] = ("i:lin", math.inf)
+    picture = code("http://weixin.qq.com/q/1")
+    media = upload(fake, "m1", picture)
+    await visitor.post("follow", who="o_lin")
+    fake.show("o_lin", Received("image", media, {}, "passive", 1.0))
+    assert ("in", media) in await visitor.chat("o_lin")
+    async with visitor.http.get(f"{visitor.url}media/{media}") as response:
+        assert await response.read() == picture
+        assert response.headers["Content-Type"] == "image/png"
+        assert "img-src 'self'" in response.headers["Content-Security-Policy"]
+
+    assert await visitor.post("scan", who="o_su", media=media) == 202
+    async with asyncio.timeout(3):
+        while len(bot.seen) < 2:
+            await asyncio.sleep(0.01)
+    assert (bot.seen[1]["FromUserName"], bot.seen[1]["EventKey"]) == ("o_su", "qrscene_i:lin")
+    assert fake.members["o_su"].followed
+    assert ("out", "你扫码关注了该公众号") in await visitor.chat("o_su")
+
+    assert await visitor.post("scan", who="o_su", media=media) == 202
+    async with asyncio.timeout(3):
+        while len(bot.seen) < 3:
+            await asyncio.sleep(0.01)
+    assert (bot.seen[2]["Event"], bot.seen[2]["EventKey"]) == ("SCAN", "i:lin")
+
+
+async def test_a_picture_that_leads_nowhere_is_said_so(visitor: Visitor, fake: FakeWeChat) -> None:
+    fake.codes["http://weixin.qq.com/q/1"] = ("i:lin", 0.0)
+    for media, status in [
+        (upload(fake, "over", code("http://weixin.qq.com/q/1")), 409),
+        (upload(fake, "page", code("https://x.test/")), 409),
+        (upload(fake, "torn", b"\x89PNG\r\n\x1a\n"), 409),
+        ("nobody's", 404),
+        (7, 400),
+    ]:
+        assert await visitor.post("scan", who="o_su", media=media) == status
+    assert not fake.members["o_su"].followed
+    upload(fake, "script", b"<script>")
+    for name in ("script", "nobody's"):
+        async with visitor.http.get(f"{visitor.url}media/{name}") as response:
+            assert response.status == 404
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ The whole demo runs, over HTTP: the bot, the fake WeChat, the REST API, the shop
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
+import time
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -14,7 +16,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sandbox import seeds
 from sandbox.__main__ import MEMBERS, OPERATOR, Demo
+from store.coupons import Claimant
 
 LIN, SU = MEMBERS[0].openid, OPERATOR.openid
 BROWSER = {"User-Agent": "Mozilla/5.0 (Linux; Android 14) Chrome/124.0 Mobile Safari/537.36"}
@@ -39,9 +43,10 @@ class Visitor:
             assert response.status == 200, await response.text()
             return str(response.url), await response.text()
 
-    async def presses(self, page: str, number: int = 0) -> str:
+    async def presses(self, page: str, number: int = 0, **typed: str) -> str:
+        """The button of a form, with what is typed into it."""
         action, inside = FORM.findall(page)[number]
-        fields = {name: unescape(value) for name, value in FIELD.findall(inside)}
+        fields = {name: unescape(value) for name, value in FIELD.findall(inside)} | typed
         url = self.demo.shop.url.rstrip("/") + action
         async with self.http.post(url, data=fields, headers=BROWSER) as response:
             assert response.status == 200, await response.text()
@@ -126,3 +131,79 @@ async def test_the_shop_refuses_what_is_no_order(visitor: Visitor) -> None:
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     async with http.post(f"{shop.address(item)}/buy", headers=elsewhere) as response:
         assert response.status == 403
+
+
+ITEM = "py-zero"  # 199 yuan, 159 or 139 in its other tiers
+USE = 1
+"""The second form of a price: for a code."""
+
+
+async def a_code(demo: Demo, word: str, name: str) -> str:
+    """A coupon of the demo's, claimed by somebody new."""
+    assert demo.app is not None
+    store, now = demo.app.store, time.time()
+    member = await store.members.meet("mp", name, now)
+    key = hashlib.blake2b(f"{word}:{name}".encode(), digest_size=16).digest()
+    claim = await store.coupons.claim(word, Claimant(member.id), key, now)
+    assert claim.coupon is not None
+    return claim.coupon.code
+
+
+async def test_a_coupon_is_held_let_go_and_used_at_the_till(visitor: Visitor) -> None:
+    demo = visitor.demo
+    await demo.fake.follow(SU)
+    code = await a_code(demo, "早鸟", "o_buyer")
+    typed = f" {code[:4]}-{code[4:8]}-{code[8:]} ".lower()
+    _, page = await visitor.opens(demo.shop.address(ITEM))
+
+    held = await visitor.presses(page, USE, code=typed)
+    assert "原价 ¥199，优惠 ¥20，实付 ¥179" in held
+    _, elsewhere = await visitor.opens(demo.shop.address(ITEM))
+    taken = await visitor.presses(elsewhere, USE, code=code)
+    assert "正用在另一个还没付款的订单里" in taken
+
+    dropped = await visitor.presses(held, 1)
+    assert "券已经放回去了" in dropped
+    reserved = await visitor.presses(taken, USE + 2, code=code)
+    bought = await visitor.presses(reserved)
+    assert "原价 ¥159，优惠 ¥20，实付 ¥139" in bought
+    assert "购买 1 人（1 单，139 元）" in await visitor.stats()
+    assert "这张券已经用过了" in await visitor.presses(held)
+    assert "购买 1 人（1 单，139 元）" in await visitor.stats()
+
+
+async def test_the_till_says_in_chinese_why_a_code_does_nothing(visitor: Visitor) -> None:
+    shop = visitor.demo.shop
+    code = await a_code(visitor.demo, "早鸟", "o_buyer")
+    cheap = next(
+        id_
+        for id_, one in shop.offers.items()
+        if 0 < one.prices[0][1] < seeds.CLAIM.min_spend_cents
+    )
+    for item, typed, why in [
+        (ITEM, "", "先输入优惠码"),
+        (ITEM, "2222-2222-22222", "没有这个优惠码"),
+        (ITEM, "../redeem", "没有这个优惠码"),
+        (ITEM, "券 & <b>?", "没有这个优惠码"),
+        (cheap, code, "没到这张券的最低消费"),
+    ]:
+        _, page = await visitor.opens(shop.address(item))
+        refused = await visitor.presses(page, USE, code=typed)
+        assert why in refused
+        assert "<b>?" not in refused
+        assert "购买" in refused, "one can still buy it"
+
+
+async def test_the_shop_signs_what_it_sends_and_is_not_believed_without(visitor: Visitor) -> None:
+    shop = visitor.demo.shop
+    code = await a_code(visitor.demo, "早鸟", "o_buyer")
+    _, page = await visitor.opens(shop.address(ITEM))
+    secret, shop.till.secret = shop.till.secret, "zqs_of-somebody-else"
+    action, inside = FORM.findall(page)[0]
+    fields = dict(FIELD.findall(inside)) | {"code": code}
+    url = shop.url.rstrip("/") + action
+    async with visitor.http.post(url, data=fields) as response:
+        assert response.status == 502
+        assert "401" in await response.text()
+    shop.till.secret = secret
+    assert "购买成功" in await visitor.presses(page, code=code)

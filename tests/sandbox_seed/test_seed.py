@@ -129,6 +129,7 @@ def test_no_member_of_the_demo_is_also_a_teacher(items: list[Item]) -> None:
     assert not members & {author for item in items for author in item.authors}
 
 
-def test_the_demos_button_for_my_topics_shows_mine() -> None:
+def test_the_demos_buttons_for_ones_own_things_show_them() -> None:
     keys = {button.name: button.key for top in MENU for button in (top, *top.sub)}
-    assert keys["我的订阅"] == "我的订阅"
+    for name in ("我的券", "我的积分"):
+        assert keys[name] == name
