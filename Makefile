@@ -79,6 +79,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	@$(PY) -m bench.webhook --pretty
 	@$(PY) -m bench.memory --pretty
+	@$(PY) -m bench.claims --pretty
 
 nightly: $(VENV)/.installed-dev
 	@$(PY) -m pytest -m nightly
