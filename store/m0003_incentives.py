@@ -109,6 +109,7 @@ _POINTS = (
         member_id integer primary key references members(id),
         balance integer not null default 0 check (balance >= 0),
         earned integer not null default 0,
+        owed integer not null default 0 check (owed >= 0),
         updated_at real not null
     )""",
     f"""create table point_transfers (
@@ -210,6 +211,15 @@ _REFERRALS = (
         fingerprint blob primary key,
         day text not null
     )""",
+    """create table used_up (
+        fingerprint blob not null,
+        what text not null,
+        count integer not null,
+        until real,
+        member_id integer references members(id),
+        primary key (fingerprint, what)
+    )""",
+    "create index used_up_member on used_up(member_id, what) where member_id is not null",
 )
 
 _QUIZZES = (
