@@ -163,6 +163,7 @@ class Services:
     linker: Any = None
     private_hooks: bool = False
     running: Running = field(default_factory=Running)
+    replays: signature.Replays = field(default_factory=signature.Replays)
     rewards: Rewards = field(default_factory=Rewards)
     guesses: Guesses = field(default_factory=Guesses)
 
@@ -351,7 +352,7 @@ class _Endpoint:
     async def _serve(self, request: web.Request, trace: Trace) -> web.StreamResponse:
         operation, services = self.operation, self.services
         key = await self._admit(request, trace) if operation.scope else _NOBODY
-        check = signature.demanded(key, request, services.now())
+        check = signature.demanded(key, request, services.now(), services.replays)
         path = checked_path(request.match_info, operation.params)
         headers = checked_headers(request.headers, operation.headers)
         query = read_query(request, operation.query)

@@ -116,7 +116,8 @@ class Till:
         sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         sent |= headers or {}
         if self.secret:
-            sent |= self._signed(urlsplit(url).path, data)
+            name = sent.get("Idempotency-Key", "")
+            sent |= self._signed(urlsplit(url).path, name, data)
         try:
             async with self._session.post(
                 URL(url, encoded=True), data=data, headers=sent
@@ -126,9 +127,9 @@ class Till:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unreached(f"zhiqun was not reached: {type(error).__name__}") from error
 
-    def _signed(self, target: str, body: bytes) -> dict[str, str]:
+    def _signed(self, target: str, name: str, body: bytes) -> dict[str, str]:
         stamp = str(int(time.time()))
-        text = f"{stamp}.POST.{target}.".encode() + body
+        text = f"{stamp}.POST.{target}.{name}.".encode() + body
         mac = base64.b64encode(hmac.digest(self.secret.encode(), text, "sha256")).decode()
         return {"Zhiqun-Timestamp": stamp, "Zhiqun-Signature": f"v1,{mac}"}
 

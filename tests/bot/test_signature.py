@@ -18,7 +18,7 @@ from yarl import URL
 from bot.keys import SCOPES, new_key
 from bot.rest import PREFIX
 from bot.rest_all import ALL
-from bot.signature import WINDOW_S, sign
+from bot.signature import WINDOW_S, Replays, sign
 from tests.bot.api_world import ApiWorld, Got, api
 
 ITEM = {"id": "py-101", "kind": "course", "title": "零基础学 Python"}
@@ -34,11 +34,11 @@ class Signer:
     secret: str
 
     def headers(
-        self, method: str, path: str, body: bytes = b"", late_s: float = 0
+        self, method: str, path: str, body: bytes = b"", late_s: float = 0, name: str = ""
     ) -> dict[str, str]:
         timestamp = int(self.world.clock()) - int(late_s)
         target = URL(f"{self.world.base}{PREFIX}{path}").raw_path_qs
-        text = f"{timestamp}.{method}.{target}.".encode() + body
+        text = f"{timestamp}.{method}.{target}.{name}.".encode() + body
         mac = hmac.digest(self.secret.encode(), text, hashlib.sha256)
         return {
             "Zhiqun-Timestamp": str(timestamp),
@@ -84,10 +84,10 @@ def refused(got: Got) -> str:
 
 
 def test_a_signature_is_what_any_hmac_makes_of_time_method_path_and_body() -> None:
-    # echo -n '1763697600.POST./api/v1/items.[]' | openssl dgst -sha256 -hmac zqs_test -binary
+    # echo -n '1763697600.POST./api/v1/items..[]' | openssl dgst -sha256 -hmac zqs_test -binary
     assert (
         sign("zqs_test", 1_763_697_600, "POST", "/api/v1/items", b"[]")
-        == "v1,/jYDh42mhLrufhWPa7mSacOlsUGLGCL/yXcXY9eyCaA="
+        == "v1,ogfkE+TmI8gnAcyrohPskmrMIY1rx0rkinuqWSvuMTI="
     )
 
 
@@ -179,7 +179,29 @@ async def test_a_request_sent_again_changes_nothing_more(shop: Signer) -> None:
     body = json.dumps(event).encode()
     headers = shop.headers("POST", "/events", body)
     assert (await shop.call("POST", "/events", body, headers)).status == 201
-    assert (await shop.call("POST", "/events", body, headers)).status == 200
+    assert "here before" in refused(await shop.call("POST", "/events", body, headers))
+    shop.world.clock.at += 1
+    assert (await shop.call("POST", "/events", body)).status == 200
+
+
+async def test_an_idempotency_key_is_signed_with_the_rest(shop: Signer) -> None:
+    member = await shop.world.member()
+    path, body = f"/members/{member}/points", json.dumps({"amount": 1000, "note": "x"}).encode()
+    good = {**shop.headers("POST", path, body, name="one"), "Idempotency-Key": "one"}
+    assert (await shop.call("POST", path, body, good)).status == 200
+    other = {**good, "Idempotency-Key": "two"}
+    assert "Idempotency-Key" in refused(await shop.call("POST", path, body, other))
+    # The same again may come: it is the same thousand.
+    assert (await shop.call("POST", path, body, good)).status == 200
+    assert (await shop.world.store.points.balance(member)).balance == 1000
+
+
+async def test_used_signatures_are_forgotten_when_they_are_too_old_to_come_again() -> None:
+    replays = Replays()
+    assert replays.is_new("a", 0.0)
+    assert not replays.is_new("a", 2.0 * WINDOW_S)
+    assert replays.is_new("b", 2.0 * WINDOW_S + 1)
+    assert replays.is_new("a", 2.0 * WINDOW_S + 1)
 
 
 async def test_a_long_body_is_signed_whole(shop: Signer) -> None:
