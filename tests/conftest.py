@@ -1,4 +1,4 @@
-"""What every test runs with: cheap log lines, and two workers that share no server.
+"""What every test runs with: cheap log lines, and no work done twice by two workers.
 
 structlog, unconfigured, formats an exception with rich as soon as rich is installed (some
 development tool may bring it): every local of every frame, in colour. Below a test runner
@@ -21,8 +21,15 @@ structlog.configure(
     ]
 )
 
-TOGETHER = ("tests/browser/test_phone_page.py", "tests/proofs/test_hostile.py")
-"""Files around one server: a second worker would have to start it once more."""
+TOGETHER = (
+    "tests/bench/test_faq.py",
+    "tests/browser/test_phone_page.py",
+    "tests/knowledge/test_calibration.py",
+    "tests/proofs/test_hostile.py",
+    "tests/test_rooms.py",
+)
+"""Files around one server, one model or one reading of all sources: a second worker would have to
+begin with that once more."""
 
 SLOW = ("tests/browser/", "tests/proofs/")
 """Begun first, so that no worker is left alone with them at the end."""
