@@ -25,7 +25,7 @@ from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
 from bot.contents import Contents
 from bot.crypto import BadMessage
-from bot.inbox import Inbox, Outcome, Sentences
+from bot.inbox import Inbox, Sentences
 from bot.incentives import rewards
 from bot.introduce import Introductions
 from bot.invitations import Invitations, Side
@@ -34,6 +34,7 @@ from bot.links import Linker
 from bot.metrics import Metrics
 from bot.official import Codec
 from bot.outside import Outside
+from bot.parts import Outcome
 from bot.pushes import Pushes
 from bot.timetable import Timetable
 from bot.webhook import Webhook
@@ -384,7 +385,7 @@ class App:
         done = await dispatch(self._rules, message, ctx)
         if message.event == "subscribe" and self._introductions is not None:
             self._introductions.met(message.channel, message.sender)
-        return Outcome(done.reply, done.handler, ctx.item, ctx.erased, ctx.logged)
+        return Outcome(done.reply, done.handler, ctx.item, ctx.erased, ctx.logged, tuple(ctx.then))
 
     def _read_again(self, row: Unanswered) -> Message | None:
         channel = self.channels.get(row.channel)

@@ -331,7 +331,7 @@ def cells(coupon: Coupon, offer: Offer, now: float) -> Sequence[str]:
         "" if coupon.member_id is None else coupon.member_id,
         coupon.source,
         *(iso_of(float(int(at))) if at is not None else "" for at in times),
-        coupon.order_id,
+        coupon.order_shown,
         yuan_of(coupon.amount_cents) if coupon.order_id else "",
         yuan_of(coupon.discount_cents) if coupon.order_id else "",
         coupon.points_paid,

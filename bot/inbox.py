@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import structlog
 
 from bot.official import SUCCESS
-from bot.parts import late_parts, opens, passive_parts
-from handlers.message import Kind, Message, Reply, reply_to_json
+from bot.parts import Outcome, end_of, late_parts, later_parts, passive_parts
+from handlers.message import Kind, Message, Reply
 from store import Store, StoreError
 from store.members import Member
-from store.messages import Finished, Incoming, Late, Unanswered
+from store.messages import Finished, Incoming, Unanswered
 from store.sends import PLANNED, WAITING
 
 log = structlog.get_logger()
@@ -64,21 +64,6 @@ class Seal(Protocol):
 
     def reply(self, reply: Reply, now: float, message_kind: Kind) -> bytes:
         """SUCCESS when there is nothing to show."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the conversation decided.
-
-    erased: the member is gone, push nothing. text: what the log keeps of the message;
-    None: what the member wrote.
-    """
-
-    reply: Reply
-    handler: str
-    item: str = ""
-    erased: bool = False
-    text: str | None = None
 
 
 class Converse(Protocol):
@@ -402,21 +387,22 @@ class Inbox:
             await asyncio.wait({work.ack})
         if outcome.reply.kind != "none" and not self._listening(work):
             await self._next_request(work)
-        finished = self._finished(work, key, outcome)
+        finished = end_of(message, outcome, self._now())
         parts = passive_parts(outcome.reply, self._sentences.more)
+        then = () if outcome.erased else outcome.then
         seal = work.seal
         if seal is not None and self._listening(work):
-            way = await self._answer_waiting(work, seal, finished, parts, outcome.erased)
+            way = await self._answer_waiting(work, seal, finished, parts, outcome)
         else:
             late = (
                 ()
                 if outcome.erased
-                else late_parts(parts, self._way(work), self._sentences.transfer_again)
+                else late_parts([*parts, *then], self._way(work), self._sentences.transfer_again)
             )
             await self._finish(work, finished._replace(reply=work.told, late=late))
             self._settle(work, work.told)
             way = "late" if late else "silent"
-        if way == "late":
+        if way == "late" or then:
             self._pushed_at[sender] = loop.time()
             self._late()
         self._watch.message(message.channel, message.kind, way)
@@ -433,17 +419,16 @@ class Inbox:
         )
 
     async def _answer_waiting(
-        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply], erased: bool
+        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply], outcome: Outcome
     ) -> str:
         """Somebody waits: the first part goes back in that exchange."""
+        then = () if outcome.erased else outcome.then
         first, rest = parts[0], parts[1:]
         if rest:
             first = Reply.text(f"{first.content}\n{self._sentences.more}")
         stored = seal.reply(first, finished.at, work.message.kind)
-        waiting = tuple(
-            Late(number, reply_to_json(reply), WAITING) for number, reply in enumerate(rest, 1)
-        )
-        await self._finish(work, finished._replace(reply=stored, late=waiting))
+        later = later_parts(rest, then, self._way(work))
+        await self._finish(work, finished._replace(reply=stored, late=later))
         if stored == SUCCESS:
             self._settle(work, stored)
             return "silent"
@@ -452,7 +437,9 @@ class Inbox:
         # Its request gave up while the answer was being written, and none came after it.
         work.reply = work.told
         late = (
-            () if erased else late_parts([first], self._way(work), self._sentences.transfer_again)
+            ()
+            if outcome.erased
+            else late_parts([first], self._way(work), self._sentences.transfer_again)
         )
         await self._store.messages.turn_late(finished._replace(late=late), work.told)
         return "late"
@@ -476,7 +463,7 @@ class Inbox:
     async def _give_up(self, work: _Work) -> None:
         """One polite sentence instead of the answer, and an end to the message."""
         outcome = Outcome(Reply.text(self._sentences.crashed), "error", text="")
-        finished = self._finished(work, bytes.fromhex(work.message.key), outcome)
+        finished = end_of(work.message, outcome, self._now())
         try:
             late = late_parts([outcome.reply], self._way(work), "")
             await self._finish(work, finished._replace(reply=work.told, late=late))
@@ -577,23 +564,3 @@ class Inbox:
     def _settle(self, work: _Work, reply: bytes) -> bool:
         work.reply = reply
         return self._tell(work, reply)
-
-    def _finished(self, work: _Work, key: bytes, outcome: Outcome) -> Finished:
-        message = work.message
-        allowance, burst = opens(message)
-        event = message.kind == "event"
-        return Finished(
-            key=key,
-            reply=SUCCESS,
-            at=self._now(),
-            channel=message.channel,
-            sender=message.sender,
-            kind=f"event:{message.event}" if event else message.kind,
-            text=outcome.text
-            if outcome.text is not None
-            else (message.event_key if event else message.text),
-            handler=outcome.handler,
-            item=outcome.item,
-            allowance=allowance,
-            burst=burst,
-        )

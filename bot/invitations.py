@@ -101,6 +101,11 @@ class Invitations:
         self._running: dict[tuple[int, str], asyncio.Task[Invitation]] = {}
         self._drawing = asyncio.Semaphore(1)
 
+    def rewarded(self, channel: str) -> bool:
+        """Whether the channel makes codes; what WeChat said since the start counts."""
+        side = self._sides.get(channel)
+        return side is not None and side.codes and channel not in self._barred
+
     async def picture(self, member_id: int, channel: str, now: float) -> Invitation:
         """The member's code as a picture that WeChat has. Errors: ApiRefused, StoreError.
 

@@ -167,9 +167,10 @@ class Bucket:
 class Guesses:
     """Who tries codes that nobody has: an API key may do that only so often.
 
-    A shop's customers mistype, and a busy shop has more of them. So a key waits when, within
-    `lock_s`, it has named `most` different codes that nobody has, and more of them than codes
-    that somebody has. In memory: a restart forgives, and it gains a guesser `most` codes.
+    Who waits is told of no more codes that nobody has; those that somebody has are good all
+    the same. A shop's customers mistype, and a busy shop has more of them. So a key waits when,
+    within `lock_s`, it has named `most` different codes that nobody has, and more of them than
+    codes that somebody has. In memory: a restart forgives, and it gains a guesser `most` codes.
     """
 
     def __init__(self) -> None:
@@ -178,7 +179,7 @@ class Guesses:
         self._locked: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, key: str, now: float) -> int:
-        """Seconds until this key may name codes again; 0 when it may."""
+        """Seconds until this key may name unknown codes again; 0 when it may."""
         at, lock_s = self._locked.get(key, (now, 0.0))
         # A clock that was set back locks nobody out for longer.
         return math.ceil(at + lock_s - now) if 0.0 <= now - at < lock_s else 0

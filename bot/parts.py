@@ -1,14 +1,33 @@
-"""An answer in the pieces that WeChat can carry, and what a message allows to be pushed. Pure."""
+"""What the conversation decided, in the pieces that WeChat can carry, and what a message allows
+to be pushed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from bot.official import TEXT_LIMIT, split_text
+from bot.official import SUCCESS, TEXT_LIMIT, split_text
 from handlers.message import Message, Reply, reply_to_json
-from store.messages import Late
+from store.messages import Finished, Late
+from store.sends import WAITING
 
 _BURST_EVENTS = frozenset({"subscribe", "scan", "click", "scancode_push", "scancode_waitmsg"})
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the conversation decided.
+
+    erased: the member is gone, push nothing. text: what the log keeps of the message;
+    None: what the member wrote. then: what follows the reply, each a message of its own.
+    """
+
+    reply: Reply
+    handler: str
+    item: str = ""
+    erased: bool = False
+    text: str | None = None
+    then: tuple[Reply, ...] = ()
 
 
 def passive_parts(reply: Reply, more: str) -> list[Reply]:
@@ -37,6 +56,19 @@ def late_parts(parts: Sequence[Reply], status: str, transfer_again: str) -> tupl
     return tuple(Late(number, reply_to_json(reply), status) for number, reply in enumerate(replies))
 
 
+def later_parts(rest: Sequence[Reply], then: Sequence[Reply], status: str) -> tuple[Late, ...]:
+    """Rows for what comes behind a first part that goes back in its exchange; () for nothing.
+
+    rest: its other parts, which the member fetches. then: messages that follow, `status`,
+    unless there is a rest: they must not overtake it.
+    """
+    ways = [WAITING] * len(rest) + [WAITING if rest else status] * len(then)
+    return tuple(
+        Late(number, reply_to_json(reply), way)
+        for number, (reply, way) in enumerate(zip((*rest, *then), ways, strict=True), 1)
+    )
+
+
 def opens(message: Message) -> tuple[int, int]:
     """Customer-service messages that this message allows: (for 48 h, for one minute).
 
@@ -45,3 +77,24 @@ def opens(message: Message) -> tuple[int, int]:
     if message.kind != "event":
         return (0, 3) if message.raw.get("bizmsgmenuid") else (5, 0)
     return (0, 3) if message.event in _BURST_EVENTS else (0, 0)
+
+
+def end_of(message: Message, outcome: Outcome, at: float) -> Finished:
+    """The end of a message, without the bytes of its reply and what is sent later."""
+    allowance, burst = opens(message)
+    event = message.kind == "event"
+    return Finished(
+        key=bytes.fromhex(message.key),
+        reply=SUCCESS,
+        at=at,
+        channel=message.channel,
+        sender=message.sender,
+        kind=f"event:{message.event}" if event else message.kind,
+        text=outcome.text
+        if outcome.text is not None
+        else (message.event_key if event else message.text),
+        handler=outcome.handler,
+        item=outcome.item,
+        allowance=allowance,
+        burst=burst,
+    )

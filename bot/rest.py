@@ -44,6 +44,7 @@ from bot.rest_path import ITEM_ID, NUMBER, Param, checked_headers, checked_path
 from bot.rest_running import Running
 from handlers.rewards import Rewards
 from store import Store, StoreError
+from store.ledgers import Deed
 
 __all__ = [
     "ITEM_ID",
@@ -222,6 +223,10 @@ class Call:
     async def audit(self, action: str, target: str, detail: str = "") -> None:
         """Write down what this key changed."""
         await self.deps.store.audit.add(self.now, self.actor, action, target, detail)
+
+    def deed(self, action: str) -> Deed:
+        """The audit's line for a store that writes it in the transaction of the change."""
+        return Deed(self.now, self.actor, action)
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Do what must not stop halfway, even if whoever calls is gone.

@@ -25,6 +25,7 @@ from bot.rest import (
     stamp,
     unix,
 )
+from bot.rest_offers import mismatch
 from store.memberships import Standing
 from store.points import Outcome, Reason
 
@@ -186,11 +187,11 @@ async def put_tier(call: Call) -> Answer:
             by=call.actor,
             tiers=tiers,
             until=until,
+            deed=call.deed("member.tier"),
+            detail=f"{body.tier} {'for ever' if until is None else f'until {stamp(until)}'}",
         )
         if given is None:
             raise not_found("member")
-        end = "for ever" if until is None else f"until {stamp(until)}"
-        await call.audit("member.tier", f"member:{member_id}", f"{body.tier} {end}")
     return await show_tier(call)
 
 
@@ -198,12 +199,14 @@ async def take_tier(call: Call) -> Answer:
     """End every tier of a member, those to come as well."""
     member_id = call.number("id")
     count = await call.deps.store.memberships.take(
-        member_id, None, call.now, tiers=call.deps.rewards.membership.tiers
+        member_id,
+        None,
+        call.now,
+        tiers=call.deps.rewards.membership.tiers,
+        deed=call.deed("member.tier"),
     )
     if count is None:
         raise not_found("member")
-    if count:
-        await call.audit("member.tier", f"member:{member_id}", "none")
     return Answer(204)
 
 
@@ -238,16 +241,18 @@ async def post_points(call: Call) -> Answer:
     member_id, body = call.number("id"), call.body
     if not body.amount:
         raise invalid("must not be 0", "/amount")
-    rules = call.deps.rewards.points
-    posted = await call.deps.store.points.post(
+    rules, store = call.deps.rewards.points, call.deps.store.points
+    name = f"key:{call.key.id}:{member_id}:{call.headers['Idempotency-Key']}"
+    posted = await store.post(
         member_id,
         body.amount,
         Reason.OPERATOR,
-        f"key:{call.key.id}:{member_id}:{call.headers['Idempotency-Key']}",
+        name,
         call.now,
         ends_at=rules.ends_at(call.now) if body.amount > 0 else None,
         actor=call.actor,
         note=body.note,
+        deed=call.deed("points.post"),
     )
     if posted.outcome is Outcome.NOBODY:
         raise not_found("member")
@@ -258,10 +263,11 @@ async def post_points(call: Call) -> Answer:
             f"The member has {posted.balance}; nothing was taken.",
             type="too-few-points",
         )
-    if posted.outcome is Outcome.AGAIN and posted.amount != body.amount:
-        raise invalid("differs from the first request with this Idempotency-Key", "/amount")
-    if posted.outcome is Outcome.POSTED:
-        await call.audit("points.post", f"member:{member_id}", f"{body.amount:+} {body.note}")
+    if posted.outcome is Outcome.AGAIN:
+        if posted.amount != body.amount:
+            raise mismatch("/amount")
+        if await store.note_of(name) != body.note:
+            raise mismatch("/note")
     return Answer(body=Posted(posted.amount, posted.balance))
 
 

@@ -1,7 +1,7 @@
 """The REST API for coupons: what the shop does with a code during a checkout, and after it.
 
 What a coupon takes off is computed in the store, in the transaction that holds or uses it.
-Whoever tries codes that nobody has must wait; see `bot/keys.py: Guesses`.
+Whoever tries codes that nobody has must wait with them; see `bot/keys.py: Guesses`.
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ class CartBody(msgspec.Struct, forbid_unknown_fields=True):
         list[LineBody],
         Meta(
             max_length=MAX_LINES,
-            description="Its positions; a coupon for certain items needs them.",
+            description="Its positions; a coupon for certain items needs them. Together they "
+            "cost no more than the order.",
         ),
     ] = []
+
+    def __post_init__(self) -> None:
+        if sum(line.amount_cents for line in self.lines) > self.amount_cents:
+            raise ValueError("lines cost more than the order: amount_cents is all of it")
 
 
 class OrderBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -200,23 +205,14 @@ def _out(coupon: Coupon, offer: Offer, call: Call) -> CouponOut:
         reserved_until=_time(coupon.reserved_until) if status == "reserved" else None,
         redeemed_at=_time(coupon.redeemed_at),
         revoked_at=_time(coupon.revoked_at),
-        order=coupon.order_id if bound else "",
+        order=coupon.order_shown if bound else "",
         amount_cents=coupon.amount_cents if bound else 0,
         discount_cents=coupon.discount_cents if bound else 0,
     )
 
 
 def _code(call: Call) -> str:
-    """The code of the path in its plain form. Errors: Problem 429 for who guesses."""
-    wait_s = call.deps.guesses.wait_s(call.key.id, call.now)
-    if wait_s:
-        raise Problem(
-            429,
-            "Too many unknown codes",
-            f"This key has named too many codes that nobody has; come back in {wait_s} s.",
-            type="guessing",
-            headers={"Retry-After": str(wait_s)},
-        )
+    """The code of the path in its plain form."""
     return plain(call.path["code"])
 
 
@@ -225,10 +221,24 @@ def _known(call: Call, code: str) -> None:
 
 
 def _unknown(call: Call, code: str) -> Problem:
-    """404 that is counted. A code that waits in a pool is nobody's yet: it is not told apart."""
-    rules = call.deps.rewards.coupons
+    """404 that is counted, or 429 for who guesses.
+
+    Only a miss ever waits: a form that anybody may type into must not close the checkout for
+    those who have a coupon. A code that waits in a pool is nobody's yet: it is not told apart.
+    """
+    rules, guesses = call.deps.rewards.coupons, call.deps.guesses
     call.deps.watch.wrong_code("key")
-    call.deps.guesses.wrong(call.key.id, code, call.now, rules.wrong_tries, rules.lock_s)
+    wait_s = guesses.wait_s(call.key.id, call.now)
+    if wait_s:
+        return Problem(
+            429,
+            "Too many unknown codes",
+            "Nobody has a coupon with this code, as with too many that this key has named; try "
+            f"others in {wait_s} s.",
+            type="guessing",
+            headers={"Retry-After": str(wait_s)},
+        )
+    guesses.wrong(call.key.id, code, call.now, rules.wrong_tries, rules.lock_s)
     return Problem(404, "Unknown code", "Nobody has a coupon with this code.", type="unknown-code")
 
 
@@ -338,13 +348,13 @@ async def revoke(call: Call) -> Answer:
     """Take a coupon back that is not used."""
     body: RevokeBody = call.body
     before, offer = await _found(call)
-    coupon = await call.deps.store.coupons.revoke(before.id, call.now, call.actor, body.note)
+    coupon = await call.deps.store.coupons.revoke(
+        before.id, call.now, call.actor, body.note, call.deed("coupon.revoke")
+    )
     if coupon is None:
         status = _status(before, call.now)
         result = Result.ENDED if status == "expired" else Result.USED
         _refuse(Redeemed(outcome=result))
-    if before.status != "revoked":
-        await call.audit("coupon.revoke", f"coupon:{coupon.id}", body.note)
     return Answer(body=_out(coupon, offer, call))
 
 
@@ -382,8 +392,9 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/coupons/{code}/redeem",
         name="redeemCoupon",
         summary="Use a coupon for an order, held or not",
-        description="Once and for all. The same order gets the same discount again, under any "
-        "Idempotency-Key; another gets a 409.",
+        description="Once and for all. What the order holds, it gets for the same amount as it "
+        "was told, whatever the catalogue says by now. It gets the same discount again, under "
+        "any Idempotency-Key; another order gets a 409.",
         run=redeem,
         body=CartBody,
         **_TAKES,

@@ -57,9 +57,10 @@ Code = Annotated[
     Meta(
         min_length=1,
         max_length=LONGEST_CODE,
-        pattern=r"^[!-~]+" + _END,
-        description="One of the shop's codes: printable ASCII without blanks. Capitals, "
-        "small letters and dashes make no difference.",
+        pattern=r"^[!-\-0-\[\]-z|~][!-.0-\[\]-z|~]*" + _END,
+        description="One of the shop's codes: printable ASCII without blanks, slashes, curly "
+        "brackets, and a dot at its beginning. Capitals, small letters and dashes make no "
+        "difference.",
         examples=["SUMMER-0001"],
     ),
 ]
@@ -337,9 +338,9 @@ async def make(call: Call) -> Answer:
     new = _new(call.body)
     if found := faults(new):
         raise _cannot([Fault(f"/{field}", why) for field, why in found])
-    offers = call.deps.store.offers
-    before = await offers.by_word(new.word)
-    offer = await offers.create(new, call.now, call.actor, _key(call, "offer"))
+    offer = await call.deps.store.offers.create(
+        new, call.now, call.actor, _key(call, "offer"), call.deed("offer.new")
+    )
     if offer is None:
         raise Problem(
             409,
@@ -349,8 +350,6 @@ async def make(call: Call) -> Answer:
         )
     if not _same(offer, new):
         raise mismatch()
-    if before is None and offer.status == "open":
-        await call.audit("offer.new", f"offer:{offer.id}", offer.word)
     return Answer(201, _out(offer), {"Location": f"{PREFIX}/offers/{offer.id}"})
 
 
@@ -362,14 +361,14 @@ def _same(offer: Offer, new: NewOffer) -> bool:
     return all(getattr(offer, one.name) == getattr(wanted, one.name) for one in fields(NewOffer))
 
 
-def mismatch() -> Problem:
-    """422 for an Idempotency-Key that was used for something else."""
+def mismatch(pointer: str = "") -> Problem:
+    """422 for an Idempotency-Key that was used for something else. pointer: what differs."""
     return Problem(
         422,
         "This Idempotency-Key is used",
         "Another request had it; give each thing that you want done a key of its own.",
         type="idempotency-mismatch",
-        errors=[Fault("", "differs from the first request with this Idempotency-Key")],
+        errors=[Fault(pointer, "differs from the first request with this Idempotency-Key")],
     )
 
 
@@ -377,13 +376,13 @@ async def set_status(call: Call) -> Answer:
     """Open, pause or close an offer."""
     wanted: StatusBody = call.body
     before = await _found(call)
-    offer = await call.deps.store.offers.set_status(before.id, wanted.status, call.now)
+    offer = await call.deps.store.offers.set_status(
+        before.id, wanted.status, call.now, call.deed("offer.status")
+    )
     if offer is None:
         raise Problem(
             409, "Closed", "A closed offer stays closed: make another.", type="offer-closed"
         )
-    if offer.status != before.status:
-        await call.audit("offer.status", f"offer:{offer.id}", offer.status)
     return Answer(body=_out(offer))
 
 
@@ -392,7 +391,7 @@ async def add_codes(call: Call) -> Answer:
     lines: list[Line[str]] = call.body
     offer = await _found(call)
     added = await call.deps.store.offers.add_codes(
-        offer.id, [line.value or "" for line in lines], call.now
+        offer.id, [line.value or "" for line in lines], call.now, call.deed("offer.codes")
     )
     if added is None:
         raise Problem(
@@ -404,8 +403,6 @@ async def add_codes(call: Call) -> Answer:
     if added.bad:
         many = call.request.content_type == "application/json" and len(lines) > 1
         raise _cannot([_bad_code(lines[at - 1].number, why, many) for at, _, why in added.bad])
-    if added.count:
-        await call.audit("offer.codes", f"offer:{offer.id}", str(added.count))
     offer = await _found(call)
     return Answer(body=CodesTaken(added.count, offer.left))
 
@@ -430,11 +427,9 @@ async def grant(call: Call) -> Answer:
         )
     members = list(dict.fromkeys(body.members))
     claims = await call.deps.store.coupons.grant(
-        offer.id, members, _key(call, "grant"), call.now, call.actor
+        offer.id, members, _key(call, "grant"), call.now, call.actor, call.deed("offer.grant")
     )
     granted = sum(claim.outcome is Outcome.CLAIMED for claim in claims)
-    if granted:
-        await call.audit("offer.grant", f"offer:{offer.id}", str(granted))
     pairs = zip(members, claims, strict=True)
     return Answer(body=Grants(granted, [_granted(member, claim) for member, claim in pairs]))
 
@@ -508,7 +503,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="setOfferStatus",
         summary="Open, pause or close an offer",
         description="Paused it cannot be claimed, only granted; closed it gives no coupons at "
-        "all. Those that were given stay good.",
+        "all, and the codes of its pool that nobody has may go into another. Those that were "
+        "given stay good.",
         scope="offers:write",
         run=set_status,
         params={"id": NUMBER},

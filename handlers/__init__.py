@@ -7,6 +7,7 @@ anything else comes first, what takes every text comes last.
 from __future__ import annotations
 
 from handlers import (
+    about,
     changes,
     choices,
     content,
@@ -35,7 +36,7 @@ ROUTERS: tuple[Router, ...] = (
     media.router,  # nothing to read; what WeChat put into words passes
     privacy.router,  # the right to be forgotten waits behind no other rule
     operators.router,  # a slash and a letter: a command, never a question
-    changes.router,  # 确认, from operators only
+    changes.router,  # 确认: operators are asked, members hear that nothing waits
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     help.router,  # fixed words that touch no database, so before those that do
     quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise
@@ -47,6 +48,7 @@ ROUTERS: tuple[Router, ...] = (
     coupons.router,  # 领券, 领券 X, 我的券, a code; lets 领导力课程 pass
     courses.router,  # 我的课程, 交作业 X, 提醒我
     referral.router,  # 邀请好友, 我的邀请
+    about.router,  # 优惠券怎么用, 积分会过期吗: how it works here; lets 微积分怎么学 pass
     quiz.router,  # 答题, 排名
     quiz.answers,  # A, 2 or words, while a question is open; lets the rest pass
     followups.router,  # 2, 多少钱, 还有吗: about what was shown last; lets the rest pass

@@ -78,9 +78,15 @@ async def ask(ctx: Context, action: str, args: dict[str, Any], question: str) ->
     return Reply.text(f"{question}\n{hint}")
 
 
-@router.text("确认", guard=lambda message, ctx: ctx.is_operator())
+@router.text("确认")
 async def confirm(message: Message, ctx: Context) -> Reply:
-    """Execute what was asked last, once. 确认？ is a question, and hears how to."""
+    """Execute what was asked last, once. 确认？ is a question, and hears how to.
+
+    Members are asked nothing here; theirs is no question for the FAQ all the same.
+    """
+    if not ctx.is_operator():
+        ctx.handler = "confirm"
+        return Reply.text(ctx.texts("operator.confirm_nothing"))
     state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
     if state is None or state["taken_by"] not in ("", message.key):
         return Reply.text(ctx.texts("operator.confirm_nothing"))

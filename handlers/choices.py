@@ -19,7 +19,7 @@ from handlers.router import Router, folded
 
 router = Router("choice")
 
-Source = Literal["faq", "content", "coupon"]
+Source = Literal["faq", "content", "coupon", "points"]
 
 WINDOW_S = 600.0
 """How long a list can be picked from, and a question waits for its confirmation."""
@@ -42,11 +42,12 @@ class Shown:
     """What a member saw last.
 
     things: the last list, "faq:12", "item:py-101", "tag:写作", "course:py-101",
-    "homework:py-101" or "coupon:12", in the order of their numbers; () for none. rest: what its
-    next page would show. source: who showed it. until: when the list expires. focus: the item told
-    last, "" for none, and when that expires. part: what a number asks of its item, "" for
-    all of it. by: key of the message whose answer replaced another list, "" when a member
-    asked anew. seen: what the lists before showed, back to where the member asked anew.
+    "homework:py-101", "coupon:12" or "exchange:12", in the order of their numbers; () for none.
+    rest: what its next page would show. source: who showed it. until: when the list expires.
+    focus: the item told last, "" for none, and when that expires. part: what a number asks of
+    its item, "" for all of it. by: key of the message whose answer replaced another list, ""
+    when a member asked anew. seen: what the lists before showed, back to where the member asked
+    anew.
     asked: the question that the list tries to meet, "" for a list that was asked for. Times
     in Unix seconds.
     """

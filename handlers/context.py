@@ -60,7 +60,9 @@ class Context:
     logged: what the log keeps of the text, None for all of it; set it where the words hold a
     code or somebody's openid. pushes: messages that nobody asked for just now; counts: what
     the metrics show; rewards: the operator's rules for coupons, points and the rest;
-    invitations: makes a member's own code, None where nobody can.
+    invitations: makes a member's own code, None where nobody can. then: messages that follow
+    the reply, in order: pushed, or waiting for 继续 where the channel may not push; written down
+    with the answer, so they go once, and never when it failed.
     """
 
     store: Store
@@ -86,6 +88,7 @@ class Context:
     item: str = ""
     erased: bool = False
     logged: str | None = None
+    then: list[Reply] = field(default_factory=list)
 
     @property
     def at(self) -> float:
@@ -184,6 +187,9 @@ class Invitation:
 
 class Invitations(Protocol):
     """Members' own codes: `bot/invitations.py`."""
+
+    def rewarded(self, channel: str) -> bool:
+        """Whether friends who come by a code of this channel are rewarded, as far as we know."""
 
     async def picture(self, member_id: int, channel: str, now: float) -> Invitation:
         """The member's code as a picture that WeChat has. Errors: ApiRefused, StoreError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -19,10 +20,12 @@ from handlers.changes import ask, audited, executes, number_from, short
 from handlers.context import Context
 from handlers.coupon_text import Fault, parse
 from handlers.coupon_words import day_of, last_day, terms, worth, yuan
+from handlers.coupons import fitting
 from handlers.message import Message, Reply
 from handlers.router import folded
+from store import eligibility
 from store.coupons import Claim, Outcome, gift_key
-from store.offers import NewOffer, Offer, OfferReport
+from store.offers import NewOffer, Offer, OfferReport, fold
 
 LISTED = 20
 """Offers in one list or report."""
@@ -31,6 +34,7 @@ GRANTED_AT_ONCE = 100
 """Members of one /coupon grant."""
 
 _NAMED = 10
+_BETWEEN = re.compile(r"[,，、\s]+|成员\s*")
 _PART_CHARS = 30
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
@@ -44,6 +48,8 @@ async def coupon(message: Message, ctx: Context, rest: str) -> Reply:
     name = unicodedata.normalize("NFKC", first).lower()
     run = _COMMANDS.get(name)
     if run is None:
+        if name in _MEANT:
+            return Reply.text(ctx.texts("coupon_desk.meant", command=_MEANT[name]))
         near = difflib.get_close_matches(name, list(_COMMANDS), n=1, cutoff=0.5)
         if name and near:
             return Reply.text(ctx.texts("coupon_desk.meant", command=near[0]))
@@ -66,12 +72,20 @@ async def _new(message: Message, ctx: Context, rest: str) -> Reply:
         return Reply.text(texts("coupon_desk.new_usage"))
     new, wrong = parse(rest, ctx.now)
     if new is None:
-        lines = [_fault(ctx, one) for one in wrong]
+        lines = fitting([_fault(ctx, one) for one in wrong])
         head, tail = texts("coupon_desk.faults"), texts("coupon_desk.faults_tail")
         return Reply.text("\n".join((head, *lines, tail)))
     if await ctx.store.offers.by_word(new.word) is not None:
         return Reply.text(texts("coupon_desk.taken", word=new.word))
+    strange = _strange(ctx, new)
+    if new.kind == "bundle" and strange:
+        return Reply.text(texts("coupon_desk.bundle_unknown", items="、".join(strange[:_NAMED])))
     return await ask(ctx, "coupon.new", _as_json(new), preview(ctx, new))
+
+
+def _strange(ctx: Context, new: NewOffer) -> list[str]:
+    """Items of it that the catalogue does not have."""
+    return [one for one in new.items if f"item:{one}" not in ctx.items]
 
 
 def _fault(ctx: Context, one: Fault) -> str:
@@ -89,31 +103,44 @@ def preview(ctx: Context, new: NewOffer) -> str:
     texts, items = ctx.texts, ctx.items
     ends = _ends_at(new, ctx.at)
     lines = [texts("coupon_desk.new_head", word=new.word), *_facts(ctx, new)]
-    unknown = [one for one in new.items if f"item:{one}" not in items]
-    if unknown:
+    if unknown := _strange(ctx, new):
         lines.append(texts("coupon_desk.unknown_items", items="、".join(unknown[:_NAMED])))
     tags = {folded(tag) for item in items.values() for tag in item.tags}
     strange = [tag for tag in new.categories if folded(tag) not in tags]
     if strange:
         lines.append(texts("coupon_desk.unknown_tags", tags="、".join(strange[:_NAMED])))
+    if new.kind == "amount" and 0 < new.min_spend_cents < new.value:
+        lines.append(texts("coupon_desk.above_least"))
+    if tiers := _unknown_tiers(ctx, new.audience):
+        lines.append(texts("coupon_desk.unknown_tiers", tiers="、".join(tiers)))
     if new.pool:
         lines.append(texts("coupon_desk.pool_next", word=new.word))
-    said = texts(
-        "coupon.claimed",
-        title=new.title,
-        worth=worth(texts, new, items),
-        code=texts("coupon.code", code=texts("coupon_desk.example_code")),
-        terms=terms(texts, new, items, ends_at=ends, now=ctx.at),
-    )
     verb = "coupon.how_exchange" if new.points_price else "coupon.how_claim"
-    lines += [texts("coupon_desk.members_read", how=texts(verb, word=new.word)), said]
+    how = texts(verb, word=new.word)
+    said = terms(texts, new, items, ends_at=ends, now=ctx.at)
+    facts = {"title": new.title, "worth": worth(texts, new, items), "terms": said}
+    if new.points_price:
+        # What an exchange says depends on the member's points; this is what they see before it.
+        lines += [texts("coupon_desk.members_ask"), texts("coupon.card", **facts, how=how)]
+        return "\n".join(lines)
+    code = texts("coupon.code", code=texts("coupon_desk.example_code"))
+    lines += [
+        texts("coupon_desk.members_read", how=how),
+        texts("coupon.claimed", **facts, code=code),
+    ]
     return "\n".join(lines)
+
+
+def _unknown_tiers(ctx: Context, rule: str) -> list[str]:
+    """Tiers of a rule that the configuration does not have: nobody would ever fit."""
+    tiers = [term.value for term in eligibility.parse(rule) if term.name == "tier"]
+    return [one for one in tiers if one not in ctx.rewards.membership.tiers]
 
 
 def _facts(ctx: Context, new: NewOffer) -> list[str]:
     """Everything an offer says, a line each, also what it leaves open."""
     texts, now = ctx.texts, ctx.at
-    who = coupon_words.audience(texts, new.audience, ctx.items)
+    who = coupon_words.audience(texts, new.audience, ctx.items, ctx.rewards.levels)
     rule = texts("coupon_desk.audience_rule", who=who, rule=new.audience)
     if new.pool:
         count = texts("coupon_desk.from_pool")
@@ -153,7 +180,7 @@ def _validity(ctx: Context, new: NewOffer) -> str:
     if new.valid_days is not None:
         said.append(texts("coupon_desk.valid_days", days=new.valid_days))
     if new.valid_until is not None:
-        said.append(texts("coupon.until", when=last_day(new.valid_until, ctx.at)))
+        said.append(texts("coupon_desk.valid_until", when=last_day(new.valid_until, ctx.at)))
     return "，".join(said) or texts("coupon.no_end")
 
 
@@ -193,7 +220,7 @@ async def _list(message: Message, ctx: Context, rest: str) -> Reply:
     found = await ctx.store.offers.all(closed=folded(rest) in ("all", "全部"))
     if not found:
         return Reply.text(ctx.texts("coupon_desk.list_none"))
-    lines = [_line(ctx, one) for one in found[:LISTED]]
+    lines = fitting([_line(ctx, one) for one in found[:LISTED]])
     head = ctx.texts("coupon_desk.list_head", count=len(found))
     return Reply.text("\n".join((head, *lines)))
 
@@ -221,11 +248,14 @@ def _status(ctx: Context, one: Offer) -> str:
     texts = ctx.texts
     if one.status != "open":
         return texts(f"coupon_desk.status_{one.status}")
-    ends = [at for at in (one.claim_until, one.valid_until) if at is not None]
-    if ends and min(ends) <= ctx.at:
+    if one.valid_until is not None and one.valid_until <= ctx.at:
         return texts("coupon_desk.status_over")
+    if one.claim_until is not None and one.claim_until <= ctx.at:
+        return texts("coupon_desk.status_claim_over")
     if one.claim_from is not None and one.claim_from > ctx.at:
         return texts("coupon_desk.status_not_yet")
+    if one.pool and not one.inventory:
+        return texts("coupon_desk.status_no_codes")
     return texts("coupon_desk.status_sold_out" if one.sold_out else "coupon_desk.status_open")
 
 
@@ -266,7 +296,7 @@ async def _no_offer(ctx: Context, typed: str) -> Reply:
 async def _report(message: Message, ctx: Context, rest: str) -> Reply:
     """/coupon report [WORD]: what was given out, used and taken off."""
     texts = ctx.texts
-    if not rest:
+    if folded(rest) in ("", "all", "全部"):
         found = await ctx.store.offers.all(closed=True)
         reports = [await ctx.store.offers.report(one.id, ctx.at) for one in found[:LISTED]]
         lines = [_report_line(ctx, one) for one in reports if one is not None]
@@ -334,12 +364,19 @@ async def _ask_status(ctx: Context, rest: str, status: str) -> Reply:
     question = ctx.texts(
         f"coupon_desk.ask_{status}", title=one.title, word=one.word, claimed=_claimed(ctx, one)
     )
+    if status == "closed" and (paying := await ctx.store.quizzes.paying_with(one.word)):
+        named = "".join(f"《{quiz.title}》" for quiz in paying[:_NAMED])
+        question = f"{question}\n{ctx.texts('quiz.paying', quizzes=named)}"
     return await ask(ctx, f"coupon.{status}", {"offer": one.id}, question)
 
 
 async def _open(message: Message, ctx: Context, rest: str) -> Reply:
     """/coupon open WORD: at once, for it takes nothing away."""
     one = await _named(ctx, rest)
+    if one is None:
+        word = fold(" ".join(rest.split()))
+        every = await ctx.store.offers.all(closed=True)
+        one = next((other for other in every if other.word == word), None)
     if one is None:
         return await _no_offer(ctx, rest)
     if one.status == "closed":
@@ -375,7 +412,7 @@ async def _grant(message: Message, ctx: Context, rest: str) -> Reply:
     """/coupon grant WORD N [N…]: a coupon each, whatever the offer asks of members."""
     texts = ctx.texts
     word, _, after = rest.partition(" ")
-    typed = after.replace(",", " ").replace("，", " ").replace("、", " ").split()
+    typed = _BETWEEN.sub(" ", after).split()
     numbers = [number_from(one) for one in typed]
     if not typed or None in numbers:
         return Reply.text(texts("coupon_desk.grant_usage"))
@@ -395,11 +432,11 @@ async def _grant(message: Message, ctx: Context, rest: str) -> Reply:
             texts("coupon_desk.grant_too_few", title=one.title, left=one.left, count=len(wanted))
         )
     question = texts(
-        "coupon_desk.grant_ask",
+        "coupon_desk.grant_ask" if len(wanted) > 1 else "coupon_desk.grant_ask_one",
         members=_people(ctx, wanted),
         title=one.title,
         worth=worth(texts, one, ctx.items),
-        count=len(wanted),
+        **({"count": len(wanted)} if len(wanted) > 1 else {}),
     )
     return await ask(ctx, "coupon.grant", {"offer": one.id, "members": wanted}, question)
 
@@ -430,17 +467,21 @@ async def _granted(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
     for number, claim in given:
         await _tell(ctx, number, claim)
     lines = [texts("coupon_desk.granted", count=len(given))]
+    if not given:
+        lines = [texts("coupon_desk.granted_none")]
     for outcome in dict.fromkeys(claim.outcome for claim in done):
         left_out = [n for n, c in zip(wanted, done, strict=True) if c.outcome is outcome]
         if outcome not in (Outcome.CLAIMED, Outcome.AGAIN):
             why = texts(f"coupon_desk.not_granted_{_NOT_GRANTED.get(outcome, 'gone')}")
+            one = next(claim.offer for claim in done if claim.outcome is outcome)
+            if outcome is Outcome.ALREADY and one is not None:
+                why = texts("coupon_desk.not_granted_most", each=one.per_member)
             lines.append(texts("coupon_desk.not_granted", members=_people(ctx, left_out), why=why))
     return Reply.text("\n".join(lines))
 
 
 _NOT_GRANTED: Mapping[Outcome, str] = MappingProxyType(
     {
-        Outcome.ALREADY: "already",
         Outcome.SOLD_OUT: "sold_out",
         Outcome.ENDED: "ended",
         Outcome.NOT_FOR_YOU: "gone",
@@ -501,6 +542,11 @@ async def _revoked(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
     await audited(message, ctx, "coupon.revoke", target, short(args["reason"]))
     return Reply.text(ctx.texts("coupon_desk.revoked"))
 
+
+_MEANT: Mapping[str, str] = MappingProxyType(
+    {"delete": "close", "del": "close", "remove": "close", "stop": "pause", "add": "new"}
+)
+"""Words of other systems -> ours; the nearest in letters would mislead."""
 
 _COMMANDS: Mapping[str, Run] = MappingProxyType(
     {

@@ -14,14 +14,18 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from handlers.choices import number_in
 from handlers.context import SHANGHAI
+from handlers.router import folded
 from store import eligibility
 from store.offers import NewOffer, faults, fold
 
-_BAR = re.compile(r"[|｜]")
+_BAR = re.compile(r"[|｜\n]")
 _YUAN = r"(\d{1,7}(?:\.\d{1,2})?)\s*(?:元|块钱?)?"
 _DAY = r"(?:(\d{4})[-/.年])?(\d{1,2})[-/.月](\d{1,2})[日号]?(?:\s*(\d{1,2}):(\d{2}))?"
 _NOT_READ = "unknown"
+_DIGITS = "一二三四五六七八九"
+_HAN = re.compile("[一二三四五六七八九](?=张|折)")
 
 _WHY: Mapping[str, str] = MappingProxyType(
     {
@@ -85,44 +89,75 @@ class _Reading:
 def parse(text: str, now: datetime) -> tuple[NewOffer | None, list[Fault]]:
     """The offer that a text describes, and what is wrong with the text; one of the two.
 
+    A line ends a part as a bar does: on a phone bars are far away.
     now: aware, Shanghai; a day without a year is the next one of that name, and a day that
     ends something is good to its last minute. Without 标题 the title is the word with 券.
     """
     parts = [part.strip() for part in _BAR.split(text)]
     reading = _Reading(now)
     wrong: list[Fault] = []
-    for number, part in enumerate(parts, 1):
+    if _says_something(parts[0], now):
+        return None, [Fault(1, parts[0], "no_word")]
+    typed = _word(parts[0])
+    reading.number = 1
+    reading.put(word=fold(typed))
+    for number, part in enumerate(parts[1:], 2):
         reading.number = number
         try:
-            if number == 1:
-                reading.put(word=fold(part))
-            elif part:
+            if part:
                 _read(part, reading)
         except _Wrong as bad:
             wrong.append(Fault(number, part, bad.why, bad.at))
-    if wrong:
-        return None, wrong
     fields = reading.fields
-    word = fields["word"]
-    fields.setdefault("title", word if word.endswith("券") else f"{word}券")
-    if "kind" not in fields:
-        return None, [Fault(1, parts[0], "no_worth")]
-    new = NewOffer(**fields)
-    wrong = [
-        Fault(place, parts[place - 1], _WHY.get(name, _NOT_READ))
-        for name, _ in faults(new)
-        for place in (reading.places.get(name, 1),)
-    ]
-    ends = new.valid_until if new.valid_until is not None else new.claim_until
-    if not wrong and ends is not None and ends <= now.timestamp():
-        name = "claim_until" if new.valid_until is None else "valid_until"
-        place = reading.places[name]
-        wrong = [Fault(place, parts[place - 1], "past")]
+    fields.setdefault("title", typed if typed.endswith("券") else f"{typed}券")
+    if "kind" not in fields and not wrong:
+        wrong.append(Fault(1, parts[0], "no_worth"))
+    # What cannot be read must not hide what is wrong with the rest.
+    known = fields if "kind" in fields else {"kind": "trial", "value": 1, **fields}
+    new = NewOffer(**known)
+    named = {one.number for one in wrong}
+    for name, why in (*_wrong_fields(new), *_over(new, now)):
+        place = reading.places.get(name, 1)
+        if place not in named:
+            wrong.append(Fault(place, parts[place - 1], why))
+            named.add(place)
+    wrong.sort(key=lambda one: one.number)
     return (None, wrong) if wrong else (new, [])
+
+
+def _word(part: str) -> str:
+    """The word as typed, without the marks that nobody types again: 早鸟？ is 早鸟."""
+    bare = part.strip("「」『』“”\"'《》【】")
+    return bare[: len(folded(bare))] if fold(bare).startswith(folded(bare)) else bare
+
+
+def _says_something(part: str, now: datetime) -> bool:
+    """Whether a part says what an offer is worth: then the word was forgotten."""
+    reading = _Reading(now)
+    try:
+        _read(part, reading)
+    except _Wrong:
+        return False
+    return "kind" in reading.fields
+
+
+def _wrong_fields(new: NewOffer) -> list[tuple[str, str]]:
+    """(field, end of its text key) of all that is wrong with it."""
+    found = [(name, _WHY.get(name, _NOT_READ)) for name, _ in faults(new)]
+    if number_in(new.word) is not None:
+        found.append(("word", "word"))  # 领券 二 takes the second of a list
+    return found
+
+
+def _over(new: NewOffer, now: datetime) -> list[tuple[str, str]]:
+    """Ends that are past already."""
+    ends = {"claim_until": new.claim_until, "valid_until": new.valid_until}
+    return [(name, "past") for name, at in ends.items() if at is not None and at <= now.timestamp()]
 
 
 def _read(part: str, reading: _Reading) -> None:
     narrow = " ".join(unicodedata.normalize("NFKC", part).split())
+    narrow = _HAN.sub(lambda found: str(_DIGITS.index(found[0]) + 1), narrow)
     for pattern, put in _PARTS:
         found = pattern.fullmatch(narrow)
         if found is not None:
@@ -155,7 +190,8 @@ def _percent(reading: _Reading, found: re.Match[str]) -> None:
     """8 折 takes 20 % off, 8.5 and 85 折 take 15 %."""
     whole, _, tenth = found[1].partition(".")
     paid = int(whole + (tenth or "0")) if len(whole) == 1 else int(whole)
-    if (tenth and len(whole) > 1) or not 1 <= paid <= 99:
+    # 10 折 is no discount, and 80 折 may be meant as 8: nobody guesses at the shop's cost.
+    if (len(whole) > 1 and (tenth or paid % 10 == 0)) or not 1 <= paid <= 99:
         raise _Wrong("fold")
     reading.put(kind="percent", value=100 - paid)
     if found[2]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from handlers.context import SHANGHAI
+from handlers.rewards import Level
 from handlers.texts import Texts
 from handlers.tiers import name_of
 from store import eligibility
@@ -112,19 +113,26 @@ def _names(texts: Texts, ids: Sequence[str], tags: Sequence[str], items: Mapping
     return texts("coupon.and_more", names="、".join(names[:NAMED]), count=len(names))
 
 
-def audience(texts: Texts, rule: str, items: Mapping[str, Item]) -> str:
-    """Who may claim it: "等级 2 以上、交过作业的成员"; "" for everyone.
+def audience(
+    texts: Texts, rule: str, items: Mapping[str, Item], levels: Sequence[Level] = ()
+) -> str:
+    """Who may claim it: "等级「常客」以上、交过作业的成员"; "" for everyone.
 
-    Tags are an operator's own words and stay with them. Errors: BadRule.
+    levels: of the configuration, lowest first; one that is not among them is told by its
+    number. Tags are an operator's own words and stay with them. Errors: BadRule.
     """
-    said = [_condition(texts, term, items) for term in eligibility.parse(rule)]
+    said = [_condition(texts, term, items, levels) for term in eligibility.parse(rule)]
     return texts("coupon.audience", who="、".join(dict.fromkeys(said))) if said else ""
 
 
-def _condition(texts: Texts, term: eligibility.Term, items: Mapping[str, Item]) -> str:
+def _condition(
+    texts: Texts, term: eligibility.Term, items: Mapping[str, Item], levels: Sequence[Level]
+) -> str:
     if term.name == "level":
         sign = {">=": "from", "<=": "to", "=": "at"}[term.sign]
-        return texts(f"coupon.who_level_{sign}", level=term.value)
+        number = int(term.value)
+        level = f"「{levels[number - 1].name}」" if 0 < number <= len(levels) else f" {number} "
+        return texts(f"coupon.who_level_{sign}", level=level).rstrip()
     if term.name == "tier":
         return texts("coupon.who_tier", tier=name_of(texts, term.value))
     if term.name == "bought":

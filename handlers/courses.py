@@ -15,7 +15,7 @@ from handlers.choices import WINDOW_S, offer, recall
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
-from handlers.tiers import locked
+from handlers.tiers import locked, refused
 from store.catalogue import Chapter, Item
 from store.courses import ALL_COURSES, Homework, Learning
 
@@ -145,6 +145,8 @@ async def hand_in_waiting(ctx: Context, item_id: str) -> Reply | None:
     found = next(((one, item) for one, item in await _own(ctx) if item.id == item_id), None)
     if waiting is None or found is None:
         return None
+    if (reply := refused(ctx, "course.homework")) is not None:
+        return reply
     return await _keep(ctx, *found, waiting["text"], bytes.fromhex(waiting["key"]))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from handlers import coupons
 from handlers.answers import kind_of, source_of, tell
 from handlers.choices import offer
 from handlers.content import FOUND, containing, numbered, results
@@ -233,9 +234,12 @@ async def _suggest(
 
 
 async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Reply:
+    if (told := await coupons.named(ctx, message.text)) is not None:
+        return told
     ctx.handler = "faq.unknown"
     gap = gap_of(ctx.knowledge, message.text)
-    noted = gap is not None and not ctx.is_operator()
+    # What the log may not have, as a code, the gaps may not either.
+    noted = gap is not None and not ctx.is_operator() and ctx.logged is None
     if gap is not None and noted:
         await ctx.store.content.add_gap(*gap, ctx.at, bytes.fromhex(message.key))
     if len(message.text) > MAX_CHARS:

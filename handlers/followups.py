@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from handlers import coupons, courses, faq
+from handlers import coupons, courses, faq, points
 from handlers.answers import Part, tell, tell_part
 from handlers.choices import (
     NUMBER,
@@ -339,7 +339,7 @@ async def _about_place(message: Message, ctx: Context, part: Part, ordinal: str)
         return None if _in_faq(ctx, message.text) else Reply.text(nothing)
     place = place_in(ordinal, len(shown.things))
     thing = shown.things[place - 1] if 1 <= place <= len(shown.things) else ""
-    if thing.startswith(("homework:", "coupon:")):
+    if thing.startswith(("homework:", "coupon:", "exchange:")):
         return None
     about = thing.replace("course:", "item:", 1)
     if about in ctx.items:
@@ -460,6 +460,8 @@ async def _tell_number(message: Message, ctx: Context, shown: Shown, number: int
     if number != 1 and len(shown.things) == 1:
         return Reply.text(ctx.texts("follow.only_one"))
     if not 1 <= number <= len(shown.things):
+        if shown.source in ("coupon", "points"):
+            return Reply.text(ctx.texts("coupon.choice_range", count=len(shown.things)))
         return Reply.text(ctx.texts("faq.choice_range", count=len(shown.things)))
     thing = shown.things[number - 1]
     kind, _, name = thing.partition(":")
@@ -470,6 +472,8 @@ async def _tell_number(message: Message, ctx: Context, shown: Shown, number: int
         reply = await courses.hand_in_waiting(ctx, name)
     elif kind == "coupon":
         reply = await coupons.claim_listed(message, ctx, thing)
+    elif kind == "exchange":
+        reply = await points.tell_listed(ctx, thing)
     elif kind == "course" and shown.part and f"item:{name}" in ctx.items:
         reply = await _answer(ctx, f"item:{name}", shown.part, shown)
     elif kind == "course":
@@ -495,6 +499,8 @@ def _no_list(ctx: Context, shown: Shown | None) -> str:
 def _gone(ctx: Context, shown: Shown) -> str:
     if shown.source == "coupon":
         return ctx.texts("coupon.choice_gone")
+    if shown.source == "points":
+        return ctx.texts("points.choice_gone")
     if shown.source == "content":
         return ctx.texts("content.choice_gone")
     return ctx.texts("faq.choice_gone")

@@ -19,8 +19,13 @@ _OF_WHOM = "(?:您|你们?|老师|大家|客服|亲|啦|了|啊|呀|哈|哦)*"
 )
 @router.text("(?:你|这里?)?(?:都)?有(?:什么|哪些)(?:功能|用处?)")
 async def show(message: Message, ctx: Context) -> Reply:
-    """Everything a member can do, in one text."""
-    return Reply.text(ctx.texts("help.member"))
+    """Everything a member can do, in one text: nothing that is not on here."""
+    lines = [ctx.texts("help.member")]
+    if ctx.rewards.referral.enabled and ctx.invitations is not None:
+        lines.append(ctx.texts("help.referral"))
+    if ctx.rewards.membership.tiers:
+        lines.append(ctx.texts("help.membership"))
+    return Reply.text("\n".join(lines))
 
 
 @router.text(

@@ -16,7 +16,7 @@ from handlers.choices import offer
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
-from handlers.tiers import name_of
+from handlers.tiers import FEATURES, feature_of, name_of
 from store.catalogue import Item
 from store.memberships import Standing
 
@@ -26,16 +26,15 @@ MAX_DAYS = 3660
 _DAY_S = 86_400.0
 _TITLES = 5
 _BUYABLE = 5
-_FEATURES = frozenset({"quiz", "coupon", "points", "referral", "content", "course", "topics"})
-"""First parts of handlers that we have a word for."""
-
 _NONE = ("none", "无", "收回")
 
 
 @router.text("我的会员|会员中心|会员状态|我是会员吗|开通会员|续费会员", name="membership.mine")
 async def mine(message: Message, ctx: Context) -> Reply:
-    """The member's tier, what it opens, and the items that bring one."""
-    texts, tier = ctx.texts, ctx.tier
+    """The member's tier, what it opens, what higher ones do, and how to have one."""
+    texts, tier, rules = ctx.texts, ctx.tier, ctx.rewards.membership
+    if not rules.tiers and not tier:
+        return Reply.text(texts("membership.off"))
     lines = [texts("membership.none")]
     if tier:
         until = ctx.member.tier_until
@@ -46,26 +45,38 @@ async def mine(message: Message, ctx: Context) -> Reply:
             else texts("membership.until", tier=name, day=_day(until))
         ]
         lines += await _others(ctx, tier)
-    lines += _opened(ctx, tier or next(iter(ctx.rewards.membership.tiers), ""))
+    lines += _opened(ctx, tier)
+    higher = [one for one in rules.tiers if rules.rank(one) > rules.rank(tier)]
+    opening = {one: what for one in higher if (what := _only(ctx, one))}
+    lines += [
+        texts("membership.tier_opens", tier=name_of(texts, one), what=what)
+        for one, what in opening.items()
+    ]
     things = _buyable(ctx)
+    if things:
+        await offer(ctx, things, "content")
+        lines.append(texts("membership.buy_head"))
+        lines += [_offered(ctx, number, thing) for number, thing in enumerate(things, 1)]
+    # A higher tier opens what this one does: whoever can buy that one misses nothing.
+    sold = max((rules.rank(rules.grants[ctx.items[one].id][0]) for one in things), default=0)
     if not things:
-        return Reply.text("\n".join((*lines, texts("membership.buy_human"))))
-    await offer(ctx, things, "content")
-    lines.append(texts("membership.buy_head"))
-    for number, thing in enumerate(things, 1):
-        item = ctx.items[thing]
-        gives, days = ctx.rewards.membership.grants[item.id]
-        lines.append(
-            texts(
-                "membership.buy_item",
-                number=number,
-                title=item.title,
-                price=price_of(texts, item),
-                days=days,
-                tier=name_of(texts, gives),
-            )
-        )
+        lines.append(texts("membership.buy_human"))
+    elif any(rules.rank(one) > sold for one in opening):
+        lines.append(texts("membership.buy_more"))
     return Reply.text("\n".join(lines))
+
+
+def _offered(ctx: Context, number: int, thing: str) -> str:
+    item = ctx.items[thing]
+    gives, days = ctx.rewards.membership.grants[item.id]
+    return ctx.texts(
+        "membership.buy_item",
+        number=number,
+        title=item.title,
+        price=price_of(ctx.texts, item),
+        days=days,
+        tier=name_of(ctx.texts, gives),
+    )
 
 
 async def _others(ctx: Context, tier: str) -> list[str]:
@@ -85,30 +96,41 @@ async def _others(ctx: Context, tier: str) -> list[str]:
 
 def _opened(ctx: Context, tier: str) -> list[str]:
     """Lines on what a tier opens: items and features; [] when there is nothing of the kind."""
-    rules, texts = ctx.rewards.membership, ctx.texts
-    rank = rules.rank(tier)
+    rank, texts = ctx.rewards.membership.rank(tier), ctx.texts
     lines = []
-    titles = [
-        f"《{item.title}》"
-        for item in ctx.items.values()
-        if 0 < rules.rank(item.needs_tier) <= rank
-    ]
-    if len(titles) > _TITLES:
-        shown = "".join(titles[:_TITLES])
-        lines.append(texts("membership.opens_items_more", titles=shown, count=len(titles)))
-    elif titles:
-        lines.append(texts("membership.opens_items", titles="".join(titles)))
-    parts = [
-        handler.partition(".")[0]
-        for handler, needed in rules.gates.items()
-        if 0 < rules.rank(needed) <= rank
-    ]
-    features = [
-        texts(f"membership.feature_{part}") for part in dict.fromkeys(parts) if part in _FEATURES
-    ]
-    if features:
-        lines.append(texts("membership.opens_features", features="、".join(features)))
+    if titles := _titles(ctx, range(1, rank + 1)):
+        lines.append(texts("membership.opens_items", titles=titles))
+    if features := _features(ctx, range(1, rank + 1)):
+        lines.append(texts("membership.opens_features", features=features))
     return lines
+
+
+def _only(ctx: Context, tier: str) -> str:
+    """What opens with this tier and not below; "" for nothing."""
+    rank = ctx.rewards.membership.rank(tier)
+    ranks = range(rank, rank + 1)
+    return "、".join(filter(None, (_features(ctx, ranks), _titles(ctx, ranks))))
+
+
+def _titles(ctx: Context, ranks: range) -> str:
+    """The items that need a tier of these ranks: 《…》《…》; "" for none."""
+    rank = ctx.rewards.membership.rank
+    titles = [f"《{item.title}》" for item in ctx.items.values() if rank(item.needs_tier) in ranks]
+    shown = "".join(titles[:_TITLES])
+    if len(titles) <= _TITLES:
+        return shown
+    return ctx.texts("membership.titles_more", titles=shown, count=len(titles))
+
+
+def _features(ctx: Context, ranks: range) -> str:
+    """What is gated with a tier of these ranks and has a word, as one list; "" for none."""
+    rules = ctx.rewards.membership
+    words = [
+        feature_of(ctx.texts, gate)
+        for gate, needed in rules.gates.items()
+        if rules.rank(needed) in ranks and gate in FEATURES
+    ]
+    return "、".join(dict.fromkeys(words))
 
 
 def _buyable(ctx: Context) -> list[str]:

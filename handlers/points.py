@@ -7,19 +7,24 @@ check-in that runs twice says the same thing twice. Rankings are in `rankings.py
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from handlers.changes import number_from
-from handlers.choices import WINDOW_S
+from handlers.choices import number_in, offer, recall
 from handlers.context import SHANGHAI, Context
+from handlers.coupon_typed import bare, code_in
+from handlers.coupon_words import day_of as when_of
+from handlers.coupon_words import last_day
 from handlers.coupons import claimant
 from handlers.message import Message, Reply
 from handlers.router import Router, asking, folded
+from handlers.tiers import refused
 from store.checkins import MakeUp
+from store.claimable import GUESSES
 from store.coupons import Claim, Outcome
-from store.offers import Offer
+from store.offers import LONGEST_WORD, Offer, fold
 from store.points import Entry
 
 router = Router("points")
@@ -27,25 +32,29 @@ router = Router("points")
 _LAST = 5
 _LISTED = 10
 _SHOWN_CHARS = 20
-_STATE = "exchange"
-_TRIES = "coupon"
-"""Under this name wrong words are counted, here as for 领券."""
+_PAGE_BYTES = 1800
+"""Of a list; with its head it is one message."""
 
-_EXCHANGE = re.compile(r"\s*(?:积分)?兑换[\s:：]+(.+)", re.DOTALL)
+_LATE_S = 600
+"""How late a message may be heard and still count for the day it was written on."""
+
+_WISH = r"(?:我?想?要?)(?:用?积分)?兑换"
+_EXCHANGE = re.compile(rf"{_WISH}(?P<gap>[\s:：,，]*)(?P<word>.+)", re.DOTALL)
+_QUESTION = re.compile("怎么|如何|什么|为啥|哪|多少|几|能不能|可以|不了|不到|失败|[吗呢么]$")
+_LATIN = re.compile("[0-9a-z]")
+_HELLO = r"(?:(?:请|麻烦|老师|帮我|我要|我来|我想|今[日天])[\s,，]*)*"
 
 
-def _meant(message: Message, ctx: Context) -> bool:
-    """签到？ asks about it."""
-    return not asking(message.text)
-
-
-@router.text("签到|打卡|每日签到|我要签到", name="points.checkin", guard=_meant)
+@router.text("签到|打卡|每日签到|我要签到|签到打卡", name="points.checkin")
+@router.text(rf"{_HELLO}签\s*到(?:一下|打卡)?[啦了吧]?", name="points.checkin")
 async def check_in(message: Message, ctx: Context) -> Reply:
     """Today's points; a second check-in on the same day changes nothing."""
+    if asking(message.text):
+        return Reply.text(ctx.texts("points.say_plainly", word="签到"))
     rules = ctx.rewards.points
     done = await ctx.store.checkins.check_in(
         ctx.member.id,
-        ctx.today,
+        _day_written(message, ctx),
         bytes.fromhex(message.key),
         ctx.at,
         rules.for_day,
@@ -56,6 +65,8 @@ async def check_in(message: Message, ctx: Context) -> Reply:
     if done is None:  # erased in this very moment
         return Reply.none()
     texts = ctx.texts
+    if not done.fresh and not done.streak:
+        return Reply.text(texts("points.checked_in_once"))
     if not done.fresh:
         return Reply.text(texts("points.checked_in_before", streak=done.streak))
     lines = [
@@ -65,10 +76,18 @@ async def check_in(message: Message, ctx: Context) -> Reply:
     ]
     if done.card:
         lines.append(texts("points.card", cards=done.cards))
-    elif done.streak == 1 and done.days > 1 and done.cards:
+    elif done.cards and done.missed == 1:
         lines.append(texts("points.may_make_up", cards=done.cards))
+    elif done.cards and 1 < done.missed <= rules.makeup_days:
+        lines.append(texts("points.may_make_up_some", cards=done.cards, missed=done.missed))
     lines += await reached(ctx, done.earned - done.points, done.earned, done.at)
     return Reply.text("\n".join(lines))
+
+
+def _day_written(message: Message, ctx: Context) -> str:
+    """The day on which it was written: one of 23:59 may be heard after midnight."""
+    late = 0 <= ctx.at - message.created <= _LATE_S
+    return day_of(message.created) if late else ctx.today
 
 
 async def reached(ctx: Context, before: int, earned: int, at: float) -> list[str]:
@@ -87,10 +106,12 @@ async def reached(ctx: Context, before: int, earned: int, at: float) -> list[str
     return lines
 
 
-@router.text("补签|补卡|我要补签", name="points.makeup", guard=_meant)
+@router.text("补签|补卡|我要补签|漏签了|补签昨天|补签到|补签一下", name="points.makeup")
 async def make_up(message: Message, ctx: Context) -> Reply:
     """The newest day that was missed, for a card."""
     rules, texts = ctx.rewards.points, ctx.texts
+    if asking(message.text):
+        return Reply.text(texts("points.say_plainly", word="补签"))
     key = bytes.fromhex(message.key)
     made = await ctx.store.checkins.make_up(
         ctx.member.id, ctx.today, key, ctx.at, rules.makeup_days
@@ -107,7 +128,11 @@ async def make_up(message: Message, ctx: Context) -> Reply:
     return Reply.text("\n".join((said, *more)))
 
 
-@router.text("我的积分|积分|查积分|积分余额", name="points.mine")
+@router.text(
+    "我的积分|积分|查积分|积分余额|积分查询|查询积分|我有多少积分|我的积分有多少|多少积分|还有多少积分"
+    "|我有多少分|连续签到|我签到几天了|签到几天了|签到了几天|今天签到了吗|我今天签到了吗|连续签到几天了",
+    name="points.mine",
+)
 async def mine(message: Message, ctx: Context) -> Reply:
     """Balance, level, badges, what ends next, the last changes."""
     texts, store = ctx.texts, ctx.store
@@ -117,7 +142,10 @@ async def mine(message: Message, ctx: Context) -> Reply:
     lines = [texts("points.mine", balance=account.balance)]
     if account.ends_next is not None:
         amount, at = account.ends_next
-        lines.append(texts("points.ends_next", amount=amount, day=day_of(at)))
+        # Points end as their last day does.
+        lines.append(texts("points.ends_next", amount=amount, day=day_of(at - 1)))
+    if account.owed:
+        lines.append(texts("points.owed", owed=account.owed))
     lines += _level(ctx, account.earned)
     if badges:
         lines.append(texts("points.badges", badges="、".join(name for name, _ in badges)))
@@ -164,7 +192,10 @@ def _level(ctx: Context, earned: int) -> list[str]:
     return [ctx.texts("points.level_next", level=level.name, missing=missing, next=name)]
 
 
-@router.text("我的勋章|勋章|等级|我的荣誉|社区荣誉", name="points.honours")
+@router.text(
+    "我的勋章|勋章|等级|我的荣誉|社区荣誉|我的等级|我的徽章|徽章|我是什么等级",
+    name="points.honours",
+)
 async def honours(message: Message, ctx: Context) -> Reply:
     """The level, and the badges with their days."""
     account = await ctx.store.points.balance(ctx.member.id)
@@ -183,35 +214,33 @@ async def honours(message: Message, ctx: Context) -> Reply:
 # What points are good for
 
 
-@router.text("兑换|积分兑换|积分商城", name="points.exchange")
+@router.text("兑换|积分兑换|积分商城|我要兑换|我想兑换|兑换礼品", name="points.exchange")
 async def exchanges(message: Message, ctx: Context) -> Reply:
-    """What can be had for points; 兑换 2 takes the second of this list."""
+    """What this member can have for points, numbered: see `exchange` and `tell_listed`."""
+    return await _list(ctx)
+
+
+async def _list(ctx: Context) -> Reply:
     balance = (await ctx.store.points.balance(ctx.member.id)).balance
     offers = await _for_points(ctx)
     if not offers:
         return Reply.text(ctx.texts("points.exchange_none", balance=balance))
-    shown = {"offers": [one.id for one in offers]}
-    await ctx.store.members.set_state(ctx.member.id, _STATE, shown, ctx.at + WINDOW_S)
     lines = [_listed(ctx, number, one) for number, one in enumerate(offers, 1)]
+    while len("\n".join(lines).encode()) > _PAGE_BYTES:
+        lines.pop()
+    await offer(ctx, [f"exchange:{one.id}" for one in offers[: len(lines)]], "points")
     return Reply.text("\n".join((ctx.texts("points.exchange_head", balance=balance), *lines)))
 
 
 async def _for_points(ctx: Context) -> list[Offer]:
-    """What can be had for points now; what is sold out stays, so that numbers stay."""
-    return [
-        one
-        for one in await ctx.store.offers.all()
-        if one.points_price
-        and one.status == "open"
-        and (one.claim_from is None or one.claim_from <= ctx.at)
-        and all(end is None or ctx.at < end for end in (one.claim_until, one.valid_until))
-    ][:_LISTED]
+    """What this member can have for points now, whether or not they have enough of them."""
+    who = claimant(ctx)
+    found = await ctx.store.claimable.by(who.member_id, ctx.at, who.levels, who.tiers)
+    return [one for one in found if one.points_price][:_LISTED]
 
 
 def _listed(ctx: Context, number: int, one: Offer) -> str:
     texts, price = ctx.texts, one.points_price
-    if one.sold_out:
-        return texts("points.exchange_item_gone", number=number, title=one.title, price=price)
     if one.left is None:
         return texts(
             "points.exchange_item", number=number, title=one.title, price=price, word=one.word
@@ -226,55 +255,140 @@ def _listed(ctx: Context, number: int, one: Offer) -> str:
     )
 
 
-@router.text(r"(?:积分)?兑换[\s:].+", name="points.exchange", guard=_meant)
-async def exchange(message: Message, ctx: Context) -> Reply:
-    """兑换 WORD or 兑换 2: once for a message; the same message again shows the same code."""
-    found = _EXCHANGE.fullmatch(message.text)
-    wanted = folded(found[1]) if found is not None else ""
-    members, rules = ctx.store.members, ctx.rewards.coupons
-    if await members.locked_until(ctx.member.id, _TRIES, ctx.at):
-        return Reply.text(ctx.texts("points.exchange_locked"))
-    offer = await _named(ctx, wanted)
-    if offer is None:
-        ctx.logged, ctx.handler = "兑换", "points.exchange"
-        ctx.counts.wrong_code("member")
-        key, tries, lock_s = bytes.fromhex(message.key), rules.wrong_tries, rules.lock_s
-        left = await members.wrong(ctx.member.id, _TRIES, ctx.at, key, limit=tries, lock_s=lock_s)
-        return Reply.text(
-            await _unknown(ctx, wanted) if left else ctx.texts("points.exchange_locked")
+async def tell_listed(ctx: Context, thing: str) -> Reply | None:
+    """The offer "exchange:12" of a list, told: a number alone spends nothing. None for none."""
+    if (shut := refused(ctx, "points.exchange")) is not None:
+        return shut
+    found = await ctx.store.offers.get(int(thing.partition(":")[2]))
+    return None if found is None else await _card(ctx, found)
+
+
+async def _card(ctx: Context, one: Offer) -> Reply:
+    ctx.handler, ctx.item = "points.exchange", f"offer:{one.id}"
+    balance = (await ctx.store.points.balance(ctx.member.id)).balance
+    price = one.points_price
+    if balance < price:
+        return Reply.text(_too_few(ctx, one, balance))
+    return Reply.text(
+        ctx.texts(
+            "points.exchange_card", title=one.title, price=price, balance=balance, word=one.word
         )
-    key = bytes.fromhex(message.key)
-    claim = await ctx.store.coupons.claim(offer.id, claimant(ctx), key, ctx.at, source="exchange")
-    ctx.counts.claim(claim.outcome.value)
-    return Reply.text(await _answer(ctx, claim, claim.offer or offer))
+    )
 
 
-async def _named(ctx: Context, wanted: str) -> Offer | None:
-    """The offer for points with this word, or with this number of the list shown last."""
-    offer = await ctx.store.offers.by_word(wanted)
-    if offer is not None and offer.points_price:
-        return offer
-    number = number_from(wanted)
-    if number is None:
+@router.text(rf"{_WISH}.+", name="points.exchange")
+async def exchange(message: Message, ctx: Context) -> Reply | None:
+    """兑换 WORD, 兑换WORD, or 兑换 2 from the list shown last: once for a message.
+
+    The same message again shows the same code, whatever has changed. A number without such a
+    list spends nothing, it shows the list. None for what only looks like it: 兑换码在哪输入.
+    """
+    found = _EXCHANGE.fullmatch(message.text.strip())
+    typed = " ".join(found["word"].split()) if found is not None else ""
+    wanted, apart = fold(folded(typed)), found is not None and bool(found["gap"])
+    number = number_in(wanted)
+    offer_ = None if number else await _called(ctx, wanted)
+    # A code is told by `coupons.py`, a question answered by the FAQ.
+    others = not apart or code_in(typed) or _QUESTION.search(wanted)
+    if offer_ is None and number is None and others:
         return None
-    shown = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
-    ids = shown["offers"] if shown is not None else [one.id for one in await _for_points(ctx)]
-    return await ctx.store.offers.get(ids[number - 1]) if 1 <= number <= len(ids) else None
+    if (shut := refused(ctx, "points.exchange")) is not None:
+        return shut
+    key = bytes.fromhex(message.key)
+    before = await ctx.store.coupons.given(key)
+    if before is not None:
+        ctx.counts.claim(before.outcome.value)
+        assert before.offer is not None
+        return Reply.text(await _answer(ctx, before, before.offer))
+    if number is not None:
+        offer_ = await _in_list(message, ctx, number)
+        if offer_ is None:
+            return await _list(ctx)
+    elif until := await ctx.store.members.locked_until(ctx.member.id, GUESSES, ctx.at):
+        return Reply.text(_locked(ctx, until))
+    if offer_ is None:
+        return await _unknown(message, ctx, typed, wanted)
+    if not offer_.points_price:
+        return Reply.text(ctx.texts("points.exchange_free", title=offer_.title, word=offer_.word))
+    if asking(message.text):
+        theirs = not offer_.audience or offer_ in await _for_points(ctx)
+        if theirs and offer_.status != "closed":
+            return await _card(ctx, offer_)
+        if theirs:
+            return Reply.text(ctx.texts("points.exchange_ended", title=offer_.title))
+        return Reply.text(ctx.texts("points.exchange_not_for_you", title=offer_.title))
+    claim = await ctx.store.coupons.claim(offer_.id, claimant(ctx), key, ctx.at, source="exchange")
+    ctx.counts.claim(claim.outcome.value)
+    return Reply.text(await _answer(ctx, claim, claim.offer or offer_))
 
 
-async def _unknown(ctx: Context, wanted: str) -> str:
+async def _in_list(message: Message, ctx: Context, number: int) -> Offer | None:
+    """What the number stands for, when the list shown last is ours and still open."""
+    shown = await recall(ctx, message.key)
+    if shown is None or shown.source != "points" or ctx.at >= shown.until:
+        return None
+    if not 1 <= number <= len(shown.things):
+        return None
+    return await ctx.store.offers.get(int(shown.things[number - 1].partition(":")[2]))
+
+
+async def _called(ctx: Context, wanted: str) -> Offer | None:
+    """The offer with this word or title, 券 at its end or not; else a closed one with it."""
+    if not wanted or len(wanted) > LONGEST_WORD + 1:
+        return None
+    found = await ctx.store.offers.by_word(wanted)
+    if found is not None:
+        return found
+    names = {wanted, bare(wanted) or wanted}
+    everything = await ctx.store.offers.all(closed=True)
+    for one in sorted(everything, key=lambda one: one.status == "closed"):
+        called = (one.word, "".join(fold(one.title).split()))
+        if any(name in names or bare(name) in names for name in called):
+            return one
+    return None
+
+
+async def _unknown(message: Message, ctx: Context, typed: str, wanted: str) -> Reply:
+    """No such offer: the nearest. Who mistyped letters that all may know has not guessed."""
+    # It may have been a code.
+    ctx.logged, ctx.handler = "兑换", "points.exchange"
     words = [one.word for one in await _for_points(ctx)]
     nearest = difflib.get_close_matches(wanted, words, n=1, cutoff=0.5)
-    shown = wanted if len(wanted) <= _SHOWN_CHARS else wanted[: _SHOWN_CHARS - 1] + "…"
+    if not nearest or _LATIN.search(wanted):
+        ctx.counts.wrong_code("member")
+        rules, key = ctx.rewards.coupons, bytes.fromhex(message.key)
+        left = await ctx.store.members.wrong(
+            *(ctx.member.id, GUESSES, ctx.at, key), limit=rules.wrong_tries, lock_s=rules.lock_s
+        )
+        if not left:
+            return Reply.text(_locked(ctx, ctx.at + rules.lock_s))
+    shown = typed if len(typed) <= _SHOWN_CHARS else typed[: _SHOWN_CHARS - 1] + "…"
     if nearest:
-        return ctx.texts("points.exchange_near", word=shown, nearest=nearest[0])
-    return ctx.texts("points.exchange_unknown", word=shown)
+        return Reply.text(ctx.texts("points.exchange_near", word=shown, nearest=nearest[0]))
+    return Reply.text(ctx.texts("points.exchange_unknown", word=shown))
+
+
+def _locked(ctx: Context, until: float) -> str:
+    ctx.logged, ctx.handler = "兑换", "points.exchange"
+    return ctx.texts("points.exchange_locked", minutes=max(1, math.ceil((until - ctx.at) / 60)))
+
+
+def _too_few(ctx: Context, one: Offer, balance: int) -> str:
+    return ctx.texts(
+        "points.exchange_too_few",
+        missing=max(1, one.points_price - balance),
+        title=one.title,
+        price=one.points_price,
+        balance=balance,
+    )
 
 
 async def _answer(ctx: Context, claim: Claim, offer: Offer) -> str:
     texts, title, coupon = ctx.texts, offer.title, claim.coupon
-    price = offer.points_price
-    if coupon is not None and claim.outcome is Outcome.ALREADY:
+    ctx.item = f"offer:{offer.id}"
+    if claim.outcome is Outcome.ALREADY:
+        if coupon is None or not coupon.usable(ctx.at):
+            return texts("points.exchange_had", title=title)
         return texts("points.exchange_have", title=title, code=coupon.shown)
     balance = (await ctx.store.points.balance(ctx.member.id)).balance
     if coupon is not None:
@@ -285,25 +399,17 @@ async def _answer(ctx: Context, claim: Claim, offer: Offer) -> str:
             "points.exchanged_until",
             title=title,
             code=code,
-            until=datetime.fromtimestamp(coupon.expires_at, SHANGHAI).strftime("%m-%d %H:%M"),
+            until=last_day(coupon.expires_at, ctx.at),
             price=paid,
             balance=balance,
         )
     match claim.outcome:
         case Outcome.TOO_FEW_POINTS:
-            missing = max(1, price - balance)
-            return texts(
-                "points.exchange_too_few",
-                missing=missing,
-                title=title,
-                price=price,
-                balance=balance,
-            )
+            return _too_few(ctx, offer, balance)
         case Outcome.SOLD_OUT:
             return texts("points.exchange_sold_out", title=title)
         case Outcome.NOT_STARTED:
-            at = datetime.fromtimestamp(offer.claim_from or ctx.at, SHANGHAI)
-            when = at.strftime("%m-%d %H:%M")
+            when = when_of(offer.claim_from or ctx.at, ctx.at)
             return texts("points.exchange_not_started", title=title, when=when)
         case Outcome.PAUSED:
             return texts("points.exchange_paused", title=title)

@@ -115,7 +115,8 @@ async def _report(ctx: Context, rest: str) -> Reply:
         outstanding=totals.outstanding,
     )
     head = texts("points.report_head", days=days)
-    return Reply.text("\n".join((head, *(lines or [texts("points.report_none")]), sums)))
+    tail = [texts("points.report_owed", owed=totals.owed)] if totals.owed else []
+    return Reply.text("\n".join((head, *(lines or [texts("points.report_none")]), sums, *tail)))
 
 
 async def _show(message: Message, ctx: Context, rest: str) -> Reply:
@@ -130,5 +131,7 @@ async def _show(message: Message, ctx: Context, rest: str) -> Reply:
     head = ctx.texts(
         "points.show_head", member=member, balance=account.balance, earned=account.earned
     )
+    if account.owed:
+        head = "\n".join((head, ctx.texts("points.show_owed", owed=account.owed)))
     last = await ctx.store.points.history(member, _SHOWN)
     return Reply.text("\n".join((head, *entries(ctx, last))))

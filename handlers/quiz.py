@@ -1,7 +1,8 @@
-"""Quizzes in chat: 答题 asks one question after the other, each with a clock; 排名 shows places.
+"""Quizzes in chat: 答题 shows the rules, 开始 the first of the questions; 排名 shows places.
 
-While a question is open, what looks like an answer belongs to it; every other word keeps its
-meaning. Whether any quiz runs is known in memory, so that ordinary messages pay nothing.
+Each question has a clock, which starts when it is shown. While one is open, what looks like
+an answer belongs to it; every other word keeps its meaning. Whether any quiz runs is known in
+memory, so that ordinary messages pay nothing.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from handlers import content, faq, support, topics
 from handlers.choices import WINDOW_S, number_in, recall
 from handlers.context import SHANGHAI, Context
+from handlers.coupon_words import audience
 from handlers.message import Message, Reply
+from handlers.quiz_answers import LONGEST, is_near, kind_of
 from handlers.quiz_text import asked, chosen
 from handlers.rankings import shown_to_others
 from handlers.router import Router, folded
 from handlers.texts import Texts
+from handlers.tiers import refused
+from knowledge import Band
 from store.quiz_play import Attempt, Place, Standings, Step, Turn
 from store.quiz_rules import LETTERS, milliseconds
-from store.quizzes import CLOSED, RUNNING, Quiz
+from store.quizzes import CLOSED, RUNNING, Prize, Quiz
 
 router = Router("quiz")
 leaving = Router("quiz.leave")
@@ -29,17 +33,12 @@ LATE_S = 60.0
 """So long after its time what looks like an answer is told that it is late; letters always."""
 
 LISTED = 10
+PRIZES = 5
+"""Lines of prizes that members read before they begin."""
 _KEPT_S = 7 * 86_400.0
-_LONGEST = 200
-"""Characters of an answer: what is longer is a message."""
-
-_WORDS = frozenset(
-    word
-    for one in (topics.router, content.router, support.human, faq.feedback)
-    for rule in one.rules
-    for word in rule.words
-)
-"""Words of the routers asked after this one: they are no short answers."""
+_SKIPS = frozenset(("跳过", "跳过这题", "跳过本题", "跳过这道题", "下一题"))
+_CONFIRM, _FORGET = "confirm", "forget"
+"""States that wait for 确认 and 确认忘记; see `handlers/changes.py`, `handlers/privacy.py`."""
 
 
 def when(at: float, now: datetime) -> str:
@@ -62,7 +61,26 @@ def won(texts: Texts, place: Place) -> str:
         parts.append(texts("quiz.prize_points", points=place.points))
     if place.coupon:
         parts.append(texts("quiz.prize_coupon", coupon=place.coupon))
+    if place.owed:
+        parts.append(texts("quiz.prize_owed"))
     return "，".join(parts)
+
+
+def wins(texts: Texts, prize: Prize, coupon: str) -> str:
+    """A prize on one line: who gets what. coupon: what to call it, "" for none; "" without any."""
+    parts = []
+    if prize.points:
+        parts.append(texts("quiz.wins_points", points=prize.points))
+    if coupon:
+        parts.append(texts("quiz.wins_coupon", coupon=coupon))
+    if not parts:
+        return ""
+    what = " + ".join(parts)
+    if not prize.first:
+        return texts("quiz.prize_everyone", wins=what)
+    same = prize.first == prize.last
+    places = str(prize.first) if same else f"{prize.first}-{prize.last}"
+    return texts("quiz.prize_line", places=places, wins=what)
 
 
 def _called(ctx: Context, place: Place, numbers: bool) -> str:
@@ -70,7 +88,7 @@ def _called(ctx: Context, place: Place, numbers: bool) -> str:
         return ctx.texts("quiz.somebody", member=place.member_id)
     name = shown_to_others(ctx, place.name, place.member_id)
     if place.member_id == ctx.member.id:
-        return ctx.texts("quiz.me", name=name)
+        return ctx.texts("quiz.me", name=place.name or name)
     return name if place.listed else ctx.texts("quiz.anonymous")
 
 
@@ -103,31 +121,58 @@ def ranked(ctx: Context, quiz: Quiz, standings: Standings, *, numbers: bool = Fa
 
 @router.text("答题|竞赛|知识竞赛|我要答题|开始答题|继续答题|参加答题|参加竞赛", name="quiz.begin")
 async def begin(message: Message, ctx: Context) -> Reply:
-    """The open question of the one quiz that runs; with several, which one; else what is next."""
-    running = await ctx.store.quizzes.on(ctx.at)
+    """The rules of the one quiz that runs, or the question that is open; with several, which
+    one; else what is next."""
+    running = await _running(ctx)
     if not running:
-        return await _coming(message, ctx)
-    if len(running) > 1:
-        seat = await ctx.store.quiz_play.seat(ctx.member.id, bytes.fromhex(message.key), ctx.at)
-        mine = seat.attempt
-        if mine is not None and mine.finished_at is None:
-            running = tuple(quiz for quiz in running if quiz.id == mine.quiz_id) or running
-    if len(running) == 1:
-        return await _begin(message, ctx, running[0])
-    return await _choose(ctx, running)
+        return await _coming(ctx)
+    play = ctx.store.quiz_play
+    seat = await play.seat(ctx.member.id, bytes.fromhex(message.key), ctx.at)
+    mine = seat.done or (seat.attempt.quiz_id if seat.attempt is not None else None)
+    if mine is not None and (seat.done or (seat.attempt and seat.attempt.finished_at is None)):
+        for quiz in running:
+            if quiz.id == mine:
+                return await _begin(message, ctx, quiz)
+    open_to = await play.open_to(running, ctx.member.id, ctx.at, *_standing(ctx))
+    if not open_to:
+        return Reply.text(_not_for_you(ctx, running[0]))
+    if len(open_to) == 1:
+        return await _enter(message, ctx, open_to[0])
+    return await _choose(ctx, open_to)
 
 
-async def _coming(message: Message, ctx: Context) -> Reply:
+@router.text("开始|开始吧|准备好了|我准备好了", name="quiz.begin")
+async def start(message: Message, ctx: Context) -> Reply | None:
+    """The first question to who has read the rules; who has not reads them. None without a
+    quiz."""
+    running = {quiz.id: quiz for quiz in await ctx.store.quizzes.on(ctx.at)}
+    if not running:
+        return None
+    seat = await ctx.store.quiz_play.seat(ctx.member.id, bytes.fromhex(message.key), ctx.at)
+    if (reply := refused(ctx, "quiz.begin")) is not None:
+        return reply
+    quiz = running.get(seat.done or seat.ready or 0)
+    if quiz is None:
+        return await begin(message, ctx)
+    return await _begin(message, ctx, quiz)
+
+
+async def _running(ctx: Context) -> tuple[Quiz, ...]:
+    """What runs; also what is to begin by now, when the clock has not come round yet."""
+    running = await ctx.store.quizzes.on(ctx.at)
+    if running:
+        return running
+    coming = await ctx.store.quizzes.next_scheduled()
+    if coming is None or coming.starts_at is None or coming.starts_at > ctx.at:
+        return ()
+    await ctx.store.quizzes.open_due(ctx.at)
+    return await ctx.store.quizzes.on(ctx.at)
+
+
+async def _coming(ctx: Context) -> Reply:
     """Nothing runs: say what comes, or that nothing does."""
     coming = await ctx.store.quizzes.next_scheduled()
     if coming is None or coming.starts_at is None:
-        return Reply.text(ctx.texts("quiz.none"))
-    if coming.starts_at <= ctx.at:
-        # It is time, the clock has not come round yet.
-        await ctx.store.quizzes.open_due(ctx.at)
-        running = await ctx.store.quizzes.on(ctx.at)
-        if running:
-            return await _begin(message, ctx, running[0])
         return Reply.text(ctx.texts("quiz.none"))
     return Reply.text(
         ctx.texts(
@@ -156,26 +201,54 @@ async def _choose(ctx: Context, running: Sequence[Quiz]) -> Reply:
     return Reply.text("\n".join((ctx.texts("quiz.choose"), *lines)))
 
 
-async def _begin(message: Message, ctx: Context, quiz: Quiz) -> Reply:
+async def _enter(
+    message: Message, ctx: Context, quiz: Quiz, ids: Sequence[int] = (), shown_at: float = 0.0
+) -> Reply:
+    """Go on with it, or read its rules first: the clock of the only attempt waits for 开始.
+
+    ids, shown_at: the list that it was chosen from.
+    """
     ctx.item = f"quiz:{quiz.id}"
-    step = await ctx.store.quiz_play.begin(
-        quiz,
-        ctx.member.id,
-        bytes.fromhex(message.key),
-        ctx.at,
-        tuple(level.points for level in ctx.rewards.levels),
-        ctx.rewards.membership.tiers,
-    )
-    attempt = step.attempt
-    fresh = attempt is not None and attempt.position == 1 and attempt.asked_at == ctx.at
-    if step.turn is Turn.ASKED and fresh and step.outcome is None:
-        head = ctx.texts(
+    play = ctx.store.quiz_play
+    if await play.attempt(quiz.id, ctx.member.id) is not None:
+        return await _begin(message, ctx, quiz)
+    if ctx.is_operator() or quiz.created_by == f"member:{ctx.member.id}":
+        return Reply.text(ctx.texts("quiz.insider", title=quiz.title))
+    await play.offer(ctx.member.id, ids, shown_at, ctx.at + WINDOW_S, ready=quiz.id)
+    lines = [
+        ctx.texts(
             "quiz.begin",
             title=quiz.title,
             count=len(quiz.questions),
             until=when(quiz.ends_at or ctx.at, ctx.now),
         )
-        return Reply.text(f"{head}\n\n{_question(ctx, quiz, attempt)}" if attempt else head)
+    ]
+    for prize in quiz.prizes[:PRIZES]:
+        offer = await ctx.store.offers.by_word(prize.coupon) if prize.coupon else None
+        lines.append(wins(ctx.texts, prize, offer.title if offer is not None else ""))
+    if len(quiz.prizes) > PRIZES:
+        lines.append(ctx.texts("quiz.prize_more", count=len(quiz.prizes) - PRIZES))
+    if quiz.speed_bonus:
+        lines.append(ctx.texts("quiz.faster"))
+    lines.append(ctx.texts("quiz.ready"))
+    return Reply.text("\n".join(line for line in lines if line))
+
+
+def _not_for_you(ctx: Context, quiz: Quiz) -> str:
+    who = audience(ctx.texts, quiz.audience, ctx.items)
+    return ctx.texts("quiz.not_for_you", title=quiz.title, who=who)
+
+
+def _standing(ctx: Context) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """What rules for who may take part go by: points of the levels, tiers of membership."""
+    levels = tuple(level.points for level in ctx.rewards.levels)
+    return levels, ctx.rewards.membership.tiers
+
+
+async def _begin(message: Message, ctx: Context, quiz: Quiz) -> Reply:
+    ctx.item = f"quiz:{quiz.id}"
+    key = bytes.fromhex(message.key)
+    step = await ctx.store.quiz_play.begin(quiz, ctx.member.id, key, ctx.at, *_standing(ctx))
     return await _told(ctx, quiz, step)
 
 
@@ -185,7 +258,11 @@ async def _begin(message: Message, ctx: Context, quiz: Quiz) -> Reply:
 async def _told(ctx: Context, quiz: Quiz, step: Step) -> Reply:
     """The judgement of an answer, and what comes next."""
     lines = []
-    if step.outcome == "right":
+    if step.turn is Turn.EARLY:
+        lines.append(ctx.texts("quiz.early"))
+    elif step.skipped:
+        lines.append(ctx.texts("quiz.skipped"))
+    elif step.outcome == "right":
         lines.append(ctx.texts("quiz.right", scored=step.scored))
     elif step.outcome == "wrong":
         lines.append(ctx.texts("quiz.wrong"))
@@ -193,7 +270,9 @@ async def _told(ctx: Context, quiz: Quiz, step: Step) -> Reply:
         lines.append(ctx.texts("quiz.late"))
     attempt = step.attempt
     if step.turn is Turn.NOT_FOR_YOU:
-        lines.append(ctx.texts("quiz.not_for_you", title=quiz.title))
+        lines.append(_not_for_you(ctx, quiz))
+    elif attempt is None and step.turn is Turn.DONE:
+        lines.append(ctx.texts("quiz.taken", title=quiz.title))
     elif attempt is None:
         lines.append(ctx.texts("quiz.over", title=quiz.title))
     elif attempt.finished_at is not None or step.turn is Turn.OVER:
@@ -247,7 +326,10 @@ async def _result(ctx: Context, quiz: Quiz) -> str:
         "members": standings.count,
     }
     if fresh.status == CLOSED:
-        return ctx.texts("quiz.result_closed", **facts, prize=won(ctx.texts, mine)).rstrip()
+        prize = won(ctx.texts, mine)
+        if not prize and fresh.prizes and fresh.paid_at is None:
+            prize = ctx.texts("quiz.prize_soon")
+        return ctx.texts("quiz.result_closed", **facts, prize=prize).rstrip()
     return ctx.texts("quiz.result", **facts, until=when(fresh.ends_at or ctx.at, ctx.now))
 
 
@@ -270,11 +352,13 @@ async def hear(message: Message, ctx: Context) -> Reply | None:
         return await _chosen(message, ctx, seat.choosing, seat.chosen_at, current)
     attempt = seat.attempt
     quiz = current.get(attempt.quiz_id) if attempt is not None else None
-    if attempt is None or quiz is None or attempt.finished_at is not None:
+    if attempt is None or quiz is None:
         return None
-    given = _given(ctx, message, quiz, attempt)
+    given = await _given(ctx, message, quiz, attempt)
     if given is None or isinstance(given, Reply):
         return given
+    if (reply := refused(ctx, "quiz.answer")) is not None:
+        return reply
     ctx.item = f"quiz:{quiz.id}"
     step = await play.answer(
         quiz, ctx.member.id, attempt.position, given, key, message.created, ctx.at
@@ -284,9 +368,9 @@ async def hear(message: Message, ctx: Context) -> Reply | None:
 
 def _looks_like_answer(text: str, current: Iterable[Quiz]) -> bool:
     """Whether it could be one for anybody; what could not costs no look into the database."""
-    if chosen(text) is not None or number_in(text) is not None:
+    if chosen(text) is not None or number_in(text) is not None or folded(text) in _SKIPS:
         return True
-    if len(text) > _LONGEST or folded(text) in _WORDS:
+    if len(text) > LONGEST:
         return False
     return any(question.kind == "short" for quiz in current for question in quiz.questions)
 
@@ -296,28 +380,40 @@ async def _chosen(
 ) -> Reply | None:
     """A number from the list of quizzes, unless another list was shown since."""
     number = number_in(message.text)
-    if number is None or not 1 <= number <= len(ids):
-        return None
-    other = await recall(ctx, message.key)
-    if other is not None and other.things and other.until - WINDOW_S > at:
+    if number is None or not 1 <= number <= len(ids) or await _listed_since(ctx, message, at):
         return None
     quiz = current.get(ids[number - 1])
-    return None if quiz is None else await _begin(message, ctx, quiz)
+    if quiz is None:
+        return None
+    return refused(ctx, "quiz.begin") or await _enter(message, ctx, quiz, ids, at)
 
 
-def _given(ctx: Context, message: Message, quiz: Quiz, attempt: Attempt) -> str | Reply | None:
-    """The answer as it is judged; a Reply that asks for another; None when it is none."""
+async def _listed_since(ctx: Context, message: Message, at: float) -> bool:
+    """Whether a list that a number can pick from was shown after this moment."""
+    other = await recall(ctx, message.key)
+    return other is not None and bool(other.things) and at < other.until - WINDOW_S <= ctx.at
+
+
+async def _given(
+    ctx: Context, message: Message, quiz: Quiz, attempt: Attempt
+) -> str | Reply | None:
+    """The answer as it is judged, "" to skip; a Reply that asks for another; None for none."""
     question = quiz.questions[attempt.position - 1]
     late_ms = milliseconds(attempt.asked_at, message.created, ctx.at) - question.seconds * 1000
-    if question.kind == "short":
-        if folded(message.text) in _WORDS or len(message.text) > _LONGEST:
-            return None
-        return message.text if late_ms <= LATE_S * 1000 and quiz.is_on(ctx.at) else None
+    if attempt.finished_at is None and folded(message.text) in _SKIPS:
+        return ""
+    number = number_in(message.text)
     letters = chosen(message.text)
-    if letters is None:
+    digits = number is not None or (
+        letters is not None and any(char.isdigit() for char in message.text)
+    )
+    if digits and await _listed_since(ctx, message, attempt.asked_at):
         return None
-    digits = any(char.isdigit() for char in message.text)
-    if digits and late_ms > LATE_S * 1000:
+    if question.kind == "short" or attempt.finished_at is not None:
+        return await _words(ctx, message, quiz, attempt, late_ms)
+    if letters is None and number is not None and number <= len(LETTERS):
+        letters = LETTERS[number - 1]
+    if letters is None or (digits and late_ms > LATE_S * 1000):
         # A number picks from lists, too.
         return None
     if late_ms > 0:
@@ -330,46 +426,84 @@ def _given(ctx: Context, message: Message, quiz: Quiz, attempt: Attempt) -> str 
     return letters
 
 
+async def _words(
+    ctx: Context, message: Message, quiz: Quiz, attempt: Attempt, late_ms: int
+) -> str | Reply | None:
+    """Words as an answer; the card, when they come after the last question or after the end."""
+    if attempt.finished_at is not None or not quiz.is_on(ctx.at):
+        words = [
+            one for question in quiz.questions if not question.options for one in question.answers
+        ]
+        if not is_near(message.text, words):
+            return None
+        ctx.item = f"quiz:{quiz.id}"
+        return Reply.text(await _result(ctx, quiz))
+    if late_ms > LATE_S * 1000:
+        return None
+    kind = kind_of(message, ctx, quiz.questions[attempt.position - 1])
+    if kind == "other":
+        return None
+    return Reply.text(ctx.texts("quiz.no_mark")) if kind == "asked" else message.text
+
+
 # Leaving, and places
 
 
-@leaving.text(r"(?:我要)?退出(?:吧|答题)?|取消|算了|返回|不要了")
+@leaving.text(
+    r"(?:我要)?退出(?:吧|答题|竞赛)?|取消|算了|返回|不要了|(?:我?不|不想)(?:再)?(?:答|玩)(?:题)?了"
+)
 async def leave(message: Message, ctx: Context) -> Reply | None:
-    """Words are one's own again; None for who plays nothing, or has more to call off."""
+    """Words are one's own again, and what waits for 确认 is called off, too; None for who
+    plays nothing."""
     if not await ctx.store.quizzes.on(ctx.at):
         return None
-    if await ctx.store.members.state(ctx.member.id, "forget", ctx.at):
-        return None
+    members, me = ctx.store.members, ctx.member.id
     quiz_id = await ctx.store.quiz_play.leave(
-        ctx.member.id, bytes.fromhex(message.key), ctx.at, ctx.at + WINDOW_S
+        me, bytes.fromhex(message.key), ctx.at, ctx.at + WINDOW_S
     )
     quiz = await ctx.store.quizzes.get(quiz_id) if quiz_id is not None else None
     if quiz is None:
         return None
-    return Reply.text(ctx.texts("quiz.left", title=quiz.title))
+    said = [ctx.texts("quiz.left", title=quiz.title)]
+    waiting = await members.state(me, _CONFIRM, ctx.at)
+    if waiting is not None and not waiting["taken_by"]:
+        await members.clear_states(me, _CONFIRM)
+        said.insert(0, ctx.texts("common.cancelled"))
+    if await members.clear_states(me, _FORGET):
+        said.insert(0, ctx.texts("privacy.forget_cancelled"))
+    return Reply.text("\n".join(said))
 
 
 @router.text("排名|我的成绩|我的排名|竞赛排名|答题排名", name="quiz.rank")
 async def rank(message: Message, ctx: Context) -> Reply | None:
-    """Places so far, or as they were settled within a week; None without any quiz."""
-    quiz = await _meant(message, ctx)
+    """Places so far, or as they were settled within a week; that there are none, unless the
+    FAQ is sure of these words."""
+    quiz = await _meant(ctx)
     if quiz is None:
-        return None
+        if ctx.knowledge.ask(message.text, ctx.demoted).band is Band.SURE:
+            return None
+        own = folded(message.text) == "我的成绩"
+        return Reply.text(ctx.texts("quiz.result_none" if own else "quiz.rank_none"))
     ctx.item = f"quiz:{quiz.id}"
     standings = await ctx.store.quiz_play.standings(quiz.id, LISTED, ctx.member.id)
     if folded(message.text) == "我的成绩" and standings.mine is not None:
         return Reply.text(await _result(ctx, quiz))
-    return Reply.text(ranked(ctx, quiz, standings))
+    shown = ranked(ctx, quiz, standings)
+    if standings.mine is None and quiz.is_on(ctx.at):
+        shown = f"{shown}\n{ctx.texts('quiz.join')}"
+    return Reply.text(shown)
 
 
-async def _meant(message: Message, ctx: Context) -> Quiz | None:
-    """The quiz one plays, else the one that runs, else the one played last."""
-    running = await ctx.store.quizzes.on(ctx.at)
+async def _meant(ctx: Context) -> Quiz | None:
+    """The quiz one plays, else the one that runs, else the one played last, else the one that
+    is being settled."""
+    current = [one for one in await ctx.store.quizzes.current(ctx.at) if not one.place]
+    running = [one for one in current if one.is_on(ctx.at)]
     last = await ctx.store.quiz_play.last_of(ctx.member.id)
-    mine = next((quiz for quiz in running if quiz.id == last), None)
+    mine = next((one for one in running if one.id == last), None)
     if mine is not None or running:
         return mine or running[-1]
     quiz = await ctx.store.quizzes.get(last) if last is not None else None
-    if quiz is None or quiz.status != CLOSED or ctx.at > (quiz.closed_at or 0.0) + _KEPT_S:
-        return None
-    return quiz
+    if quiz is None or quiz.status not in (RUNNING, CLOSED):
+        return current[-1] if current else None
+    return quiz if ctx.at <= (quiz.closed_at or ctx.at) + _KEPT_S else None

@@ -14,18 +14,21 @@ from typing import Any
 from handlers import changes
 from handlers.changes import number_from, short
 from handlers.context import SHANGHAI, Context
+from handlers.coupon_words import audience
 from handlers.message import Message, Reply
-from handlers.quiz import LISTED, ranked, when
+from handlers.quiz import LISTED, ranked, when, wins
 from handlers.quiz_text import BadQuiz, read
 from handlers.router import folded
 from store import Store
 from store.quiz_rules import Question
-from store.quizzes import CANCELLED, CLOSED, DRAFT, RUNNING, SCHEDULED, NewQuiz, Prize, Quiz
+from store.quizzes import CANCELLED, CLOSED, DRAFT, RUNNING, SCHEDULED, NewQuiz, Quiz
 
 MINUTES = 30
 """How long a quiz runs when nobody says."""
 MAX_MINUTES = 7 * 24 * 60
 MAX_FAULTS = 8
+MAX_NAMED = 20
+"""Members in a report whose coupon could not be given."""
 PREVIEWED = 10
 """Questions in a preview; the others are counted."""
 _PARTS = re.compile(r"(\S*)\s*(.*)", re.DOTALL)
@@ -120,9 +123,10 @@ def preview(ctx: Context, new: NewQuiz) -> str:
     ]
     if len(new.questions) > PREVIEWED:
         lines.append(ctx.texts("quiz.preview_more", count=len(new.questions) - PREVIEWED))
-    prizes = [_prize(ctx, prize) for prize in new.prizes] or [ctx.texts("quiz.prize_none")]
-    if new.audience:
-        prizes.append(ctx.texts("quiz.audience_line", rule=new.audience))
+    prizes = [wins(ctx.texts, prize, prize.coupon) for prize in new.prizes]
+    prizes = prizes or [ctx.texts("quiz.prize_none")]
+    if who := audience(ctx.texts, new.audience, ctx.items):
+        prizes.append(ctx.texts("quiz.audience_line", who=who, rule=new.audience))
     return ctx.texts(
         "quiz.preview",
         title=new.title,
@@ -136,20 +140,6 @@ def preview(ctx: Context, new: NewQuiz) -> str:
 
 def _answers(question: Question) -> str:
     return short(("" if question.options else " / ").join(question.answers))
-
-
-def _prize(ctx: Context, prize: Prize) -> str:
-    parts = []
-    if prize.points:
-        parts.append(ctx.texts("quiz.wins_points", points=prize.points))
-    if prize.coupon:
-        parts.append(ctx.texts("quiz.wins_coupon", coupon=prize.coupon))
-    wins = " + ".join(parts)
-    if not prize.first:
-        return ctx.texts("quiz.prize_everyone", wins=wins)
-    same = prize.first == prize.last
-    places = str(prize.first) if same else f"{prize.first}-{prize.last}"
-    return ctx.texts("quiz.prize_line", places=places, wins=wins)
 
 
 @changes.executes("quiz.new")
@@ -193,6 +183,11 @@ def _times(ctx: Context, quiz: Quiz) -> str:
     return ctx.texts("quiz.list_when", start=when(quiz.starts_at, ctx.now), end=when(end, ctx.now))
 
 
+def _unknown(ctx: Context, rest: str) -> Reply:
+    """There is none of this number; or none was given."""
+    return Reply.text(ctx.texts("quiz.unknown" if rest else "quiz.number_missing"))
+
+
 async def _found(ctx: Context, rest: str) -> Quiz | None:
     number = number_from(rest.split()[0]) if rest.split() else None
     return None if number is None else await ctx.store.quizzes.get(number)
@@ -200,13 +195,13 @@ async def _found(ctx: Context, rest: str) -> Quiz | None:
 
 async def _show(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
-    return Reply.text(ctx.texts("quiz.unknown") if quiz is None else preview(ctx, quiz))
+    return _unknown(ctx, rest) if quiz is None else Reply.text(preview(ctx, quiz))
 
 
 async def _rank(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
     standings = await ctx.store.quiz_play.standings(quiz.id, LISTED)
     return Reply.text(ranked(ctx, quiz, standings, numbers=True))
 
@@ -215,7 +210,7 @@ async def _report(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     report = await ctx.store.quizzes.report(quiz.id) if quiz is not None else None
     if report is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
     lines = [
         ctx.texts(
             "quiz.report_question",
@@ -227,8 +222,11 @@ async def _report(message: Message, ctx: Context, rest: str) -> Reply:
         )
         for one in report.questions
     ]
-    if report.unpaid_coupons:
-        lines.append(ctx.texts("quiz.report_unpaid", count=report.unpaid_coupons))
+    if report.unpaid:
+        named = "、".join(map(str, report.unpaid[:MAX_NAMED]))
+        if len(report.unpaid) > MAX_NAMED:
+            named = ctx.texts("quiz.report_others", members=named, count=len(report.unpaid))
+        lines.append(ctx.texts("quiz.report_unpaid", members=named))
     return Reply.text(
         ctx.texts(
             "quiz.report",
@@ -262,12 +260,15 @@ def _not_now(ctx: Context, quiz: Quiz) -> Reply:
 async def _start(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
     minutes = _minutes(rest.split()[1:])
     if minutes is None:
         return Reply.text(ctx.texts("quiz.minutes_usage", most=MAX_MINUTES, quiz=quiz.id))
     if quiz.status not in (DRAFT, SCHEDULED):
         return _not_now(ctx, quiz)
+    word = await missing_offer(ctx.store, quiz)
+    if word:
+        return Reply.text(ctx.texts("quiz.unknown_offer", word=short(word)))
     question = ctx.texts("quiz.start_ask", title=quiz.title, minutes=minutes)
     return await changes.ask(ctx, "quiz.start", {"quiz": quiz.id, "minutes": minutes}, question)
 
@@ -282,7 +283,10 @@ async def _started(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
 async def _schedule(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
+    word = await missing_offer(ctx.store, quiz)
+    if word:
+        return Reply.text(ctx.texts("quiz.unknown_offer", word=short(word)))
     words = rest.split()[1:]
     starts = moment(" ".join(words[:2]), ctx.now)
     minutes = _minutes(words[2:])
@@ -310,7 +314,7 @@ async def _scheduled(message: Message, ctx: Context, args: Mapping[str, Any]) ->
 async def _close(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
     if quiz.status != RUNNING:
         return _not_now(ctx, quiz)
     question = ctx.texts("quiz.close_ask", title=quiz.title)
@@ -327,7 +331,7 @@ async def _closed(message: Message, ctx: Context, args: Mapping[str, Any]) -> Re
 async def _cancel(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
-        return Reply.text(ctx.texts("quiz.unknown"))
+        return _unknown(ctx, rest)
     if quiz.status not in (DRAFT, SCHEDULED, RUNNING):
         return _not_now(ctx, quiz)
     question = ctx.texts("quiz.cancel_ask", title=quiz.title)

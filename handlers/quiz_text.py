@@ -223,6 +223,7 @@ class _Draft:
     text: str
     points: int
     seconds: int
+    own: bool = False  # points and seconds are its own, not those of 每题
     options: list[str] = field(default_factory=list)
     right: list[str] = field(default_factory=list)
     answers: list[str] | None = None
@@ -280,6 +281,7 @@ class _Reader:
             self.lines["audience", 0] = number
             self.audience = found[1].strip()
         elif not self.questions and (found := _EACH.fullmatch(line)):
+            self.lines["each", 0] = number
             self.points, self.seconds = self._limits(number, found[1])
         else:
             return False
@@ -329,7 +331,7 @@ class _Reader:
             text, limits = found[2].strip(), (self.points, self.seconds)
             if ends := _LIMITS_END.fullmatch(text):
                 text, limits = ends[1], self._limits(number, ends[2])
-            self.questions.append(_Draft(number, text, *limits))
+            self.questions.append(_Draft(number, text, *limits, own=bool(ends)))
         else:
             return False
         return True
@@ -358,6 +360,8 @@ class _Reader:
                 draft = self.questions[min(spot[1], len(self.questions) - 1)]
                 if code == "options" and not draft.options and draft.answers is None:
                     code = "neither"
+                if code in ("points", "seconds") and not draft.own:
+                    number = self.lines.get(("each", 0), number)
             if (number, code) not in seen:
                 seen.add((number, code))
                 self.faults.append(Fault(number, code))

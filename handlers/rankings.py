@@ -18,9 +18,10 @@ router = Router("ranking")
 
 NAME_CHARS = 12
 _ROWS = 10
-_PERIODS = {"周": "week", "月": "month", "总": "ever"}
-_PERIOD = re.compile("[周月总]")
-_CALL = re.compile(r"\s*我叫[\s:：,，]+(.*)", re.DOTALL)
+_PERIODS = {"周": "week", "月": "month"}
+_PERIOD = re.compile("[周月总]|累计|全部")
+_OTHER = "(?:[今本全]?[年日季]度?|今天|昨天|上周|上月)"
+_CALL = re.compile(r"\s*(?:我叫|叫我|改名)[\s:：,，]+(.*)", re.DOTALL)
 
 
 def days_of(period: str, now: datetime) -> tuple[str, str]:
@@ -51,13 +52,21 @@ def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
     return ctx.texts("points.somebody", digits=str(member_id)[-2:])
 
 
-@router.text("排行榜|排行|积分榜|积分排行|周榜|月榜|总榜")
-@router.text(r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*[本]?[周月总]榜?")
+@router.text("排行榜|排行|积分榜|积分排行|周榜|月榜|总榜|我排第几|我排名第几|我第几名|看排行榜")
+@router.text(r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*(?:[本这]?个?[周月总]|累计|全部)榜?")
+@router.text("(?:[本这]?个?[周月总]|累计)的?(?:积分)?(?:排行榜?|积分榜)")
+@router.text(
+    rf"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*{_OTHER}榜?|{_OTHER}(?:积分)?(?:排行榜|积分榜|榜)"
+)
 async def ranking(message: Message, ctx: Context) -> Reply:
     """排行榜, 排行榜 月, 总榜: the first ten and the member's own place. This week unless said."""
     texts = ctx.texts
-    said = _PERIOD.search(folded(message.text))
-    period = _PERIODS[said[0]] if said is not None else "week"
+    typed = folded(message.text)
+    if re.search(_OTHER, typed):
+        lines = [texts("points.ranking_periods"), texts("points.ranking_more")]
+        return Reply.text("\n".join(lines))
+    said = _PERIOD.search(typed)
+    period = _PERIODS.get(said[0], "ever") if said is not None else "week"
     since, until = days_of(period, ctx.now)
     found = await ctx.store.points.ranking(since, until, "", _ROWS, ctx.member.id)
     named = texts(f"points.{period}")
@@ -80,7 +89,7 @@ async def ranking(message: Message, ctx: Context) -> Reply:
 def _row(ctx: Context, one: Place) -> str:
     name = shown_to_others(ctx, one.name, one.member_id)
     if one.member_id == ctx.member.id:
-        name = ctx.texts("points.me", name=one.name or name)
+        name = ctx.texts("points.me", name=name)
     return ctx.texts("points.ranking_item", rank=one.rank, name=name, points=one.points)
 
 
@@ -88,9 +97,15 @@ def _meant(message: Message, ctx: Context) -> bool:
     return not asking(message.text)
 
 
-@router.text("不上榜|我不上榜|退出排行榜|不要上榜", name="ranking.unlist", guard=_meant)
+@router.text(
+    "不上榜|我不上榜|退出排行榜|不要上榜|取消上榜|不想上榜|不想上排行榜|我不想上榜",
+    name="ranking.unlist",
+)
+@router.text("我?不(?:想|要)?上(?:排行)?榜吗", name="ranking.unlist")
 async def unlist(message: Message, ctx: Context) -> Reply:
-    """Others do not see this member in rankings any more."""
+    """Others do not see this member in rankings any more. 不上榜？ asks how."""
+    if asking(message.text) or folded(message.text).endswith("吗"):
+        return Reply.text(ctx.texts("points.say_plainly", word="不上榜"))
     await ctx.store.points.list_in_rankings(ctx.member.id, False)
     return Reply.text(ctx.texts("points.unlisted"))
 
@@ -103,7 +118,7 @@ async def list_again(message: Message, ctx: Context) -> Reply:
 
 
 @router.text("我叫", name="ranking.name")
-@router.text(r"我叫[\s:,，].*", name="ranking.name", guard=_meant)
+@router.text(r"(?:我叫|叫我|改名)[\s:,，].*", name="ranking.name", guard=_meant)
 async def call(message: Message, ctx: Context) -> Reply:
     """我叫 小林: the name that rankings shorten. Without the blank it is a sentence, not a wish."""
     found = _CALL.fullmatch(message.text)

@@ -24,18 +24,14 @@ def gift_key(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
-def next_rung(ladder: Sequence[tuple[int, str]], friends: int) -> tuple[int, str] | None:
-    """(how many more, claim word) of the rung above so many friends; None at the top."""
-    return next(((rung - friends, word) for rung, word in ladder if rung > friends), None)
+def next_rung(prizes: Sequence[tuple[int, str]], friends: int) -> tuple[int, str] | None:
+    """(how many more, title) of the first prize above so many friends; None at the top."""
+    return next(((rung - friends, title) for rung, title in prizes if rung > friends), None)
 
 
 @router.text("邀请|邀请好友|邀请码|邀请朋友|我要邀请", name="referral.invite")
 async def invite(message: Message, ctx: Context) -> Reply:
-    """The member's own picture; what it is worth comes as a message beside it.
-
-    An answer is one message, so the words are a push: where WeChat lets us push none, the
-    picture stands alone, and 我的邀请 says the same.
-    """
+    """The member's own picture; what it is worth follows as a message of its own."""
     texts = ctx.texts
     if not ctx.rewards.referral.enabled:
         return Reply.text(texts("referral.off"))
@@ -48,29 +44,28 @@ async def invite(message: Message, ctx: Context) -> Reply:
         return Reply.text(texts("referral.failed"))
     if not made.media_id and not made.url:
         return Reply.text(texts("referral.no_way"))
-    said = _explained(ctx, made)
+    said = await _explained(ctx, made)
     if not made.media_id:
         return Reply.text("\n".join((texts("referral.link", url=made.url), *said)))
-    words = Reply.text("\n".join(said))
-    await ctx.pushes.plan(gift_key(f"invite:{message.key}"), ctx.member.id, words)
+    ctx.then.append(Reply.text("\n".join(said)))
     return Reply.image(made.media_id)
 
 
-def _explained(ctx: Context, made: Invitation) -> list[str]:
+async def _explained(ctx: Context, made: Invitation) -> list[str]:
     """What the invitation is worth, and until when."""
     texts = ctx.texts
     if not made.rewarded:
         return [texts("referral.counted_only")]
     until = datetime.fromtimestamp(made.ends_at, SHANGHAI).strftime("%Y-%m-%d")
-    return [texts("referral.shown", until=until), *_worth(ctx), texts("referral.see_mine")]
+    return [texts("referral.shown", until=until), *await _worth(ctx), texts("referral.see_mine")]
 
 
-def _worth(ctx: Context) -> list[str]:
+async def _worth(ctx: Context) -> list[str]:
+    """What a friend brings: only what will come."""
     rules, texts = ctx.rewards.referral, ctx.texts
+    prizes = await ctx.store.referrals.prizes(ctx.member.id, ctx.at, rules.ladder)
     lines = [texts("referral.worth_points", points=rules.points)] if rules.points else []
-    lines += [
-        texts("referral.worth_rung", friends=friends, word=word) for friends, word in rules.ladder
-    ]
+    lines += [texts("referral.worth_rung", friends=rung, title=title) for rung, title in prizes]
     if rules.stay_s and lines:
         lines.append(texts("referral.worth_stay", days=round(rules.stay_s / 86_400)))
     return lines
@@ -92,11 +87,23 @@ async def mine(message: Message, ctx: Context) -> Reply:
         lines.append(texts("referral.mine_left", left=standing.left))
     if not rules.enabled:
         return Reply.text("\n".join((*lines, texts("referral.off"))))
-    if not lines:
-        lines = [texts("referral.mine_none"), *_worth(ctx)]
-    elif (above := next_rung(rules.ladder, standing.credited)) is not None:
-        lines.append(texts("referral.next_rung", missing=above[0], word=above[1]))
+    none = not lines
+    if none:
+        lines.append(texts("referral.mine_none"))
+    if ctx.invitations is None:
+        return Reply.text("\n".join((*lines, texts("referral.no_way"))))
+    if ctx.invitations.rewarded(message.channel):
+        lines += await _worth(ctx) if none else await _next(ctx, ctx.member.id, standing.credited)
     return Reply.text("\n".join((*lines, texts("referral.mine_how"))))
+
+
+async def _next(ctx: Context, inviter: int, friends: int) -> list[str]:
+    """The next rung that will give something, as a line; [] for none."""
+    prizes = await ctx.store.referrals.prizes(inviter, ctx.at, ctx.rewards.referral.ladder)
+    above = next_rung(prizes, friends)
+    if above is None:
+        return []
+    return [ctx.texts("referral.next_rung", missing=above[0], title=above[1])]
 
 
 # Coming and going: called by `events.py`
@@ -146,15 +153,20 @@ async def scanned(message: Message, ctx: Context) -> Reply | None:
 
 
 async def tell(ctx: Context, referral: Referral) -> None:
-    """Tell the inviter of a credit, once, if WeChat lets us; badges it earned are given here."""
+    """Tell the inviter of a credit, once, if WeChat lets us; badges it earned are given here.
+
+    WeChat lets us push little, so friends of the same minute share one message, except who
+    brings a coupon or a badge; each message says all that came of all friends so far.
+    """
     if referral.inviter is None:
         return
     texts = ctx.texts
+    standing = await ctx.store.referrals.standing(referral.inviter)
     badges = await ctx.store.points.honour(referral.inviter, ctx.rewards.badges, referral.at)
     lines = [
-        texts("referral.progress", points=referral.points, friends=referral.friends)
-        if referral.points
-        else texts("referral.progress_plain", friends=referral.friends)
+        texts("referral.progress", points=standing.points, friends=standing.credited)
+        if standing.points > 0
+        else texts("referral.progress_plain", friends=standing.credited)
     ]
     for rung in referral.rungs:
         if rung.coupon:
@@ -163,8 +175,8 @@ async def tell(ctx: Context, referral: Referral) -> None:
             lines.append(texts("referral.rung_owed", friends=rung.friends))
     if badges:
         lines.append(texts("referral.badges", badges="、".join(badges)))
-    above = next_rung(ctx.rewards.referral.ladder, referral.friends)
-    if above is not None:
-        lines.append(texts("referral.next_rung", missing=above[0], word=above[1]))
-    words = Reply.text("\n".join(lines))
-    await ctx.pushes.plan(gift_key(f"referral:{referral.id}"), referral.inviter, words)
+    lines += await _next(ctx, referral.inviter, standing.credited)
+    name = f"referral:{referral.id}"
+    if not referral.rungs and not badges:
+        name = f"referral:{referral.inviter}:minute {int(referral.at // 60)}"
+    await ctx.pushes.plan(gift_key(name), referral.inviter, Reply.text("\n".join(lines)))

@@ -92,12 +92,11 @@ def _why(ctx: Context, outcome: str) -> str:
 
 async def _review(ctx: Context) -> Reply:
     texts = ctx.texts
-    held = await ctx.store.referrals.held(_LISTED + 1)
+    held = await ctx.store.referrals.held(_LISTED)
     if not held:
         return Reply.text(texts("referral.review_none"))
-    count = f"{_LISTED}+" if len(held) > _LISTED else str(len(held))
-    lines = [texts("referral.review_head", count=count)]
-    for one in held[:_LISTED]:
+    lines = [texts("referral.review_head", count=await ctx.store.referrals.waiting())]
+    for one in held:
         lines.append(
             texts(
                 "referral.review_item",

@@ -196,6 +196,7 @@ async def dispatch(rules: Rules, message: Message, ctx: Context) -> Outcome:
 
     What the configuration keeps for a tier of membership is refused: before it does anything,
     or, where only the answer shows whether and by whom there is one, instead of that answer.
+    A handler of that kind that changes something asks `tiers.refused` before it does.
     Events are never refused. Errors: whatever a handler raises.
     """
     event = message.kind == "event"
@@ -203,11 +204,12 @@ async def dispatch(rules: Rules, message: Message, ctx: Context) -> Outcome:
         if rule.guard is not None and not rule.guard(message, ctx):
             continue
         if not event and (needed := closed(ctx, rule.name)) and rule.sure:
-            return Outcome(refusal(ctx, needed), GATE)
+            return Outcome(refusal(ctx, needed, rule.name), GATE)
         reply = await rule.handler(message, ctx)
         if reply is not None:
             handler = ctx.handler or rule.name
             if not event and (needed := closed(ctx, handler)):
-                return Outcome(refusal(ctx, needed), GATE)
+                ctx.then.clear()
+                return Outcome(refusal(ctx, needed, handler), GATE)
             return Outcome(reply, handler)
     return Outcome(Reply.none(), "none")

@@ -24,6 +24,7 @@ FILES = (
     "texts_referral.toml",
     "texts_quiz.toml",
     "texts_membership.toml",
+    "texts_about.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -5,6 +5,8 @@ All of it is known from the message and the configuration; nothing here asks the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from handlers.message import Reply
@@ -20,6 +22,33 @@ GATE = "membership.gate"
 _NAMED = frozenset({"trial", "paid-monthly", "paid-yearly"})
 _ALWAYS_OPEN = ("privacy", "operator", "membership")
 """Nobody pays for their rights, and who must not see a command is told so by the command."""
+
+FEATURES: Mapping[str, str] = MappingProxyType(
+    {
+        "quiz": "quiz",
+        "quiz.begin": "quiz",
+        "quiz.answer": "quiz",
+        "quiz.rank": "quiz_rank",
+        "coupon": "coupon",
+        "coupon.list": "coupon",
+        "coupon.claim": "coupon",
+        "coupon.mine": "coupon_mine",
+        "points": "points",
+        "points.checkin": "checkin",
+        "points.exchange": "exchange",
+        "ranking": "ranking",
+        "referral": "referral",
+        "referral.invite": "referral",
+        "content": "content",
+        "content.search": "search",
+        "course": "course",
+        "course.homework": "homework",
+        "topics": "topics",
+        "topics.on": "topics",
+        "topics.off": "topics_off",
+    }
+)
+"""What a gate closes -> the end of the text key with a word for it."""
 
 
 def name_of(texts: Texts, tier: str) -> str:
@@ -46,17 +75,42 @@ def closed(ctx: Context, handler: str) -> str:
     handler: as the log names it; a gate names it whole or by its first part.
     """
     gates = ctx.rewards.membership.gates
-    if not gates:
+    if not gates or handler.partition(".")[0] in _ALWAYS_OPEN:
         return ""
-    first = handler.partition(".")[0]
-    needed = gates.get(handler) or gates.get(first, "")
-    return "" if first in _ALWAYS_OPEN or reaches(ctx, needed) else needed
+    needed = gates.get(_gate(gates, handler), "")
+    return "" if reaches(ctx, needed) else needed
 
 
-def refusal(ctx: Context, needed: str) -> Reply:
-    """What who is not let in reads."""
+def _gate(gates: Mapping[str, str], handler: str) -> str:
+    """The gate that a handler stands behind: its own, else that of its first part."""
+    return handler if handler in gates else handler.partition(".")[0]
+
+
+def refused(ctx: Context, handler: str) -> Reply | None:
+    """The refusal where a handler is closed to this member, None where it is open.
+
+    For handlers that may pass a message on and change something when they don't: `dispatch`
+    cannot tell beforehand, so they ask before the change.
+    """
+    needed = closed(ctx, handler)
+    return refusal(ctx, needed, handler) if needed else None
+
+
+def refusal(ctx: Context, needed: str, handler: str = "") -> Reply:
+    """What who is not let in reads: what is closed, and to whom it is open."""
+    gate = _gate(ctx.rewards.membership.gates, handler)
     ctx.handler, ctx.item = GATE, ""
-    return Reply.text(ctx.texts("membership.gate", tier=name_of(ctx.texts, needed)))
+    tier = name_of(ctx.texts, needed)
+    if gate not in FEATURES:
+        return Reply.text(ctx.texts("membership.gate", tier=tier))
+    return Reply.text(
+        ctx.texts("membership.gate_of", feature=feature_of(ctx.texts, gate), tier=tier)
+    )
+
+
+def feature_of(texts: Texts, gate: str) -> str:
+    """What a gate closes, in words. Errors: KeyError where it is not in FEATURES."""
+    return texts(f"membership.feature_{FEATURES[gate]}")
 
 
 def locked(ctx: Context, item: Item) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, asking, folded
+from handlers.tiers import refused
 
 router = Router("topics")
 
@@ -64,6 +65,8 @@ async def subscribe(message: Message, ctx: Context) -> Reply | None:
     typed, topic, apart = named(message.text, ctx.business.topics)
     if topic is None:
         return _no_such(ctx, typed) if apart else None
+    if (reply := refused(ctx, "topics.on")) is not None:
+        return reply
     ctx.item = f"topic:{topic}"
     if await ctx.store.content.subscribe(ctx.member.id, topic, ctx.at):
         return Reply.text(ctx.texts("topics.subscribed", topic=topic))
@@ -75,6 +78,8 @@ async def unsubscribe_all(message: Message, ctx: Context) -> Reply | None:
     """退订 alone: hear nothing any more. 退订？ is a question, and sees the topics."""
     if asking(message.text):
         return await show(message, ctx)
+    if (reply := refused(ctx, "topics.off")) is not None:
+        return reply
     mine = await ctx.store.content.topics_of(ctx.member.id)
     for topic in mine:
         await ctx.store.content.unsubscribe(ctx.member.id, topic)
@@ -94,6 +99,8 @@ async def unsubscribe(message: Message, ctx: Context) -> Reply | None:
         _, topic, _ = named(message.text, mine)
     if topic is None:
         return _no_such(ctx, typed) if apart else None
+    if (reply := refused(ctx, "topics.off")) is not None:
+        return reply
     ctx.item = f"topic:{topic}"
     if await ctx.store.content.unsubscribe(ctx.member.id, topic):
         return Reply.text(ctx.texts("topics.unsubscribed", topic=topic))

@@ -20,7 +20,7 @@ OPEN_S = 30 * 86_400.0
 
 CLAIM = NewOffer(
     word="早鸟",
-    title="立减 20 元",
+    title="早鸟券",
     kind="amount",
     value=2000,
     min_spend_cents=9900,
@@ -29,7 +29,7 @@ CLAIM = NewOffer(
 )
 EXCHANGE = NewOffer(
     word="书签",
-    title="积分换九折",
+    title="书签券",
     kind="percent",
     value=10,
     cap_cents=3000,
@@ -41,14 +41,15 @@ EXCHANGE = NewOffer(
 )
 FRIEND = NewOffer(
     word="老友",
-    title="老友立减 50 元",
+    title="老友券",
     kind="amount",
     value=5000,
     min_spend_cents=12900,
     audience="did:invite",
     valid_days=60,
 )
-OFFERS = (CLAIM, EXCHANGE, FRIEND)
+OFFERS = (FRIEND, EXCHANGE, CLAIM)
+"""The last one stands first where members look."""
 LADDER = (f"1:{FRIEND.word}",)
 
 

@@ -42,12 +42,14 @@ async def backup(store: Store, folder: Path, keep: int, now: float) -> str:
 
 
 async def purge(store: Store, keep_messages_s: float, now: float) -> str:
-    """Forget answered messages, settled sends and expired states; tidy the file."""
+    """Forget answered messages, settled sends and expired states, what used-up offers
+    and quizzes no longer need; tidy the file."""
     messages = await store.messages.purge(now - keep_messages_s)
     sends = await store.sends.purge(now - keep_messages_s)
     states = await store.members.purge_states(now)
+    used_up = await store.used_up.purge(now)
     await store.optimise()
-    return f"{messages} messages, {sends} sends, {states} states forgotten"
+    return f"{messages} messages, {sends} sends, {states} states, {used_up} used-up rows forgotten"
 
 
 async def tidy_hooks(store: Store, now: float) -> str:

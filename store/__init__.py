@@ -42,6 +42,7 @@ from store.redemption import Redemptions
 from store.referrals import Referrals
 from store.sends import Sends
 from store.tags import Tags
+from store.used_up import UsedUp
 
 __all__ = ["Store", "StoreError"]
 
@@ -97,6 +98,7 @@ class Store:
         self.hooks = Hooks(self.db)
         self.events = Events(self.db)
         self.orders = Orders(self.db, self.members)
+        self.used_up = UsedUp(self.db)
         self.funnel = Funnel(self.db)
         self.keys = Keys(self.db)
         self.quizzes = Quizzes(self.db)

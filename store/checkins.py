@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
-from store import points
+from store import points, used_up
 from store.db import Database
 from store.dialect import Connection
 from store.statements import rows_of
@@ -28,7 +28,7 @@ class CheckIn:
     fresh: this message checked in, now or before a crash; False when another one had. day:
     which; points: what it earned; streak: which day in a row it is; days: of check-in at all;
     card: it earned a make-up card; cards: those the member has; balance, earned: points now;
-    at: when it was.
+    at: when it was. missed: days between it and the check-in before it, 0 for the first.
     """
 
     fresh: bool
@@ -41,6 +41,7 @@ class CheckIn:
     balance: int
     earned: int
     at: float
+    missed: int = 0
 
 
 class MakeUp(StrEnum):
@@ -88,7 +89,8 @@ class Checkins:
 
         key: the message's, which checks in once, whatever the day is when it runs again.
         card_every: so many days in a row earn a card, 0 for never, while the member has
-        fewer than `cards_most`. ends_at: when the points end.
+        fewer than `cards_most`. ends_at: when the points end. Who checked in today and was
+        forgotten since has a streak of 0.
         """
 
         def run(conn: Connection) -> CheckIn | None:
@@ -103,6 +105,8 @@ class Checkins:
             streaks = {day: streak for day, streak, _ in lately}
             if today in streaks:
                 return _told(conn, member_id, today, False)
+            if not lately and used_up.used(conn, member_id, f"checkin:{today}"):
+                return _forgotten(conn, member_id, today, now)
             streak = streaks.get(day_before(today), 0) + 1
             earned = award(streak)
             card = bool(card_every) and streak % card_every == 0
@@ -192,6 +196,10 @@ def _told(conn: Connection, member_id: int, day: str, fresh: bool) -> CheckIn:
     days = conn.execute(
         "select count(*) from checkins where member_id = ?", (member_id,)
     ).fetchone()[0]
+    last = conn.execute(
+        "select max(day) from checkins where member_id = ? and day < ?", (member_id, day)
+    ).fetchone()[0]
+    missed = (date.fromisoformat(day) - date.fromisoformat(last)).days - 1 if last else 0
     account = points.account_of(conn, member_id)
     return CheckIn(
         fresh=fresh,
@@ -204,6 +212,24 @@ def _told(conn: Connection, member_id: int, day: str, fresh: bool) -> CheckIn:
         balance=account.balance,
         earned=account.earned,
         at=at,
+        missed=missed,
+    )
+
+
+def _forgotten(conn: Connection, member_id: int, day: str, now: float) -> CheckIn:
+    """They did before they were forgotten; of that nothing is left but that."""
+    account = points.account_of(conn, member_id)
+    return CheckIn(
+        fresh=False,
+        day=day,
+        points=0,
+        streak=0,
+        days=0,
+        card=False,
+        cards=0,
+        balance=account.balance,
+        earned=account.earned,
+        at=now,
     )
 
 

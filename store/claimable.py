@@ -79,9 +79,12 @@ class Claimable:
                 "and (valid_until is null or valid_until > ?) "
                 "and (inventory is null or claimed < inventory) "
                 "and per_member > (select count(*) from coupons "
-                "where coupons.offer_id = offers.id and coupons.member_id = ?) "
+                "where coupons.offer_id = offers.id and coupons.member_id = ? "
+                "and not (coupons.status = 'revoked' and coupons.source = 'referral')) "
+                "+ coalesce((select max(count) from used_up where used_up.member_id = ? "
+                "and what = 'offer:' || cast(offers.id as text)), 0) "
                 "order by coalesce(claim_until, valid_until, 1e12), id desc",
-                (now, now, now, member_id),
+                (now, now, now, member_id, member_id),
             )
             found = [offers.of_row(row) for row in rows]
             return [

@@ -2,7 +2,9 @@
 
 What decides is one statement that counts the offer's coupons and the unique keys of the
 table, whoever else is asking; all that was read before only saves asking. A coupon that was
-revoked goes on counting, for its offer as for its member: its code is never anybody else's.
+revoked goes on counting for its offer: its code is never anybody else's. For its member it
+goes on counting, too, unless the ladder of invitations gave it and took it back; and so do
+those that they had before they were forgotten.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from store import codes, eligibility, offers, points, statements
+from store import codes, eligibility, offers, points, statements, used_up
 from store.coupon_steps import COLUMNS, Coupon, of_row, tell
 from store.db import StoreError
 from store.dialect import Connection
@@ -41,7 +43,7 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The answer to a claim. coupon: with CLAIMED and AGAIN theirs of this key, with ALREADY
-    their newest of the offer."""
+    their newest of the offer, None for who was forgotten since."""
 
     outcome: Outcome
     offer: Offer | None = None
@@ -144,6 +146,8 @@ class _Desk:
         """By offer and member their coupons, by serial."""
         for row in statements.ask_pairs(conn, _BY_PAIRS, pairs):
             self._hold(of_row(row))
+        self._used = used_up.offers_of(conn, {member_id for _, member_id in pairs})
+        """By offer and member how many they had before they were forgotten."""
 
     def _hold(self, coupon: Coupon) -> None:
         assert coupon.member_id is not None
@@ -177,9 +181,13 @@ class _Desk:
 
     def _full(self, offer: Offer, ask: Ask) -> Claim | None:
         held = self._held[offer.id, ask.who.member_id]
-        if len(held) < offer.per_member:
+        used = self._used.get((offer.id, ask.who.member_id), 0)
+        if len(held) + used < offer.per_member:
             return None
-        return Claim(Outcome.ALREADY, offer, held[max(held)])
+        serials = [serial for serial, coupon in held.items() if coupon.counts]
+        if len(serials) + used < offer.per_member:
+            return None
+        return Claim(Outcome.ALREADY, offer, held[max(serials)] if serials else None)
 
     def _unfit(self, offer: Offer, ask: Ask) -> Outcome | None:
         who = ask.who

@@ -13,6 +13,7 @@ from typing import Any
 
 from store import codes, hooks, offers
 from store.dialect import Connection
+from store.fingerprints import fingerprint
 from store.offers import Offer
 from store.statements import rows_of
 
@@ -23,7 +24,7 @@ class Coupon:
 
     code: in its plain form; spelling: as the shop wrote it, "" for ours. status: offered (in a
     pool), claimed, reserved, redeemed, expired or revoked. order_id, amount_cents,
-    discount_cents: of the order that holds or used it.
+    discount_cents: of the order that holds or used it; see `blind`.
     """
 
     id: int
@@ -58,6 +59,17 @@ class Coupon:
     def shown(self) -> str:
         """The code as people read it."""
         return self.spelling or codes.shown(self.code)
+
+    @property
+    def order_shown(self) -> str:
+        """The order's number; "" for none, and once its buyer is forgotten."""
+        return "" if self.member_id is None else self.order_id
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of those that its member may have. What an invitation gave and
+        took back again is not: a rung of the ladder that is reached anew gives anew."""
+        return self.status != "revoked" or self.source != "referral"
 
     def usable(self, now: float) -> bool:
         """Whether a shop would still take it: given out, not used, not ended."""
@@ -153,8 +165,8 @@ def take_back(
     """Revoke a coupon that is not used; None when there is none, or it was used or has ended.
 
     One that is revoked already is given as it is. A checkout that held it has lost it. Its
-    code is not handed out again and goes on counting, for the offer as for its member; points
-    paid for it are not given back.
+    code is not handed out again and goes on counting: for the offer, and for its member unless
+    an invitation gave it (`Coupon.counts`). Points paid for it are not given back.
     """
     before = find(conn, coupon_id)
     row = conn.execute(
@@ -196,11 +208,19 @@ def told(conn: Connection, member_id: int) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def blind(conn: Connection, order_id: str) -> str:
+    """What stands for a shop's order once its buyer is forgotten: it can be compared, not read.
+
+    So the order still has its one coupon, and a call that comes again its answer.
+    """
+    return f"~{fingerprint(conn, f'order:{order_id}').hex()[:32]}"
+
+
 def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
     """Make their coupons nobody's: what is not used is revoked, what is used stays a figure."""
-    mine = [
-        row[0] for row in conn.execute("select id from coupons where member_id = ?", (member_id,))
-    ]
+    mine = conn.execute(
+        "select id, order_id from coupons where member_id = ?", (member_id,)
+    ).fetchall()
     # First nobody's, then revoked: the shop still hears that the codes are void.
     conn.execute(
         "update coupons set member_id = null, serial = null, claim_key = null where member_id = ?",
@@ -208,15 +228,19 @@ def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
     )
     who = f"member:{member_id}"
     steps = 0
-    for coupon_id in mine:
+    for coupon_id, order_id in mine:
         take_back(conn, coupon_id, now, "", "erased")
-        conn.execute("update coupons set order_id = '' where id = ?", (coupon_id,))
+        # Where it is still there: a hold has just lost it.
+        conn.execute(
+            "update coupons set order_id = ? where id = ? and order_id <> ''",
+            (blind(conn, order_id) if order_id else "", coupon_id),
+        )
         steps += conn.execute(
             "update coupon_steps set order_id = '', "
-            "actor = case when actor = ? then '' else actor end, "
             "note = case when note = 'erased' then note else '' end where coupon_id = ?",
-            (who, coupon_id),
+            (coupon_id,),
         ).rowcount
+    _rename(conn, who, "")
     return {"coupons": len(mine), "coupon_steps": steps}
 
 
@@ -231,7 +255,10 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
             "from coupons where offer_id = ? and member_id = ?) where id = ?",
             (keep, offer_id, keep, coupon_id),
         )
-        conn.execute(
-            "update coupon_steps set actor = ? where coupon_id = ? and actor = ?",
-            (f"member:{keep}", coupon_id, f"member:{drop}"),
-        )
+    _rename(conn, f"member:{drop}", f"member:{keep}")
+
+
+def _rename(conn: Connection, who: str, other: str) -> None:
+    """Name another for all that somebody did, to their own coupons and as an operator."""
+    conn.execute("update coupon_steps set actor = ? where actor = ?", (other, who))
+    conn.execute("update offers set created_by = ? where created_by = ?", (other, who))

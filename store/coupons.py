@@ -25,6 +25,7 @@ from store.coupon_steps import (
 )
 from store.db import Database, Many
 from store.dialect import Connection
+from store.ledgers import Deed
 from store.offers import Offer
 from store.statements import rows_of
 
@@ -103,6 +104,18 @@ class Coupons:
 
         return await self._db.read(run)
 
+    async def given(self, key: bytes) -> Claim | None:
+        """What this key was given; None when nothing was."""
+
+        def run(conn: Connection) -> Claim | None:
+            row = conn.execute(f"{_BOTH} where c.claim_key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            coupon, offer = _both(row)
+            return Claim(Outcome.AGAIN, offer, coupon)
+
+        return await self._db.read(run)
+
     async def by_code(self, typed: str) -> Coupon | None:
         """The coupon with this code, however it is typed; None for none."""
         return await self._db.read(lambda conn: find(conn, typed))
@@ -112,11 +125,18 @@ class Coupons:
         return await self._db.read(lambda conn: find(conn, coupon_id))
 
     async def grant(
-        self, offer_id: int, member_ids: Sequence[int], key: bytes, now: float, by: str
+        self,
+        offer_id: int,
+        member_ids: Sequence[int],
+        key: bytes,
+        now: float,
+        by: str,
+        deed: Deed | None = None,
     ) -> list[Claim]:
         """Give everybody one, in one transaction; the answers in their order.
 
-        key: the message that asks; the same one again changes nothing (AGAIN).
+        key: the message that asks; the same one again changes nothing (AGAIN). deed: for the
+        audit.
         """
         asks = [
             Ask(
@@ -130,14 +150,29 @@ class Coupons:
             )
             for member_id in member_ids
         ]
-        return await self._db.write(lambda conn: give(conn, asks))
 
-    async def revoke(self, which: int | str, now: float, by: str, note: str = "") -> Coupon | None:
-        """`take_back` by number or code, in a transaction of its own."""
+        def run(conn: Connection) -> list[Claim]:
+            claims = give(conn, asks)
+            given = sum(claim.outcome is Outcome.CLAIMED for claim in claims)
+            if deed is not None and given:
+                deed.write(conn, f"offer:{offer_id}", str(given))
+            return claims
+
+        return await self._db.write(run)
+
+    async def revoke(
+        self, which: int | str, now: float, by: str, note: str = "", deed: Deed | None = None
+    ) -> Coupon | None:
+        """`take_back` by number or code, in a transaction of its own. deed: for the audit."""
 
         def run(conn: Connection) -> Coupon | None:
             found = find(conn, which)
-            return None if found is None else take_back(conn, found.id, now, by, note)
+            if found is None:
+                return None
+            coupon = take_back(conn, found.id, now, by, note)
+            if deed is not None and coupon is not None and found.status != "revoked":
+                deed.write(conn, f"coupon:{coupon.id}", note)
+            return coupon
 
         return await self._db.write(run)
 

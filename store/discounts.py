@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from store.offers import NewOffer
+from store.offers import NewOffer, fold
 
 WhyNot = Literal["", "min_spend", "no_item"]
 
@@ -62,9 +62,10 @@ def discount(
     """What the offer takes off the order, never more than the order costs.
 
     tags, prices: of the catalogue's items by id; an item that is missing has no tags and
-    the order's price. taken_cents: what other coupons take off the same order. A coupon that
-    would take off nothing is not good for the order, so that it is not used up; a trial is
-    worth its days and takes off nothing.
+    the order's price. Categories are tags however those are written: python is Python.
+    taken_cents: what other coupons take off the same order. A coupon that would take off
+    nothing is not good for the order, so that it is not used up; a trial is worth its days
+    and takes off nothing.
     """
     if cart.amount_cents < offer.min_spend_cents:
         return Discount(why_not="min_spend")
@@ -93,7 +94,10 @@ def _is_for(offer: NewOffer, item_id: str, tags: Mapping[str, Sequence[str]]) ->
     """Whether it is good for an item. A bundle's items alone: categories add nothing to it."""
     if item_id in offer.items:
         return True
-    return offer.kind != "bundle" and not set(offer.categories).isdisjoint(tags.get(item_id, ()))
+    if offer.kind == "bundle":
+        return False
+    wanted = {fold(category) for category in offer.categories}
+    return any(fold(tag) in wanted for tag in tags.get(item_id, ()))
 
 
 def _one_of_each(lines: Sequence[Line], prices: Mapping[str, int]) -> int:

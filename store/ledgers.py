@@ -19,6 +19,27 @@ class AuditRow:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A line of the audit that is written together with what it tells of, or not at all.
+
+    For changes that may be asked for again: a process that dies between two transactions
+    would leave a change that nobody answers for. A store that takes one writes it only when
+    it has changed something. actor, action: as in `AuditRow`.
+    """
+
+    at: float
+    actor: str
+    action: str
+
+    def write(self, conn: Connection, target: str, detail: str = "") -> None:
+        """Write it, inside the transaction of the change."""
+        conn.execute(
+            "insert into audit (at, actor, action, target, detail) values (?, ?, ?, ?, ?)",
+            (self.at, self.actor, self.action, target, detail),
+        )
+
+
 class Audit:
     """The table `audit`: every use of an operator's power."""
 
@@ -30,13 +51,8 @@ class Audit:
     ) -> None:
         """Write a row; nothing ever changes or removes one."""
 
-        def run(conn: Connection) -> None:
-            conn.execute(
-                "insert into audit (at, actor, action, target, detail) values (?, ?, ?, ?, ?)",
-                (now, actor, action, target, detail),
-            )
-
-        await self._db.write(run)
+        deed = Deed(now, actor, action)
+        await self._db.write(lambda conn: deed.write(conn, target, detail))
 
     async def newest(self, limit: int = 20) -> list[AuditRow]:
         """The newest rows first."""

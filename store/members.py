@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from store import aliases, hooks, personal
+from store import aliases, hooks, personal, used_up
 from store.db import Database
 from store.dialect import Connection
 
@@ -167,6 +167,7 @@ class Members:
                 (channel, external_id, member_id, now),
             )
             aliases.settle(conn, (aliases.account(channel, external_id),), member_id)
+            used_up.meet(conn, member_id, channel, external_id, now)
             return Member(member_id, channel, external_id, "member", False, fresh=True)
 
         return self._remember(await self._db.write(run))
@@ -234,6 +235,7 @@ class Members:
             if other is None:
                 conn.execute("update members set unionid = ? where id = ?", (unionid, mine))
                 aliases.settle(conn, (f"unionid:{unionid}",), mine)
+                used_up.recognise(conn, mine)
                 return mine
             if other[0] == mine:
                 return mine

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.db import Database
 from store.dialect import Connection
+from store.ledgers import Deed
 from store.statements import rows_of
 
 if TYPE_CHECKING:
@@ -190,12 +191,20 @@ def told(conn: Connection, member_id: int) -> dict[str, list[dict[str, Any]]]:
 def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
     """Remove them."""
     gone = conn.execute("delete from memberships where member_id = ?", (member_id,))
+    # What an operator gave stays others', and is nobody's gift.
+    conn.execute(
+        "update memberships set given_by = '' where given_by = ?", (f"member:{member_id}",)
+    )
     return {"memberships": gone.rowcount}
 
 
 def merge(conn: Connection, keep: int, drop: int) -> None:
-    """Both have what either had; the higher tier counts."""
+    """Both have what either had; the higher tier counts, and what both paid for runs in turn."""
     conn.execute("update memberships set member_id = ? where member_id = ?", (keep, drop))
+    conn.execute(
+        "update memberships set given_by = ? where given_by = ?",
+        (f"member:{keep}", f"member:{drop}"),
+    )
     row = conn.execute("select value from meta where name = ?", (_ORDER,)).fetchone()
     order = row[0].split("|") if row is not None else []
 
@@ -205,9 +214,43 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
 
     # One that has ended by now is noticed by the next run of the job.
     best = max((standing(conn, keep), standing(conn, drop)), key=worth)
+    if (seen := _seen(conn, keep)) is not None:
+        _lay_in_turn(conn, keep, seen)
+        if best.tier and best.until is not None:
+            until = _covered(_live(conn, keep, seen), best.tier, seen)
+            if until is None or until > best.until:
+                best = Standing(best.tier, until)
     conn.execute(
         "update members set tier = ?, tier_until = ? where id = ?", (best.tier, best.until, keep)
     )
+
+
+def _seen(conn: Connection, member_id: int) -> float | None:
+    """When somebody last was here, the nearest to now that a merger knows; None for never."""
+    row = conn.execute(
+        "select max(last_seen_at) from identities where member_id = ?", (member_id,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _lay_in_turn(conn: Connection, member_id: int, now: float) -> None:
+    """Bought times of one tier that run side by side run one after the other from now on."""
+    rows = conn.execute(
+        "select id, tier, since, until from memberships where member_id = ? "
+        "and ended_at is null and until > ? "
+        "and source_key >= 'event:' and source_key < 'event;' order by since, id",
+        (member_id, now),
+    ).fetchall()
+    ends: dict[str, float] = {}
+    for number, tier, since, until in rows:
+        since = max(since, now)
+        end = ends.get(tier, since)
+        if since < end:
+            since, until = end, end + until - since
+            conn.execute(
+                "update memberships set since = ?, until = ? where id = ?", (since, until, number)
+            )
+        ends[tier] = until
 
 
 class Memberships:
@@ -228,11 +271,16 @@ class Memberships:
         tiers: Sequence[str],
         until: float | None = None,
         for_s: float | None = None,
+        deed: Deed | None = None,
+        detail: str = "",
     ) -> Given | None:
-        """`give` in a transaction of its own; their next message has it."""
+        """`give` in a transaction of its own; their next message has it.
+
+        deed: for the audit, with this detail.
+        """
 
         def run(conn: Connection) -> Given | None:
-            return give(
+            given = give(
                 conn,
                 member_id,
                 tier,
@@ -243,16 +291,33 @@ class Memberships:
                 until=until,
                 for_s=for_s,
             )
+            if deed is not None and given is not None:
+                deed.write(conn, f"member:{member_id}", detail)
+            return given
 
         return await self._members.change(run, (member_id,))
 
     async def take(
-        self, member_id: int, tier: str | None, now: float, *, tiers: Sequence[str]
+        self,
+        member_id: int,
+        tier: str | None,
+        now: float,
+        *,
+        tiers: Sequence[str],
+        deed: Deed | None = None,
     ) -> int | None:
-        """`take` in a transaction of its own; their next message is without."""
-        return await self._members.change(
-            lambda conn: take(conn, member_id, tier, now, tiers=tiers), (member_id,)
-        )
+        """`take` in a transaction of its own; their next message is without.
+
+        deed: for the audit.
+        """
+
+        def run(conn: Connection) -> int | None:
+            count = take(conn, member_id, tier, now, tiers=tiers)
+            if deed is not None and count:
+                deed.write(conn, f"member:{member_id}", "none")
+            return count
+
+        return await self._members.change(run, (member_id,))
 
     async def of(self, member_id: int, now: float) -> list[Membership]:
         """What a member has now and what is to come, in the order in which it begins."""

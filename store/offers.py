@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from store import codes, eligibility, statements
 from store.db import Database
 from store.dialect import Connection
+from store.ledgers import Deed
 
 Kind = Literal["amount", "percent", "trial", "bundle"]
 Status = Literal["open", "paused", "closed"]
@@ -25,6 +26,9 @@ MOST = 1_000_000
 LONGEST_WORD = 20
 LONGEST_TITLE = 64
 LONGEST_CODE = 64
+_CLOSING = ".!~?。…"
+"""What closes a sentence; whoever types it after the word means the word."""
+_NO_PATH = frozenset("/\\{}")
 _MOST_CENTS = 100_000_000
 _MOST_DAYS = 3650
 _LAST = 253_402_300_799.0
@@ -136,6 +140,10 @@ def _faults(new: NewOffer) -> Iterator[tuple[str, str]]:
     word = fold(new.word)
     if not 1 <= len(word) <= LONGEST_WORD or not word.isprintable() or word.split() != [word]:
         yield "word", f"1 to {LONGEST_WORD} characters without blanks"
+    elif word.isdecimal():
+        yield "word", "not only digits: those choose from a list"
+    elif word[-1] in _CLOSING or unicodedata.category(word[-1]) in ("So", "Me"):
+        yield "word", "no mark or emoji at its end: the chat takes those for no part of a word"
     if not 1 <= len(new.title.strip()) <= LONGEST_TITLE or not new.title.isprintable():
         yield "title", f"1 to {LONGEST_TITLE} characters on one line"
     yield from _worth(new)
@@ -298,14 +306,27 @@ class Offers:
         self._db = db
 
     async def create(
-        self, new: NewOffer, now: float, by: str, key: bytes | None = None
+        self,
+        new: NewOffer,
+        now: float,
+        by: str,
+        key: bytes | None = None,
+        deed: Deed | None = None,
     ) -> Offer | None:
         """Make one, open at once; None when an offer that is not closed has the word.
 
-        key: the message that asks; the same one again gives the same offer. Errors:
-        ValueError for what `faults` would name.
+        key: the message that asks; the same one again gives the same offer. deed: for the
+        audit. Errors: ValueError for what `faults` would name.
         """
-        return await self._db.write(lambda conn: insert(conn, new, now, by, key))
+
+        def run(conn: Connection) -> Offer | None:
+            newest = conn.execute("select coalesce(max(id), 0) from offers").fetchone()[0]
+            offer = insert(conn, new, now, by, key)
+            if deed is not None and offer is not None and offer.id > newest:
+                deed.write(conn, f"offer:{offer.id}", offer.word)
+            return offer
+
+        return await self._db.write(run)
 
     async def create_all(self, new: Sequence[NewOffer], now: float, by: str) -> list[int]:
         """Make them all, or none when any of their words is taken; [] when they are made.
@@ -356,32 +377,42 @@ class Offers:
 
         return await self._db.read(run)
 
-    async def set_status(self, offer_id: int, status: Status, now: float) -> Offer | None:
+    async def set_status(
+        self, offer_id: int, status: Status, now: float, deed: Deed | None = None
+    ) -> Offer | None:
         """Open, pause or close one; None when there is none, or it is closed for good.
 
-        Closing one that is closed gives it as it is.
+        What it is already is given as it is. Closing one lets go of the shop's codes that
+        nobody has: another offer may have them. deed: for the audit.
         """
 
         def run(conn: Connection) -> Offer | None:
             row = conn.execute(
-                "update offers set status = ?, closed_at = ? "
-                f"where id = ? and status <> 'closed' returning {COLUMNS}",
-                (status, now if status == "closed" else None, offer_id),
+                "update offers set status = ?, closed_at = ? where id = ? "
+                f"and status not in ('closed', ?) returning {COLUMNS}",
+                (status, now if status == "closed" else None, offer_id, status),
             ).fetchone()
             if row is not None:
-                return of_row(row)
+                if deed is not None:
+                    deed.write(conn, f"offer:{offer_id}", status)
+                offer = of_row(row)
+                return _emptied(conn, offer) if status == "closed" and offer.pool else offer
             found = find(conn, offer_id)
             return found if found is not None and found.status == status else None
 
         return await self._db.write(run)
 
     async def add_codes(
-        self, offer_id: int, codes_given: Sequence[str], now: float
+        self,
+        offer_id: int,
+        codes_given: Sequence[str],
+        now: float,
+        deed: Deed | None = None,
     ) -> CodesAdded | None:
         """Put a shop's codes into an offer's pool: all, or none when any is bad.
 
         None when there is no such offer, it is closed, or its codes are made here. They are
-        given out in the order in which they came.
+        given out in the order in which they came. deed: for the audit.
         """
         lines, bad = _read_codes(codes_given)
 
@@ -411,6 +442,8 @@ class Offers:
                     for code, line in lines.items()
                 ],
             )
+            if deed is not None and lines:
+                deed.write(conn, f"offer:{offer_id}", str(len(lines)))
             return CodesAdded(len(lines), [])
 
         return await self._db.write(run)
@@ -463,6 +496,14 @@ class Offers:
         return await self._db.read(run)
 
 
+def _emptied(conn: Connection, offer: Offer) -> Offer:
+    conn.execute("delete from coupons where offer_id = ? and status = 'offered'", (offer.id,))
+    row = conn.execute(
+        f"update offers set inventory = claimed where id = ? returning {COLUMNS}", (offer.id,)
+    ).fetchone()
+    return of_row(row)
+
+
 def _read_codes(given: Sequence[str]) -> tuple[dict[str, int], list[tuple[int, str, str]]]:
     """Plain code -> its line, from 1, in their order; and what cannot be a code."""
     lines: dict[str, int] = {}
@@ -473,6 +514,9 @@ def _read_codes(given: Sequence[str]) -> tuple[dict[str, int], list[tuple[int, s
             bad.append((number, as_given, "empty"))
         elif not as_given.isascii() or not as_given.isprintable() or " " in as_given:
             bad.append((number, as_given, "letters, digits and signs of ASCII without blanks"))
+        elif not _NO_PATH.isdisjoint(code) or code[0] == ".":
+            # A checkout names the code in the path of an address.
+            bad.append((number, as_given, "none of / \\ { }, and no . at the beginning"))
         elif len(code) > LONGEST_CODE:
             bad.append((number, as_given, f"longer than {LONGEST_CODE} characters"))
         elif code in lines:

@@ -123,32 +123,58 @@ class Order:
         return sum(line.cents for line in self.bought)
 
     def refunded(self, of: Iterable[Line]) -> int:
-        """How much these refunds give back, fen; one without an amount gives all back."""
-        return min(self.cents, sum(line.cents or self.cents for line in of))
+        """How much these refunds give back, fen.
 
-    def owed(self) -> int:
-        """Points to be taken back by now: the refunded share of what the order earned."""
-        if not self.refunds:
+        One without an amount gives back its item, or without an item of the order all of it.
+        """
+        return min(self.cents, sum(line.cents or self._worth(line.item_id) for line in of))
+
+    def _worth(self, item_id: str) -> int:
+        lines = [line.cents for line in self.bought if item_id and line.item_id == item_id]
+        return sum(lines) if lines else self.cents
+
+    def costs(self) -> list[tuple[Line, int]]:
+        """Refunds that have cost no points yet, and what each costs: the share of what the
+        order earned, on top of what the refunds before it cost. Those that cost nothing are
+        left out."""
+        counted = [line for line in self.refunds if line.points is not None]
+        before, found = self._share(counted), []
+        for line in self.refunds:
+            if line.points is None:
+                counted.append(line)
+                share = self._share(counted)
+                if share > before:
+                    found.append((line, share - before))
+                before = share
+        return found
+
+    def _share(self, refunds: Sequence[Line]) -> int:
+        if not refunds:
             return 0
         earned = sum(line.points or 0 for line in self.bought)
-        taken = -sum(line.points or 0 for line in self.refunds)
-        left = self.cents - self.refunded(self.refunds)
-        return max(0, earned - (earned * left // self.cents if self.cents else 0) - taken)
-
-    def news(self) -> list[Line]:
-        """Refunds that have cost no points yet."""
-        return [line for line in self.refunds if line.points is None]
+        left = self.cents - self.refunded(refunds)
+        return earned - (earned * left // self.cents if self.cents else 0)
 
     def ends(self, brought: Collection[str]) -> list[str]:
         """Keys of what the order brought and that ends because it was given back."""
-        return [line.key for line in self.bought if line.key in brought and self._returned(line)]
+        return [line.key for line in self._returned() if line.key in brought]
 
-    def _returned(self, line: Line) -> bool:
-        """Whether something bought was given back: itself, or the whole order."""
-        own = [refund for refund in self.refunds if refund.item_id == line.item_id]
-        paid = sum(refund.cents or line.cents for refund in own)
-        all_of_it = self.refunded(self.refunds) >= self.cents if self.refunds else False
-        return (bool(own) and paid >= line.cents) or all_of_it
+    def _returned(self) -> list[Line]:
+        """What was given back: everything, or the lines that the refunds of their item pay
+        for, the newest first. Of two equal lines a refund of one leaves the other."""
+        if self.refunds and self.refunded(self.refunds) >= self.cents:
+            return self.bought
+        paid: dict[str, int] = {}
+        for refund in self.refunds:
+            if refund.item_id:
+                worth = refund.cents or self._worth(refund.item_id)
+                paid[refund.item_id] = paid.get(refund.item_id, 0) + worth
+        found = []
+        for line in reversed(self.bought):
+            if line.item_id in paid and paid[line.item_id] >= line.cents:
+                paid[line.item_id] -= line.cents
+                found.append(line)
+        return found
 
 
 def orders_of(lines: Iterable[Line]) -> list[Order]:
@@ -271,7 +297,7 @@ class Orders:
             for (member_id,) in conn.execute(_REFUNDED, (since, after, now)).fetchall():
                 brought = _brought(conn, member_id, now)
                 if any(
-                    (order.owed() and order.news()) or order.ends(brought)
+                    order.costs() or order.ends(brought)
                     for order in _orders(conn, member_id, since)
                 ):
                     found.append(member_id)
@@ -286,7 +312,7 @@ class Orders:
     ) -> tuple[int, int]:
         """Take back what refunded orders earned and brought: (orders that cost points, tiers).
 
-        Points are taken as far as they are there.
+        Points that are not there any more are owed.
         """
 
         def run(conn: Connection) -> tuple[int, int]:
@@ -342,15 +368,7 @@ def _brought(conn: Connection, member_id: int, now: float) -> set[str]:
 
 
 def _take_points(conn: Connection, member_id: int, order: Order, now: float) -> int:
-    owed, news = order.owed(), order.news()
-    if not owed or not news:
-        return 0
-    # Every refund uses its key up as long as something is owed, so that what was not there
-    # today is not taken from what comes tomorrow.
-    for line in news:
-        if owed:
-            posted = points.post(
-                conn, member_id, -owed, points.Reason.REFUND, line.key, now, at_most=True
-            )
-            owed += posted.amount
-    return 1
+    costs = order.costs()
+    for line, cost in costs:
+        points.post(conn, member_id, -cost, points.Reason.REFUND, line.key, now, at_most=True)
+    return int(bool(costs))

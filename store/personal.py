@@ -18,6 +18,7 @@ from store import (
     points_personal,
     quizzes,
     referral_people,
+    used_up,
 )
 from store.dialect import Connection
 from store.statements import rows_of
@@ -49,6 +50,7 @@ class _Room(Protocol):
 
 
 _ROOMS: tuple[_Room, ...] = (
+    used_up,
     quizzes,
     coupons,
     points_personal,

@@ -4,6 +4,8 @@ A transfer has a reason, a source key that is unique, and two postings that add 
 the member's, with their balance after it, and the reason's. What is spent comes out of the
 oldest gains first, those that end soonest before all others. Other stores call `post` inside
 their own transaction, so that a claim and its price are one step.
+
+What is to be taken back but was spent is owed: the next gains pay it before anything else.
 """
 
 from __future__ import annotations
@@ -14,17 +16,18 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from store import honours, learning, rankings
+from store import honours, learning, point_sums, rankings
 from store.db import Database
 from store.dialect import Connection
 from store.honours import BadgeRule
+from store.ledgers import Deed
 from store.rankings import Ranking
 
 _SHANGHAI_S = 8 * 3600
 
 
 class Reason(StrEnum):
-    """What a change is for. Members earn by the first five and lose them by the next four."""
+    """What a change is for. Members earn by the first five; the next five take that back."""
 
     CHECKIN = "checkin"
     USEFUL = "useful"
@@ -35,14 +38,18 @@ class Reason(StrEnum):
     REFUND = "refund"
     HELD = "held"
     RELEASED = "released"
+    OWED = "owed"
     COUPON = "coupon"
     MAKEUP = "makeup"
     EXPIRED = "expired"
     OPERATOR = "operator"
 
 
-EARNING = frozenset(list(Reason)[:9])
+EARNING = frozenset(list(Reason)[:10])
 """What counts for levels and rankings; what an operator gives counts for levels only."""
+
+_FOR_GOOD = frozenset((Reason.CLAWBACK, Reason.REFUND))
+"""What is taken back for good: the rest is owed. What is only held waits for a decision."""
 
 
 class Outcome(StrEnum):
@@ -58,24 +65,28 @@ class Outcome(StrEnum):
 class Posted:
     """balance: the member's, after it; amount: what changed, negative for what was taken.
 
-    AGAIN: both as they were the first time. SHORT: the balance as it is, and 0.
+    owed: what could not be taken and is owed from now on. AGAIN: the first two as they were
+    the first time. SHORT: the balance as it is, and 0.
     """
 
     outcome: Outcome
     balance: int = 0
     amount: int = 0
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """What a member has. earned: ever, less what was taken back; levels go by it.
 
-    ends_next: how many end next and when, Unix seconds; None when none do.
+    ends_next: how many end next and when, Unix seconds; None when none do. owed: what is
+    still to be taken back; the balance is then 0.
     """
 
     balance: int = 0
     earned: int = 0
     ends_next: tuple[int, float] | None = None
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +105,14 @@ class Entry:
 class Totals:
     """What went round in a period. reasons: reason -> (given out, taken in), both positive.
 
-    members: who has points now; outstanding: how many they have together now.
+    members: who has points now; outstanding: how many they have together now; owed: what
+    members owe together now.
     """
 
     reasons: Mapping[str, tuple[int, int]]
     members: int
     outstanding: int
+    owed: int = 0
 
     @property
     def issued(self) -> int:
@@ -134,8 +147,10 @@ def post(
     """Give points (amount > 0) or take them (< 0), once for a source key.
 
     reason: one of `Reason`. ends_at: when points given now end, None for never. at_most:
-    take what is there when it is less; even when that is nothing the key is used up, so that
-    it never takes what comes later. What has ended by `now` cannot be spent.
+    take what is there when it is less; even when that is nothing the key is used up. The rest
+    of a clawback or refund is then owed, up to what the member ever earned: it counts for
+    levels and rankings at once, and every later gain pays it first, as a transfer of its own.
+    What has ended by `now` cannot be spent.
     Errors: ValueError for amount 0 or an unknown reason.
     """
     kind = Reason(reason)
@@ -148,22 +163,68 @@ def post(
         return _before(conn, source_key)
     if amount < 0:
         balance = balance_of(conn, member_id)
+        rest = 0
         if at_most:
+            rest = max(0, -amount - balance)
             amount = max(amount, -balance)
         if amount and not _take(conn, member_id, -amount, kind, now):
             conn.execute("delete from point_transfers where id = ?", (transfer_id,))
             return Posted(Outcome.SHORT, balance)
         _spend_lots(conn, member_id, -amount)
         balance += amount
-    else:
-        balance = _give(conn, member_id, amount, kind, now)
-        conn.execute(
-            "insert into point_lots (transfer_id, member_id, remaining, expires_at) "
-            "values (?, ?, ?, ?)",
-            (transfer_id, member_id, amount, ends_at),
-        )
+        _postings(conn, transfer_id, member_id, kind, amount, balance)
+        owed = _owe(conn, member_id, rest, now) if kind in _FOR_GOOD else 0
+        return Posted(Outcome.POSTED, balance, amount, owed)
+    balance = _give(conn, member_id, amount, kind, now)
+    conn.execute(
+        "insert into point_lots (transfer_id, member_id, remaining, expires_at) "
+        "values (?, ?, ?, ?)",
+        (transfer_id, member_id, amount, ends_at),
+    )
     _postings(conn, transfer_id, member_id, kind, amount, balance)
-    return Posted(Outcome.POSTED, balance, amount)
+    paid = pay_owed(conn, member_id, str(transfer_id), now)
+    return Posted(Outcome.POSTED, balance - paid, amount)
+
+
+def pay_owed(conn: Connection, member_id: int, name: str, now: float) -> int:
+    """Pay what a member owes with what they have; says how much.
+
+    name: of what brought the points to pay with, a transfer's number or a merger.
+    """
+    row = conn.execute(
+        "select balance, owed from point_accounts where member_id = ? and owed > 0 and balance > 0",
+        (member_id,),
+    ).fetchone()
+    if row is None:
+        return 0
+    balance, owed = row
+    part = min(balance, owed)
+    transfer_id = _transfer(conn, member_id, Reason.OWED, f"owed:{name}", now)
+    assert transfer_id is not None, "a gain comes once"
+    # The points earned were lowered when the debt was made.
+    conn.execute(
+        "update point_accounts set balance = balance - ?, owed = owed - ? where member_id = ?",
+        (part, part, member_id),
+    )
+    _spend_lots(conn, member_id, part)
+    _postings(conn, transfer_id, member_id, Reason.OWED, -part, balance - part)
+    return int(part)
+
+
+def _owe(conn: Connection, member_id: int, rest: int, now: float) -> int:
+    """Note what could not be taken; nobody owes more than they ever earned."""
+    row = conn.execute(
+        "select earned from point_accounts where member_id = ?", (member_id,)
+    ).fetchone()
+    rest = 0 if row is None else min(rest, row[0])
+    if rest <= 0:
+        return 0
+    conn.execute(
+        "update point_accounts set earned = earned - ?, owed = owed + ?, updated_at = ? "
+        "where member_id = ?",
+        (rest, rest, now, member_id),
+    )
+    return rest
 
 
 def balance_of(conn: Connection, member_id: int) -> int:
@@ -177,7 +238,7 @@ def balance_of(conn: Connection, member_id: int) -> int:
 def account_of(conn: Connection, member_id: int) -> Account:
     """`Points.balance` within a transaction."""
     row = conn.execute(
-        "select balance, earned from point_accounts where member_id = ?", (member_id,)
+        "select balance, earned, owed from point_accounts where member_id = ?", (member_id,)
     ).fetchone()
     if row is None:
         return Account()
@@ -187,7 +248,8 @@ def account_of(conn: Connection, member_id: int) -> Account:
         "group by expires_at order by expires_at limit 1",
         (member_id,),
     ).fetchone()
-    return Account(row[0], row[1], None if ending is None else (int(ending[0]), ending[1]))
+    ends_next = None if ending is None else (int(ending[0]), ending[1])
+    return Account(row[0], row[1], ends_next, row[2])
 
 
 def expire(conn: Connection, now: float, limit: int = 500) -> int:
@@ -224,7 +286,10 @@ def _transfer(
 
 def _before(conn: Connection, source_key: str) -> Posted:
     row = conn.execute(
-        "select p.balance, p.amount from point_transfers as t join point_postings as p "
+        "select coalesce((select q.balance from point_transfers as o join point_postings as q "
+        "on q.transfer_id = o.id and q.account = 'member' "
+        "where o.source_key = 'owed:' || cast(t.id as text)), p.balance), p.amount "
+        "from point_transfers as t join point_postings as p "
         "on p.transfer_id = t.id where t.source_key = ? and p.account in ('member', 'erased')",
         (source_key,),
     ).fetchone()
@@ -334,11 +399,12 @@ class Points:
         note: str = "",
         place: str = "",
         at_most: bool = False,
+        deed: Deed | None = None,
     ) -> Posted:
-        """`post` in a transaction of its own."""
+        """`post` in a transaction of its own. deed: for the audit."""
 
         def run(conn: Connection) -> Posted:
-            return post(
+            posted = post(
                 conn,
                 member_id,
                 amount,
@@ -351,8 +417,22 @@ class Points:
                 place=place,
                 at_most=at_most,
             )
+            if deed is not None and posted.outcome is Outcome.POSTED:
+                deed.write(conn, f"member:{member_id}", f"{posted.amount:+} {note}")
+            return posted
 
         return await self._db.write(run)
+
+    async def note_of(self, source_key: str) -> str:
+        """The note with which this source key was posted; "" for none."""
+
+        def run(conn: Connection) -> str:
+            row = conn.execute(
+                "select note from point_transfers where source_key = ?", (source_key,)
+            ).fetchone()
+            return "" if row is None else str(row[0])
+
+        return await self._db.read(run)
 
     async def posted(self, source_key: str) -> Posted | None:
         """How this source key was posted; None when it was not."""
@@ -401,11 +481,12 @@ class Points:
                 (since_day, until_day),
             )
             reasons = {row[0]: (int(row[1]), int(row[2])) for row in rows}
-            members, outstanding = conn.execute(
-                "select count(*), coalesce(sum(balance), 0) from point_accounts where balance > 0"
+            members, outstanding, owed = conn.execute(
+                "select coalesce(sum(case when balance > 0 then 1 else 0 end), 0), "
+                "coalesce(sum(balance), 0), coalesce(sum(owed), 0) from point_accounts"
             ).fetchone()
             in_order = {one.value: reasons[one.value] for one in Reason if one.value in reasons}
-            return Totals(MappingProxyType(in_order), int(members), int(outstanding))
+            return Totals(MappingProxyType(in_order), int(members), int(outstanding), int(owed))
 
         return await self._db.read(run)
 
@@ -488,51 +569,6 @@ class Points:
         return await self._db.read(audit_sums)
 
 
-_SUMS = (
-    (
-        "transfer {}: its two sides do not add up to zero",
-        "select t.id from point_transfers as t left join point_postings as p "
-        "on p.transfer_id = t.id group by t.id having count(p.account) <> 2 or sum(p.amount) <> 0",
-    ),
-    (
-        "member {}: the balance is not the sum of the postings",
-        "select a.member_id from point_accounts as a where a.balance <> (select "
-        "coalesce(sum(p.amount), 0) from point_postings as p where p.member_id = a.member_id)",
-    ),
-    (
-        "member {}: the balance is not what the lots have left",
-        "select a.member_id from point_accounts as a where a.balance <> (select "
-        "coalesce(sum(l.remaining), 0) from point_lots as l where l.member_id = a.member_id)",
-    ),
-    (
-        "member {}: postings or lots without an account",
-        "select p.member_id from point_postings as p where p.member_id is not null "
-        "and p.amount <> 0 and p.member_id not in (select member_id from point_accounts) union "
-        "select l.member_id from point_lots as l "
-        "where l.member_id not in (select member_id from point_accounts)",
-    ),
-    (
-        "member {}: the points earned are not the sum of what earned them",
-        "select a.member_id from point_accounts as a where a.balance < 0 "
-        "or a.earned < a.balance or a.earned <> (select coalesce(sum(p.amount), 0) "
-        "from point_postings as p join point_transfers as t on t.id = p.transfer_id "
-        "where p.member_id = a.member_id and (t.reason in ("
-        + ", ".join(f"'{one.value}'" for one in sorted(EARNING))
-        + ") or (t.reason = 'operator' and p.amount > 0)))",
-    ),
-)
-_RUNNING = (
-    "select member_id, transfer_id, amount, balance from point_postings "
-    "where member_id is not null order by member_id, transfer_id"
-)
-
-
 def audit_sums(conn: Connection) -> list[str]:
     """`Points.audit_sums` within a transaction."""
-    wrong = [said.format(row[0]) for said, sql in _SUMS for row in conn.execute(sql)]
-    running: dict[int, int] = {}
-    for member_id, transfer_id, amount, balance in conn.execute(_RUNNING):
-        running[member_id] = running.get(member_id, 0) + amount
-        if running[member_id] != balance:
-            wrong.append(f"transfer {transfer_id}: the balance after it is not the sum so far")
-    return wrong
+    return point_sums.wrong(conn, sorted(EARNING))

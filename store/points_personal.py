@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from store import points
 from store.dialect import Connection
 from store.statements import rows_of
 
@@ -16,7 +17,7 @@ def told(conn: Connection, member_id: int) -> dict[str, list[dict[str, Any]]]:
     """Balance and history of a member."""
     return {
         "point_accounts": rows_of(
-            conn, "select balance, earned from point_accounts where member_id = ?", member_id
+            conn, "select balance, earned, owed from point_accounts where member_id = ?", member_id
         ),
         "point_postings": rows_of(
             conn,
@@ -74,11 +75,14 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
     for table in ("point_postings", "point_lots"):
         conn.execute(f"update {table} set member_id = ? where member_id = ?", (keep, drop))
     conn.execute(
-        "insert into point_accounts (member_id, balance, earned, updated_at) "
-        "select ?, balance, earned, updated_at from point_accounts where member_id = ? "
+        "insert into point_accounts (member_id, balance, earned, owed, updated_at) "
+        "select ?, balance, earned, owed, updated_at from point_accounts where member_id = ? "
         "on conflict (member_id) do update set "
         "balance = point_accounts.balance + excluded.balance, "
-        "earned = point_accounts.earned + excluded.earned",
+        "earned = point_accounts.earned + excluded.earned, "
+        "owed = point_accounts.owed + excluded.owed, updated_at = case when "
+        "point_accounts.updated_at < excluded.updated_at then excluded.updated_at "
+        "else point_accounts.updated_at end",
         (keep, drop),
     )
     conn.execute("delete from point_accounts where member_id = ?", (drop,))
@@ -93,6 +97,12 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
     conn.executemany(
         "update point_postings set balance = ? where transfer_id = ? and member_id = ?", running
     )
+    # What one of them owes the other may have.
+    row = conn.execute(
+        "select updated_at from point_accounts where member_id = ?", (keep,)
+    ).fetchone()
+    if row is not None:
+        points.pay_owed(conn, keep, f"merged:{drop}", row[0])
 
 
 def _rename_actor(conn: Connection, member_id: int, name: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from store import coupons, eligibility, honours, points
+from store import coupons, eligibility, honours, points, used_up
 from store.db import Database
 from store.dialect import Connection
 from store.honours import BadgeRule
@@ -23,6 +23,9 @@ from store.quizzes import CLOSED, LINGER_S, RUNNING, Quiz
 
 STATE = "quiz"
 """The state that says what a member's words belong to; 退出 clears it with all others."""
+
+AFTER_S = 60.0
+"""So long after the last answer we know what a late word was meant for."""
 
 _AHEAD = (
     "(o.score > a.score or (o.score = a.score and (o.elapsed_s < a.elapsed_s or "
@@ -47,11 +50,16 @@ class Turn(StrEnum):
     OVER = "over"  # the quiz does not run (any more)
     NOT_FOR_YOU = "not_for_you"
     PASSED = "passed"  # this question is not open to them any more
+    EARLY = "early"  # written before the question was shown: it is asked again, unjudged
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A member's one attempt. position: the question they are at, from 1."""
+    """A member's one attempt. position: the question they are at, from 1.
+
+    elapsed_s: the time of their answers, and all the time of what has none (yet): who stops
+    early is never faster than who goes on.
+    """
 
     quiz_id: int
     member_id: int
@@ -65,12 +73,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step came to. outcome, scored: of the answer it held; None for none."""
+    """What a step came to. outcome, scored: of the answer it held; None for none.
+
+    skipped: that answer was none.
+    """
 
     turn: Turn
     attempt: Attempt | None = None
     outcome: Outcome | None = None
     scored: int = 0
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +90,15 @@ class Seat:
     """Where a member is, as far as one message may need it.
 
     attempt: the open or last one of the quiz their words belong to; None when they play
-    none. choosing: quizzes of the list shown last, with the time it was shown. done: the
-    quiz that this very message has answered or begun before; None when it is new.
+    none. choosing: quizzes of the list shown last, with the time it was shown. ready: the
+    quiz whose rules they have read and that 开始 begins; None for none. done: the quiz that
+    this very message has answered or begun before; None when it is new.
     """
 
     attempt: Attempt | None = None
     choosing: tuple[int, ...] = ()
     chosen_at: float = 0.0
+    ready: int | None = None
     done: int | None = None
     begun: bool = False
 
@@ -94,7 +108,7 @@ class Place:
     """A member's place, 1 the best, of so many who began. right: right answers.
 
     name: as they chose it for rankings; listed: whether others may see it. points, coupon:
-    what was paid: the offer's title, "" for none.
+    what was paid: the offer's title, "" for none. owed: a coupon they won could not be given.
     """
 
     rank: int
@@ -107,6 +121,7 @@ class Place:
     listed: bool = True
     points: int = 0
     coupon: str = ""
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +168,6 @@ def _remember(conn: Connection, member_id: int, data: dict[str, Any], until: flo
     )
 
 
-def _forget_state(conn: Connection, member_id: int) -> None:
-    conn.execute("delete from states where member_id = ? and name = ?", (member_id, STATE))
-
-
 def _ask_again(conn: Connection, attempt: Attempt, now: float) -> Attempt:
     """The reply that showed this question never left: its clock starts with this one."""
     conn.execute(
@@ -182,7 +193,7 @@ def _put_answer(
     )
     last = attempt.position == len(quiz.questions)
     # In whole milliseconds: sums of fractions would depend on their order.
-    elapsed_ms = round(attempt.elapsed_s * 1000) + min(took_ms, question.seconds * 1000)
+    elapsed_ms = round(attempt.elapsed_s * 1000) - max(0, question.seconds * 1000 - took_ms)
     conn.execute(
         "update quiz_attempts set position = ?, asked_at = ?, score = score + ?, elapsed_s = ?, "
         "finished_at = ? where quiz_id = ? and member_id = ?",
@@ -197,26 +208,45 @@ def _put_answer(
         ),
     )
     if last:
-        _forget_state(conn, attempt.member_id)
+        _remember(conn, attempt.member_id, {"quiz": quiz.id}, now + AFTER_S)
     after = _attempt(conn, quiz.id, attempt.member_id)
-    return Step(Turn.DONE if last else Turn.ASKED, after, outcome, scored)
+    turn = Turn.DONE if last else Turn.ASKED
+    return Step(turn, after, outcome, scored, skipped=not given and outcome == "wrong")
 
 
 def _done_before(conn: Connection, attempt: Attempt, now: float, key: bytes) -> Step | None:
     """What this very message came to before; None when it is new."""
     row = conn.execute(
-        "select position, outcome, score from quiz_answers where message_key = ? "
+        "select position, outcome, score, text from quiz_answers where message_key = ? "
         "and quiz_id = ? and member_id = ?",
         (key, attempt.quiz_id, attempt.member_id),
     ).fetchone()
     if row is None:
         return None
-    position, outcome, scored = row
+    position, outcome, scored, text = row
+    skipped = not text and outcome == "wrong"
     if attempt.finished_at is not None:
-        return Step(Turn.DONE, attempt, outcome, scored)
+        return Step(Turn.DONE, attempt, outcome, scored, skipped)
     if attempt.position == position + 1:
         attempt = _ask_again(conn, attempt, now)
-    return Step(Turn.ASKED, attempt, outcome, scored)
+    return Step(Turn.ASKED, attempt, outcome, scored, skipped)
+
+
+def _is_early(conn: Connection, attempt: Attempt, given: str, written_at: float) -> bool:
+    """Whether it was written before its question was shown.
+
+    WeChat counts whole seconds, so within one second only a repetition shows: a second tap.
+    """
+    if written_at >= attempt.asked_at:
+        return False
+    if written_at + 1.0 <= attempt.asked_at:
+        return True
+    before = conn.execute(
+        "select 1 from quiz_answers where quiz_id = ? and member_id = ? and position = ? "
+        "and text = ?",
+        (attempt.quiz_id, attempt.member_id, attempt.position - 1, given),
+    ).fetchone()
+    return before is not None
 
 
 def begin(
@@ -242,10 +272,14 @@ def begin(
             conn, quiz.audience, member_id, now, levels, tiers
         ):
             return Step(Turn.NOT_FOR_YOU)
+        if used_up.used(conn, member_id, f"quiz:{quiz.id}"):
+            # They know the questions: they took it before they were forgotten.
+            return Step(Turn.DONE)
         made = conn.execute(
             "insert into quiz_attempts (quiz_id, member_id, started_at, position, asked_at, "
-            "message_key) select ?, id, ?, 1, ?, ? from members where id = ? returning quiz_id",
-            (quiz.id, now, now, key, member_id),
+            "elapsed_s, message_key) select ?, id, ?, 1, ?, ?, ? from members where id = ? "
+            "returning quiz_id",
+            (quiz.id, now, now, sum(one.seconds for one in quiz.questions), key, member_id),
         ).fetchone()
         if made is None:  # erased in this very moment
             return Step(Turn.NOT_FOR_YOU)
@@ -277,7 +311,8 @@ def answer(
 ) -> Step:
     """Answer the question at `position`; the same message again changes nothing.
 
-    given: letters in order ("AC"), or words. written_at: when WeChat says it was written.
+    given: letters in order ("AC"), words, or "" to skip it, which costs all its time.
+    written_at: when WeChat says it was written.
     """
     attempt = _attempt(conn, quiz.id, member_id)
     if attempt is None:
@@ -289,7 +324,11 @@ def answer(
         return Step(Turn.PASSED, attempt)
     if not _is_on(conn, quiz, now):
         return Step(Turn.OVER, attempt)
+    if _is_early(conn, attempt, given, written_at):
+        return Step(Turn.EARLY, attempt)
     took_ms = milliseconds(attempt.asked_at, written_at, now)
+    if not given:
+        took_ms = max(took_ms, quiz.questions[position - 1].seconds * 1000)
     return _put_answer(conn, quiz, attempt, given, took_ms, now, key)
 
 
@@ -305,7 +344,7 @@ def pay_places(
     for place in _places(conn, quiz.id, "a.rank > ? order by a.rank limit ?", (after, limit)):
         answered = conn.execute(
             "select 1 from quiz_answers where quiz_id = ? and member_id = ? "
-            "and outcome <> 'late' limit 1",
+            "and outcome <> 'late' and text <> '' limit 1",
             (quiz.id, place.member_id),
         ).fetchone()
         won, word = quiz.prize_of(place.rank, place.score, answered is not None)
@@ -361,7 +400,8 @@ def _places(
     rows = conn.execute(
         f"select {place}, a.member_id, a.score, {_RIGHT}, a.elapsed_s, "
         "a.finished_at is not null, coalesce(n.value, ''), h.value is null, "
-        "coalesce(p.points, 0), coalesce(f.title, '') from quiz_attempts as a "
+        "coalesce(p.points, 0), coalesce(f.title, ''), coalesce(p.note, '') <> '' "
+        "from quiz_attempts as a "
         "left join member_settings as n on n.member_id = a.member_id and n.name = 'name' "
         "left join member_settings as h on h.member_id = a.member_id and h.name = 'unlisted' "
         "left join quiz_prizes as p on p.quiz_id = a.quiz_id and p.member_id = a.member_id "
@@ -370,12 +410,8 @@ def _places(
         (quiz_id, *args),
     )
     return [
-        Place(
-            *(rank, member_id, score, right, elapsed_s, bool(finished), name, bool(listed)),
-            points=won,
-            coupon=title,
-        )
-        for rank, member_id, score, right, elapsed_s, finished, name, listed, won, title in rows
+        Place(*(*row[:5], bool(row[5]), row[6], bool(row[7]), *row[8:10], bool(row[10])))
+        for row in rows
     ]
 
 
@@ -405,7 +441,8 @@ class QuizPlay:
             state = {} if row is None else json.loads(row[0])
             if "quiz" in state:
                 return Seat(_attempt(conn, state["quiz"], member_id))
-            return Seat(None, tuple(state.get("choose", ())), state.get("at", 0.0))
+            choosing = tuple(state.get("choose", ()))
+            return Seat(None, choosing, state.get("at", 0.0), state.get("ready"))
 
         return await self._db.read(run)
 
@@ -443,14 +480,42 @@ class QuizPlay:
         )
 
     async def offer(
-        self, member_id: int, quiz_ids: Sequence[int], now: float, until: float
+        self,
+        member_id: int,
+        quiz_ids: Sequence[int],
+        now: float,
+        until: float,
+        ready: int | None = None,
     ) -> None:
-        """Remember the numbered list that the next reply shows."""
+        """Remember the numbered list that was shown at `now`, and whose rules were; the list
+        stays, so that the same number finds the same rules again."""
 
         def run(conn: Connection) -> None:
-            _remember(conn, member_id, {"choose": list(quiz_ids), "at": now}, until)
+            state = {"choose": list(quiz_ids), "at": now, "ready": ready}
+            _remember(conn, member_id, state, until)
 
         await self._db.write(run)
+
+    async def open_to(
+        self,
+        quizzes: Sequence[Quiz],
+        member_id: int,
+        now: float,
+        levels: Sequence[int] = (),
+        tiers: Sequence[str] = (),
+    ) -> list[Quiz]:
+        """Those of the quizzes that this member may take, or has begun; [] for none."""
+
+        def run(conn: Connection) -> list[Quiz]:
+            return [
+                quiz
+                for quiz in quizzes
+                if not quiz.audience
+                or eligibility.fits(conn, quiz.audience, member_id, now, levels, tiers)
+                or _attempt(conn, quiz.id, member_id) is not None
+            ]
+
+        return await self._db.read(run)
 
     async def leave(self, member_id: int, key: bytes, now: float, until: float) -> int | None:
         """Their words are their own again; the quiz they left, None when they played none.
@@ -467,6 +532,9 @@ class QuizPlay:
             if state.get("by") == key.hex():
                 return int(state["left"])
             if "quiz" not in state:
+                return None
+            attempt = _attempt(conn, state["quiz"], member_id)
+            if attempt is None or attempt.finished_at is not None:
                 return None
             _remember(conn, member_id, {"left": state["quiz"], "by": key.hex()}, until)
             return int(state["quiz"])

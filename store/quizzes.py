@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from store.db import Database
 from store.dialect import Connection
+from store.offers import fold
 from store.quiz_rules import Question
 from store.statements import rows_of
 
@@ -116,7 +117,10 @@ class QuestionReport:
 
 @dataclass(frozen=True, slots=True)
 class QuizReport:
-    """How a quiz went: members who began and finished, points and coupons paid, failed coupons."""
+    """How a quiz went: members who began and finished, points and coupons paid.
+
+    unpaid: the members whose coupon could not be given, best place first.
+    """
 
     quiz: Quiz
     began: int
@@ -125,7 +129,7 @@ class QuizReport:
     mean: float
     points_paid: int
     coupons_paid: int
-    unpaid_coupons: int
+    unpaid: tuple[int, ...]
     questions: tuple[QuestionReport, ...]
 
 
@@ -304,6 +308,23 @@ class Quizzes:
 
         return await self._db.read(run)
 
+    async def paying_with(self, word: str) -> list[Quiz]:
+        """Quizzes still to be paid that promise the coupon with this claim word; drafts do not
+        count, for they are looked at again before they begin."""
+
+        def run(conn: Connection) -> list[Quiz]:
+            where = (
+                "where status in ('scheduled', 'running') "
+                "or (status = 'closed' and paid_at is null) order by id"
+            )
+            return [
+                quiz
+                for quiz in read_quizzes(conn, where)
+                if any(prize.coupon and fold(prize.coupon) == fold(word) for prize in quiz.prizes)
+            ]
+
+        return await self._db.read(run)
+
     # Its life
 
     async def schedule(self, quiz_id: int, starts_at: float, ends_at: float) -> Quiz | None:
@@ -413,12 +434,19 @@ class Quizzes:
                 "coalesce(avg(score), 0.0) from quiz_attempts where quiz_id = ?",
                 (quiz_id,),
             ).fetchone()
-            points, coupons, failed = conn.execute(
-                "select coalesce(sum(points), 0), count(coupon_id), "
-                "coalesce(sum(case when note <> '' then 1 else 0 end), 0) "
+            points, coupons = conn.execute(
+                "select coalesce(sum(points), 0), count(coupon_id) "
                 "from quiz_prizes where quiz_id = ?",
                 (quiz_id,),
             ).fetchone()
+            unpaid = tuple(
+                row[0]
+                for row in conn.execute(
+                    "select member_id from quiz_prizes where quiz_id = ? and note <> '' "
+                    "order by rank",
+                    (quiz_id,),
+                )
+            )
             counts: dict[int, dict[str, int]] = {}
             for position, outcome, count in conn.execute(
                 "select position, outcome, count(*) from quiz_answers where quiz_id = ? "
@@ -431,7 +459,7 @@ class Quizzes:
                 for position, one in enumerate(quiz.questions, 1)
             )
             return QuizReport(
-                quiz, began, finished, best, float(mean), points, coupons, failed, questions
+                quiz, began, finished, best, float(mean), points, coupons, unpaid, questions
             )
 
         return await self._db.read(run)

@@ -1,7 +1,7 @@
 """Rankings: who earned most in some days. Members may leave them, and choose their name there.
 
 Points count that were earned, less what was taken back; what an operator gave and what was
-spent do not.
+spent do not. What a member owes is taken back already.
 """
 
 from __future__ import annotations
@@ -81,11 +81,14 @@ def _between(
 ) -> list[tuple[int, int]]:
     """(member, points), the best first."""
     return conn.execute(
-        "select p.member_id, sum(p.amount) as points "
+        "select s.member_id, s.points - a.owed as points from (select p.member_id, "
+        "sum(p.amount) as points "
         "from point_transfers as t join point_postings as p on p.transfer_id = t.id "
         "where t.day between ? and ? and (? = '' or t.place = ?) and p.account = 'member' "
         f"and t.reason in ({', '.join('?' * len(reasons))}) "
-        "group by p.member_id having sum(p.amount) > 0 order by points desc, p.member_id",
+        "group by p.member_id having sum(p.amount) > 0) as s join point_accounts as a "
+        "on a.member_id = s.member_id where s.points > a.owed "
+        "order by s.points - a.owed desc, s.member_id",
         (since_day, until_day, place, place, *reasons),
     ).fetchall()
 

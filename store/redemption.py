@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from store import offers, statements
-from store.coupon_steps import COLUMNS, Coupon, find, let_go, of_row, step, tell
+from store.coupon_steps import COLUMNS, Coupon, blind, find, let_go, of_row, step, tell
 from store.db import Database
 from store.dialect import Connection
 from store.discounts import Cart, Line, discount
@@ -127,7 +127,8 @@ class Redemptions:
         self, code: str, cart: Cart, call: Call, answer: Answer = answer_of
     ) -> Redeemed:
         """Use a coupon, held by this order or by none. What was held when the coupon ended may
-        still be used while it is held."""
+        still be used while it is held; for the amount it was held for it takes off what was
+        told then."""
 
         def act(conn: Connection, coupon: Coupon) -> Redeemed | None:
             return _redeem(conn, coupon, cart, call)
@@ -229,7 +230,10 @@ def _redeem(conn: Connection, coupon: Coupon, cart: Cart, call: Call) -> Redeeme
     held = _is_held(coupon, call.now)
     if not held and coupon.expires_at is not None and coupon.expires_at <= call.now:
         return Redeemed(outcome=Result.ENDED, coupon=coupon)
-    worth = _worth(conn, coupon, cart, call.now)
+    # What the order was told when it was held stands, whatever the catalogue says since:
+    # its customer has paid by it.
+    as_held = held and coupon.amount_cents == cart.amount_cents
+    worth = _told(conn, coupon) if as_held else _worth(conn, coupon, cart, call.now)
     if not worth.ok:
         return worth
     free = _freed(conn, coupon, call.now)
@@ -281,12 +285,17 @@ def _closed(coupon: Coupon, order_id: str, now: float) -> Redeemed | None:
 
 
 def _used(conn: Connection, coupon: Coupon, order_id: str) -> Redeemed:
-    if coupon.order_id != order_id:
+    if coupon.order_id not in (order_id, blind(conn, order_id)):
         return Redeemed(outcome=Result.USED, coupon=coupon)
+    return replace(_told(conn, coupon), outcome=Result.REPEATED)
+
+
+def _told(conn: Connection, coupon: Coupon) -> Redeemed:
+    """What its order was told that it gets, as a success."""
     offer = offers.find(conn, coupon.offer_id)
     assert offer is not None
     return Redeemed(
-        outcome=Result.REPEATED,
+        outcome=Result.DONE,
         coupon=coupon,
         offer=offer,
         discount_cents=coupon.discount_cents,
@@ -298,13 +307,13 @@ def _worth(conn: Connection, coupon: Coupon, cart: Cart, now: float) -> Redeemed
     """What the order gets, as a success; or why it gets nothing."""
     offer = offers.find(conn, coupon.offer_id)
     assert offer is not None
-    # Of all members: codes of friends may not be piled up either.
+    # Of all members, forgotten ones as well: codes of friends may not be piled up either.
     others = conn.execute(
         "select o.stackable, c.discount_cents from coupons as c "
         "join offers as o on o.id = c.offer_id "
-        "where c.order_id = ? and c.order_id <> '' and c.id <> ? "
+        "where c.order_id in (?, ?) and c.order_id <> '' and c.id <> ? "
         "and (c.status = 'redeemed' or (c.status = 'reserved' and c.reserved_until > ?))",
-        (cart.order_id, coupon.id, now),
+        (cart.order_id, blind(conn, cart.order_id), coupon.id, now),
     ).fetchall()
     if others and not (offer.stackable and all(row[0] for row in others)):
         return Redeemed(outcome=Result.NOT_STACKABLE, coupon=coupon, offer=offer)

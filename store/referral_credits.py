@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from store import coupons, points, referral_fraud
+from store import coupons, offers, points, referral_fraud
 from store.dialect import Connection
-from store.referral_fraud import RING, RING_LEAST_BY_SCAN
+from store.referral_fraud import RING
 
 CREDITED = "credited"
 HELD = "held"
@@ -83,7 +83,8 @@ def credit(
 
 
 def take_back(conn: Connection, referral_id: int, inviter: int, reason: str, now: float) -> None:
-    """Take back what the inviter has from it, as far as it is still there."""
+    """Take back what the inviter has from it. What was spent waits with a hold, and is owed
+    after a clawback."""
     row = conn.execute("select points from referrals where id = ?", (referral_id,)).fetchone()
     if not row[0]:
         return
@@ -91,7 +92,8 @@ def take_back(conn: Connection, referral_id: int, inviter: int, reason: str, now
     taken = points.post(conn, inviter, -row[0], reason, key, now, at_most=True)
     if taken.outcome is points.Outcome.POSTED:
         conn.execute(
-            "update referrals set points = points + ? where id = ?", (taken.amount, referral_id)
+            "update referrals set points = points - ? where id = ?",
+            (taken.owed - taken.amount, referral_id),
         )
 
 
@@ -120,8 +122,9 @@ def climb(
         ).rowcount
         if fresh != 1:
             continue
-        # The friend is in the name: who falls below a rung and reaches it again is given anew.
-        name = f"ladder:{inviter}:{rung}:{referral_id}"
+        # Who falls below a rung and reaches it again is given anew, even by the same friend,
+        # whose credit waited meanwhile.
+        name = f"ladder:{inviter}:{rung}:{referral_id}:{now}"
         key = hashlib.blake2b(name.encode(), digest_size=16).digest()
         claim = coupons.issue(
             conn, word, inviter, key, now, source="referral", actor=actor, check=False
@@ -149,6 +152,43 @@ def descend(conn: Connection, inviter: int, now: float, actor: str) -> None:
         conn.execute(
             "delete from referral_rewards where member_id = ? and friends = ?", (inviter, rung)
         )
+
+
+def prizes(
+    conn: Connection, inviter: int, now: float, ladder: Sequence[tuple[int, str]]
+) -> tuple[tuple[int, str], ...]:
+    """(friends, title of what is given) of each rung still ahead that can give something now.
+
+    Left out: rungs reached, offers that are over or sold out, and more of one than the member
+    may have.
+    """
+    behind = {
+        row[0]
+        for row in conn.execute(
+            "select friends from referral_rewards where member_id = ?", (inviter,)
+        )
+    }
+    friends = friends_of(conn, inviter)
+    places: dict[int, int] = {}
+    found: list[tuple[int, str]] = []
+    for rung, word in sorted(ladder):
+        offer = offers.find(conn, word)
+        if rung <= friends or rung in behind or offer is None or offer.status == "closed":
+            continue
+        if offer.valid_until is not None and offer.valid_until <= now:
+            continue
+        if offer.id not in places:
+            held = conn.execute(
+                "select count(*) from coupons where offer_id = ? and member_id = ? "
+                "and not (status = 'revoked' and source = 'referral')",
+                (offer.id, inviter),
+            ).fetchone()[0]
+            may = offer.per_member - int(held)
+            places[offer.id] = may if offer.left is None else min(may, offer.left)
+        if places[offer.id] > 0:
+            places[offer.id] -= 1
+            found.append((rung, offer.title))
+    return tuple(found)
 
 
 def hold_ring(conn: Connection, members: Sequence[int], now: float, rules: Rules) -> None:
@@ -196,7 +236,11 @@ def refuse(
     reason: str,
     rules: Rules,
 ) -> Referral:
-    """Write down that somebody came who does not count, once for both; look for a ring."""
+    """Write down that somebody came who does not count, once for both; look for a ring.
+
+    A mere look at a code shows in the report and holds nothing: anybody could take points
+    from those who invited them that way.
+    """
     conn.execute(
         "insert into referrals (inviter_id, invitee_id, channel, at, status, reason, "
         "fingerprint, message_key) values (?, ?, ?, ?, 'refused', ?, ?, ?) "
@@ -210,9 +254,8 @@ def refuse(
             "and fingerprint = ? and reason = 'scan'",
             (now, inviter, mark),
         )
-    found = referral_fraud.ring(conn, inviter, invitee)
-    if len(found) >= (RING_LEAST_BY_SCAN if reason == SCAN else 2):
-        hold_ring(conn, found, now, rules)
+    if reason != SCAN:
+        hold_ring(conn, referral_fraud.ring(conn, inviter, invitee), now, rules)
     return Referral(0, inviter, REFUSED, reason, now, 0, friends_of(conn, inviter))
 
 

@@ -5,54 +5,22 @@ Also what a member takes along, leaves behind, or brings to another.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from typing import Any
 
-from store import points
+from store import coupons, points
 from store import referral_credits as credits
 from store.dialect import Connection
+from store.fingerprints import print_of, union_print
 from store.referral_credits import KNOWN, SELF
 from store.statements import rows_of
-
-SECRET = "fingerprint_secret"  # noqa: S105 - a name
-"""Where `meta` keeps the key of the hashes."""
 
 _EARLIER_S = 60.0
 """Who wrote so long before a follow was following before it, only nobody told us."""
 
 
-def fingerprint(secret: bytes, name: str) -> bytes:
-    """A hash that tells a person apart and cannot be turned back without the secret."""
-    return hmac.digest(secret, name.encode("utf-8", "replace"), hashlib.sha256)
-
-
-def _secret(conn: Connection) -> bytes:
-    """The key of the hashes, made when it is first needed."""
-    row = conn.execute("select value from meta where name = ?", (SECRET,)).fetchone()
-    if row is None:
-        conn.execute(
-            "insert into meta (name, value) values (?, ?) on conflict (name) do nothing",
-            (SECRET, secrets.token_hex(32)),
-        )
-        row = conn.execute("select value from meta where name = ?", (SECRET,)).fetchone()
-    return bytes.fromhex(row[0])
-
-
-def print_of(conn: Connection, channel: str, external_id: str) -> bytes:
-    return fingerprint(_secret(conn), f"{channel}:{external_id}")
-
-
-def _union_print(conn: Connection, member_id: int) -> bytes | None:
-    row = conn.execute("select unionid from members where id = ?", (member_id,)).fetchone()
-    # The blank keeps it apart from every channel's name.
-    return None if row is None or not row[0] else fingerprint(_secret(conn), f" {row[0]}")
-
-
 def is_known(conn: Connection, member_id: int, channel: str, mark: bytes, now: float) -> bool:
     """Whether this person was here before, or was somebody's friend before."""
-    for one in (mark, _union_print(conn, member_id)):
+    for one in (mark, union_print(conn, member_id)):
         if one is None:
             continue
         for sql in (
@@ -106,7 +74,7 @@ def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
         (member_id,),
     ).fetchall()
     marks = [print_of(conn, channel, external_id) for channel, external_id in followed]
-    if marks and (union := _union_print(conn, member_id)) is not None:
+    if marks and (union := union_print(conn, member_id)) is not None:
         marks.append(union)
     conn.executemany(
         "insert into known_followers (fingerprint, day) values (?, ?) "
@@ -155,13 +123,7 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
         "update referrals set decided_by = ? where decided_by = ?",
         (f"member:{keep}", f"member:{drop}"),
     )
-    conn.execute(
-        "insert into referral_rewards (member_id, friends, at, coupon_id, note) "
-        "select ?, friends, at, coupon_id, note from referral_rewards where member_id = ? "
-        "on conflict (member_id, friends) do nothing",
-        (keep, drop),
-    )
-    conn.execute("delete from referral_rewards where member_id = ?", (drop,))
+    _merge_rungs(conn, keep, drop)
     came = conn.execute(
         "select id, inviter_id, at from referrals where invitee_id = ? "
         "and status in ('credited', 'held') order by id",
@@ -179,3 +141,31 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
         if inviter is not None:
             credits.take_back(conn, referral_id, inviter, "clawback", at)
             credits.descend(conn, inviter, at, "clock")
+
+
+def _merge_rungs(conn: Connection, keep: int, drop: int) -> None:
+    """Each rung gives once: of two coupons for the same one the second is taken back, so that
+    none is left which a friend's leaving would not find."""
+    twice = conn.execute(
+        "select d.friends, d.at, d.coupon_id, c.status from referral_rewards as d "
+        "join referral_rewards as k on k.friends = d.friends and k.member_id = ? "
+        "left join coupons as c on c.id = k.coupon_id "
+        "where d.member_id = ? and d.coupon_id is not null",
+        (keep, drop),
+    ).fetchall()
+    for friends, at, coupon_id, kept in twice:
+        if kept in (None, "expired", "revoked"):
+            conn.execute(
+                "update referral_rewards set coupon_id = ?, note = '' "
+                "where member_id = ? and friends = ?",
+                (coupon_id, keep, friends),
+            )
+        else:
+            coupons.take_back(conn, coupon_id, at, "clock", "referral")
+    conn.execute(
+        "insert into referral_rewards (member_id, friends, at, coupon_id, note) "
+        "select ?, friends, at, coupon_id, note from referral_rewards where member_id = ? "
+        "on conflict (member_id, friends) do nothing",
+        (keep, drop),
+    )
+    conn.execute("delete from referral_rewards where member_id = ?", (drop,))

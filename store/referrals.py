@@ -6,6 +6,7 @@ crash there is all of it or none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from store import referral_fraud
 from store import referral_people as people
 from store.db import Database
 from store.dialect import Connection
+from store.fingerprints import print_of
 from store.referral_credits import (
     CLAWED_BACK,
     CREDITED,
@@ -213,7 +215,7 @@ class Referrals:
         if found is None:
             return None
         inviter, invitee = found
-        mark = people.print_of(conn, channel, external_id)
+        mark = print_of(conn, channel, external_id)
         reason = ""
         if inviter == invitee:
             reason = SELF
@@ -237,7 +239,7 @@ class Referrals:
         self, channel: str, external_id: str, scene: str, key: bytes, now: float, rules: Rules
     ) -> str:
         """A follower scanned a code: "self" for their own, "scan" for another's, "" for none
-        of ours. It credits nothing, and may close a ring."""
+        of ours. It credits nothing and takes nothing; the report shows a ring it would close."""
 
         def run(conn: Connection) -> str:
             found = _inviter(conn, channel, external_id, scene)
@@ -246,7 +248,7 @@ class Referrals:
             inviter, invitee = found
             if inviter == invitee:
                 return SELF
-            mark = people.print_of(conn, channel, external_id)
+            mark = print_of(conn, channel, external_id)
             credits.refuse(conn, inviter, invitee, channel, mark, key, now, SCAN, rules)
             return SCAN
 
@@ -259,7 +261,7 @@ class Referrals:
             row = conn.execute(
                 "select id, inviter_id from referrals where fingerprint = ? "
                 "and status <> 'refused' and status <> 'clawed_back' and at >= ?",
-                (people.print_of(conn, channel, external_id), now - rules.stay_s),
+                (print_of(conn, channel, external_id), now - rules.stay_s),
             ).fetchone()
             if row is None or not rules.stay_s:
                 return
@@ -293,6 +295,21 @@ class Referrals:
                 counts.get(CLAWED_BACK, 0),
                 sum(int(row[2]) for row in rows),
             )
+
+        return await self._db.read(run)
+
+    async def prizes(
+        self, member_id: int, now: float, ladder: Sequence[tuple[int, str]]
+    ) -> tuple[tuple[int, str], ...]:
+        """What friends still bring, (friends, title), as far as it can be given; () for nothing."""
+        return await self._db.read(lambda conn: credits.prizes(conn, member_id, now, ladder))
+
+    async def waiting(self) -> int:
+        """How many wait for an operator."""
+
+        def run(conn: Connection) -> int:
+            sql = "select count(*) from referrals where status = 'held'"
+            return int(conn.execute(sql).fetchone()[0])
 
         return await self._db.read(run)
 
@@ -342,6 +359,8 @@ class Referrals:
                 if good:
                     credits.release(conn, referral_id, inviter, now, rules, ends_at, by)
                 else:
+                    # What a hold could not take because it was spent is taken now, or owed.
+                    credits.take_back(conn, referral_id, inviter, "clawback", now)
                     credits.descend(conn, inviter, now, by)
             return credits.referral_of(conn, referral_id)
 

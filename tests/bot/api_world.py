@@ -84,6 +84,12 @@ class ApiWorld:
             self.services.keys.forget()
         return self._keys[wanted]
 
+    async def full(self, full: bool) -> None:
+        """Let every line of the audit fail, as a full disk would, or no more."""
+        begin = "create trigger full before insert on audit begin select raise(abort, 'full'); end"
+        sql = begin if full else "drop trigger full"
+        await self.store.db.write(lambda conn: conn.execute(sql))
+
     async def call(
         self,
         method: str,

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bot import inbox as inbox_module
-from bot.inbox import Answer, Inbox, Outcome, Refusal, Sentences
+from bot.inbox import Answer, Inbox, Refusal, Sentences
 from bot.official import SUCCESS
+from bot.parts import Outcome
 from handlers.message import Kind, Message, Reply, reply_from_json
 from store import Store
 from store.members import Member

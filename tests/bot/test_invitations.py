@@ -134,6 +134,16 @@ async def test_an_account_without_the_right_counts_clicks_instead(inviting: Invi
     assert inviting.calls() == (1, 1), "it is not asked again what it refused"
 
 
+async def test_only_who_may_make_codes_promises_rewards(inviting: Inviting) -> None:
+    assert not inviting.invitations(codes=False).rewarded(MP)
+    invitations = inviting.invitations(landing=LANDING)
+    assert invitations.rewarded(MP)
+    assert not invitations.rewarded("elsewhere")
+    inviting.world.fake.api_errors[QRCODE] = [48001]
+    await inviting.picture(invitations)
+    assert not invitations.rewarded(MP), "WeChat said no"
+
+
 async def test_a_page_that_cannot_be_counted_is_still_led_to(inviting: Inviting) -> None:
     elsewhere = "https://else.example/"
     made = await inviting.picture(inviting.invitations(codes=False, landing=elsewhere))

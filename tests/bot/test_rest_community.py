@@ -27,8 +27,10 @@ async def world(tmp_path: Path) -> AsyncIterator[ApiWorld]:
         yield world
 
 
-async def post(world: ApiWorld, member: int, amount: int, key: str = "k-1") -> Got:
-    body = {"amount": amount, "note": "订单 17 的补偿"}
+async def post(
+    world: ApiWorld, member: int, amount: int, key: str = "k-1", note: str = "订单 17 的补偿"
+) -> Got:
+    body = {"amount": amount, "note": note}
     path = f"/members/{member}/points"
     return await world.post(path, json=body, headers={"Idempotency-Key": key})
 
@@ -111,6 +113,29 @@ async def test_points_are_given_and_taken_once_for_a_key(world: ApiWorld) -> Non
     ]
 
 
+async def test_no_change_is_left_without_its_line_in_the_audit(world: ApiWorld) -> None:
+    lin = await world.member()
+    path = f"/members/{lin}/tier"
+
+    async def changes() -> list[int]:
+        put = await world.put(path, json={"tier": "trial"})
+        return [put.status, (await post(world, lin, 5)).status, (await world.delete(path)).status]
+
+    await world.put(path, json={"tier": "paid-monthly"})
+    await world.full(True)
+    assert await changes() == [503] * 3
+    assert (await world.get(path)).json["tier"] == "paid-monthly"
+    assert (await world.get(f"/members/{lin}/points")).json["balance"] == 0
+    await world.full(False)
+    assert await changes() == [200, 200, 204]
+    assert await actions(world) == [
+        "member.tier none",
+        "points.post +5 订单 17 的补偿",
+        "member.tier trial for ever",
+        "member.tier paid-monthly for ever",
+    ]
+
+
 async def test_more_than_there_is_takes_nothing(world: ApiWorld) -> None:
     lin = await world.member()
     await post(world, lin, 5)
@@ -120,10 +145,14 @@ async def test_more_than_there_is_takes_nothing(world: ApiWorld) -> None:
     assert (await post(world, lin, -6, "k-2")).status == 200, "a refusal uses no key up"
 
 
-async def test_another_amount_under_a_used_key_is_refused(world: ApiWorld) -> None:
+async def test_another_change_under_a_used_key_is_refused(world: ApiWorld) -> None:
     lin = await world.member()
-    await post(world, lin, 5)
-    assert (await post(world, lin, 6)).status == 422
+    assert (await post(world, lin, 5, note="补偿")).status == 200
+    for amount, note, pointer in ((6, "补偿", "/amount"), (5, "另一次", "/note")):
+        got = await post(world, lin, amount, note=note)
+        assert (got.status, got.json["type"]) == (422, "urn:zhiqun:idempotency-mismatch")
+        assert [one["pointer"] for one in got.json["errors"]] == [pointer]
+    assert (await post(world, lin, 5, note="补偿")).status == 200
     assert (await world.get(f"/members/{lin}/points")).json["balance"] == 5
 
 

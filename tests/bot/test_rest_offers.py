@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -56,6 +57,10 @@ async def people(world: ApiWorld, count: int) -> list[int]:
 async def audited(world: ApiWorld) -> list[tuple[str, str, str]]:
     rows = await world.store.audit.newest(99)
     return [(row.action, row.target, row.detail) for row in reversed(rows)]
+
+
+async def everything(world: ApiWorld) -> list[object]:
+    return [*await world.store.offers.all(), *await world.store.coupons.export()]
 
 
 def problem(got: Got, status: int, kind: str) -> Any:
@@ -111,6 +116,37 @@ async def test_a_repeated_offer_is_audited_once(world: ApiWorld) -> None:
     number = await offer(world)
     await made(world)
     assert await audited(world) == [("offer.new", f"offer:{number}", "早鸟")]
+
+
+async def test_no_change_is_left_without_its_line_in_the_audit(world: ApiWorld) -> None:
+    number, member = await offer(world), await world.member()
+    pool = await offer(world, name="make-2", word="池", pool=True)
+    coupon = (await granted(world, number, [member])).json["grants"][0]["code"]
+    other = await world.member("o_other")
+
+    async def changes() -> list[int]:
+        return [
+            (await made(world, name="make-3", word="新")).status,
+            (await world.post(f"/coupons/{coupon}/revoke", json={})).status,
+            (await world.post(f"/offers/{pool}/codes", json=["A1"])).status,
+            (await granted(world, number, [other], "g-2")).status,
+            (await world.post(f"/offers/{number}/status", json={"status": "paused"})).status,
+        ]
+
+    before = await everything(world)
+    await world.full(True)
+    assert await changes() == [503] * 5
+    assert await everything(world) == before
+    await world.full(False)
+    for _ in range(2):
+        assert (await changes())[:2] == [201, 200]
+    assert [action for action, _, _ in await audited(world)][3:] == [
+        "offer.new",
+        "coupon.revoke",
+        "offer.codes",
+        "offer.grant",
+        "offer.status",
+    ]
 
 
 async def test_another_offer_under_a_used_key_is_refused(world: ApiWorld) -> None:
@@ -251,9 +287,36 @@ async def test_one_bad_or_double_code_refuses_all_and_each_is_named(world: ApiWo
 
 async def test_what_cannot_be_a_code_is_refused_with_its_line(world: ApiWorld) -> None:
     number = await offer(world, pool=True)
-    for code in ("", "two words", "代码", "x" * 65, 12, None, "tab\t", "--"):
+    for code in (
+        "",
+        "two words",
+        "代码",
+        "x" * 65,
+        12,
+        None,
+        "tab\t",
+        "--",
+        "A/B",
+        "A\\B",
+        "A}",
+        ".A",
+    ):
         got = await world.post(f"/offers/{number}/codes", json=["GOOD", code])
         assert [one["line"] for one in problem(got, 422, "invalid")["errors"]] == [2]
+
+
+async def test_every_code_that_comes_in_can_be_named_at_a_checkout(world: ApiWorld) -> None:
+    number = await offer(world, pool=True)
+    member = await world.member()
+    signs = [f"X{chr(sign)}{sign}" for sign in range(33, 127) if chr(sign) not in "/\\{}"]
+    codes = [*signs, *(sign + ":1" for sign in "!%#?;=&+$,@~^_[]")]
+    assert (await world.post(f"/offers/{number}/codes", json=codes)).json["added"] == len(codes)
+    claims = await world.store.coupons.grant(number, [member], b"g", world.clock(), "test")
+    assert claims[0].coupon is not None
+    assert (await world.get(f"/coupons/{quote(codes[0], safe='')}")).json["code"] == codes[0]
+    for code in codes[1:]:
+        told = (await world.get(f"/coupons/{quote(code, safe='')}")).json["type"]
+        assert told in ("urn:zhiqun:unknown-code", "urn:zhiqun:guessing"), code
 
 
 async def test_a_code_of_another_offer_is_refused(world: ApiWorld) -> None:

@@ -107,6 +107,11 @@ def test_every_other_part(part: str, name: str, value: object) -> None:
 def test_a_word_is_folded_and_an_empty_part_is_nothing() -> None:
     assert read("Double11 | 减5 |  | ").word == "double11"
     assert read("早鸟券 | 减5").title == "早鸟券"
+    assert read("VIP | 减5").title == "VIP券", "as it was typed"
+    for typed in ("早鸟？", "「早鸟」", "早鸟。", "早鸟！"):
+        assert (read(f"{typed} | 减5").word, read(f"{typed} | 减5").title) == ("早鸟", "早鸟券")
+    assert read("早鸟\n立减50元\n满200").min_spend_cents == 20_000, "lines, as on a phone"
+    assert read("词 | 八折 | 一人一张").per_member == 1
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,13 @@ def test_a_word_is_folded_and_an_empty_part_is_nothing() -> None:
         ("", [(1, "no_worth")]),
         (" | 减5", [(1, "word")]),
         ("早 鸟 | 减5", [(1, "word")]),
+        ("2 | 减5", [(1, "word")]),
+        ("二 | 减5", [(1, "word")]),
+        ("立减50元 | 满200", [(1, "no_word")]),
+        ("词 | 打10折", [(2, "fold")]),
+        ("词 | 打80折", [(2, "fold")]),
+        ("坏 词 | 减5 | 每人0张 | 截止 2025-01-01", [(1, "word"), (3, "number"), (4, "past")]),
+        ("词 | 减0 | 啥 | 截止 2025-01-01", [(2, "value"), (3, "unknown"), (4, "past")]),
         ("词 | 便宜一点", [(2, "unknown")]),
         ("词 | 减5 | 减6", [(3, "twice")]),
         ("词 | 减5 | 打8折", [(3, "twice")]),
@@ -182,11 +194,11 @@ async def test_an_offer_is_previewed_confirmed_and_can_be_claimed(desk: Conversa
         "数量：100 张，每人 1 张",
         "领取：现在开始，领到 12月1日 为止",
         "有效：领取后 7 天内",
-        "对象：受到邀请的成员（tag:vip）",
+        "对象：运营指定的成员（tag:vip）",
         "价格：要 50 积分",
-        "告诉成员：想换就回复「兑换 早鸟」。",
-        "领到了：早鸟券，减 50 元",
-        "券码 XXXX-XXXX-XXXXX",
+        "成员问「领券」和这个词时会看到：",
+        "早鸟券：减 50 元",
+        "想换就回复「兑换 早鸟」。",
     ):
         assert line in said.split("\n"), line
     assert "注意" not in said
@@ -224,15 +236,34 @@ async def test_what_cannot_be_read_is_listed_and_nothing_is_kept(desk: Conversat
 
 async def test_unknown_items_and_a_pool_are_pointed_out(desk: Conversation) -> None:
     said = await op(desk, "/coupon new 书 | 送 write+py-999 | 码池")
-    assert "内容目录里没有 py-999" in said
-    assert "zhiqun import codes 书" in said
-    assert "面值：送《写作入门》、py-999" in said
+    assert said == desk.texts("coupon_desk.bundle_unknown", items="py-999"), "nobody could have it"
+    said = await op(desk, "/coupon new 书 | 送 write | 码池 | 有效至 12-31")
+    assert "面值：送《写作入门》" in said
+    assert "有效：到 12月31日 为止" in said
+    assert "告诉成员：想要就回复「领券 书」。\n领到时会看到：\n领到了：书券" in said
+    assert "券码 XXXX-XXXX-XXXXX" in said
     assert "zhiqun import codes 书" in await op(desk, "确认")
+    assert "等待导入券码" in await op(desk, "/coupon list")
+    odd = await op(desk, "/coupon new 多 | 减300 | 满200 | 限 py-999 | 给 tier:gold")
+    assert "内容目录里没有 py-999" in odd
+    assert "配置里没有会员等级 gold" in odd
+    assert desk.texts("coupon_desk.above_least") in odd
     assert "没有分类 烹饪" in await op(desk, "/coupon new 饭 | 减5 | 限 #烹饪,#python")
 
 
 async def test_every_fault_has_its_sentence(desk: Conversation) -> None:
-    whys = ("unknown", "twice", "no_worth", "word", "title", "value", "fold", "cap", "amount")
+    whys = (
+        "unknown",
+        "twice",
+        "no_worth",
+        "no_word",
+        "word",
+        "title",
+        "value",
+        "fold",
+        "cap",
+        "amount",
+    )
     more = ("items", "audience", "number", "inventory", "times", "days", "day", "past")
     for why in (*whys, *more):
         assert desk.texts(f"coupon_desk.fault_{why}")
@@ -258,9 +289,11 @@ async def test_pausing_asks_opening_does_not_closing_is_for_good(desk: Conversat
     assert "已开放" in await op(desk, f"/coupon open #{number}")
     assert "不能再打开" in await op(desk, "/coupon close 早鸟")
     assert "已关闭" in await op(desk, "确认")
-    assert await op(desk, f"/coupon open {number}") == desk.texts(
-        "coupon_desk.closed", title="早鸟券"
-    )
+    closed = desk.texts("coupon_desk.closed", title="早鸟券")
+    assert await op(desk, f"/coupon open {number}") == closed
+    assert await op(desk, "/coupon open 早鸟") == closed, "its word is still known"
+    assert "/coupon close" in await op(desk, "/coupon delete 早鸟")
+    assert await op(desk, "/coupon report all") == await op(desk, "/coupon report")
     assert code in await desk.say("我的券"), "what was claimed stays good"
     target = f"offer:{number}"
     assert await audit(desk) == [
@@ -274,25 +307,27 @@ async def test_pausing_asks_opening_does_not_closing_is_for_good(desk: Conversat
 async def test_the_list_says_what_members_meet(desk: Conversation) -> None:
     assert await op(desk, "/coupon list") == desk.texts("coupon_desk.list_none")
     assert await op(desk, "/coupon report") == desk.texts("coupon_desk.list_none")
-    await made(desk, "一 | 减5 | 1张")
-    await made(desk, "二 | 打8折 | 开始 11-25")
-    await made(desk, "三 | 试用7天 | 截止 11-22")
-    await desk.say("领 一")
+    await made(desk, "甲 | 减5 | 1张")
+    await made(desk, "乙 | 打8折 | 开始 11-25")
+    await made(desk, "丙 | 试用7天 | 截止 11-22")
+    await made(desk, "丁 | 减5 | 有效至 11-22")
+    await desk.say("领 甲")
     desk.later(days=3)
     said = await op(desk, "/coupon list")
     assert said.split("\n")[1:] == [
-        "#3 三：免费试用 7 天，发出 0，已过期",
-        "#2 二：打 8 折，发出 0，还没开始",
-        "#1 一：减 5 元，发出 1/1，已领完",
+        "#4 丁：减 5 元，发出 0，已过期",
+        "#3 丙：免费试用 7 天，发出 0，领取已截止",
+        "#2 乙：打 8 折，发出 0，还没开始",
+        "#1 甲：减 5 元，发出 1/1，已领完",
     ]
     await desk.store.offers.set_status(3, "closed", desk.at)
-    assert "三" not in await op(desk, "/coupon list")
-    assert "三：免费试用 7 天，发出 0，已关闭" in await op(desk, "/coupon list all")
-    shown = await op(desk, "/coupon show 二")
-    assert shown.startswith("#2「二」，还没开始\n标题：二券")
+    assert "丙" not in await op(desk, "/coupon list")
+    assert "丙：免费试用 7 天，发出 0，已关闭" in await op(desk, "/coupon list all")
+    shown = await op(desk, "/coupon show 乙")
+    assert shown.startswith("#2「乙」，还没开始\n标题：乙券")
     assert "领取：11月25日开始，不限时" in shown
-    assert await op(desk, "/coupon show 四") == desk.texts(
-        "coupon_desk.no_offer", word="四", meant="「二」、「一」"
+    assert await op(desk, "/coupon show 戊") == desk.texts(
+        "coupon_desk.no_offer", word="戊", meant="「丁」、「乙」、「甲」"
     )
 
 
@@ -313,9 +348,12 @@ async def test_a_gift_goes_past_the_window_and_is_told_once(desk: Conversation) 
     offer = await desk.store.offers.get(number)
     assert offer is not None
     assert offer.claimed == 2, "once, though it ran twice"
-    again = await op(desk, f"/coupon grant 老友 {lin}")
-    assert "各发一张" in again
-    assert f"没发给成员 {lin}：已经领满了" in await op(desk, "确认")
+    again = await op(desk, f"/coupon grant 老友 成员{lin}")
+    assert f"要给成员 {lin} 发一张「老友券」" in again
+    assert (await op(desk, "确认")).split("\n") == [
+        desk.texts("coupon_desk.granted_none"),
+        f"没发给成员 {lin}：已经领满，每人 1 张，收回的也算",
+    ]
     assert len(desk.pushed.to(lin)) == 1
     assert (await audit(desk))[1] == ("coupon.grant", f"offer:{number}")
 

@@ -8,17 +8,33 @@ import pytest
 
 from handlers import RULES
 from handlers.context import Context
+from handlers.rewards import MembershipRules, ReferralRules, Rewards
 from handlers.router import dispatch
 from store import Store, StoreError
 from store.members import Member
 from tests.blank import blank
 from tests.handlers.conftest import CHANNEL, Conversation
+from tests.handlers.test_about import Codes
 
 
 @pytest.mark.parametrize("typed", ["帮助", "help", "HELP", "ｈｅｌｐ", " 菜单 ", "功能"])
 async def test_help_by_any_of_its_names(empty: Conversation, typed: str) -> None:
     assert await empty.say(typed) == empty.texts("help.member")
     assert empty.handler == "help"
+
+
+async def test_help_names_only_what_is_on(empty: Conversation) -> None:
+    assert "邀请" not in await empty.say("帮助")
+    assert "会员" not in await empty.say("帮助")
+    empty.rewards = Rewards(
+        referral=ReferralRules(enabled=True), membership=MembershipRules(("trial",))
+    )
+    said = await empty.say("帮助")
+    assert said.endswith(empty.texts("help.membership"))
+    assert "邀请" not in said, "this account has no way to"
+    empty.invitations = Codes(pays=True)  # type: ignore[assignment]
+    assert empty.texts("help.referral") in await empty.say("帮助")
+    assert len(said.encode()) <= 2048
 
 
 SAID = {

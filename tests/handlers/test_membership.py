@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from handlers.quiz_text import read
 from handlers.rewards import MembershipRules, Rewards
 from store.catalogue import Chapter
 from store.events import NewEvent
+from store.offers import NewOffer
 from tests.handlers.conftest import Conversation, item
 
 DAY = 86_400.0
@@ -51,6 +53,7 @@ async def test_who_has_none_reads_what_there_is_and_picks_by_number(club: Conver
     said = await club.say("我的会员")
     assert said.splitlines() == [
         "你现在还没有会员。",
+        "月度会员可以用：《会员内刊》。",
         "开通或续期，回复数字看详情：",
         "1. 月卡（30 元，31 天月度会员）",
     ]
@@ -71,11 +74,28 @@ async def test_a_member_reads_until_when_and_what_it_opens(club: Conversation) -
     ]
     await give(club, "gold")
     said = (await club.say("我的会员")).splitlines()
-    assert said[0] == "你是gold 会员，一直有效。"
+    assert said[0] == "你是「gold」会员，一直有效。"
 
 
 async def test_without_anything_to_buy_a_human_helps(talk: Conversation) -> None:
+    talk.rewards = Rewards(membership=MembershipRules(("trial",)))
     assert await talk.say("我的会员") == "你现在还没有会员。\n想开通的话，发「转人工」问问我们。"
+
+
+async def test_where_there_are_no_tiers_nothing_is_promised(talk: Conversation) -> None:
+    assert await talk.say("我的会员") == talk.texts("membership.off")
+
+
+async def test_what_is_gated_is_named_as_it_is_with_its_tier(club: Conversation) -> None:
+    club.rewards = rules(quiz="trial", content__search="gold", points__exchange="paid-monthly")
+    said = (await club.say("我的会员")).splitlines()
+    assert said[1:4] == [
+        "体验会员可以用：答题。",
+        "月度会员可以用：兑换、《会员内刊》。",
+        "「gold」会员可以用：搜索。",
+    ]
+    assert said[-1] == club.texts("membership.buy_more"), "no item gives gold"
+    assert await club.say("答题") == "「答题」要体验会员才能用。发「我的会员」看看怎么开通。"
 
 
 async def test_the_menu_button_says_the_same(club: Conversation) -> None:
@@ -90,7 +110,7 @@ async def test_an_operator_gives_a_tier_and_the_member_has_it_at_once(club: Conv
     await club.say("你好")
     await club.promote("o_op")
     asked = await club.say(f"/tier {lin} 月度会员 31天", "o_op")
-    assert asked.startswith(f"给成员 {lin} 31 天月度会员")
+    assert asked.startswith(f"给成员 {lin}：月度会员 31 天")
     said = await club.say("确认", "o_op", crash_first=True)
     assert said == f"成员 {lin} 现在是月度会员，到 2026-12-22 为止。"
     assert (await club.say("我的会员")).startswith("你是月度会员")
@@ -111,7 +131,7 @@ async def test_an_operator_gives_a_tier_and_the_member_has_it_at_once(club: Conv
 async def test_for_ever_and_taken_again(club: Conversation) -> None:
     lin = await club.member()
     await club.promote("o_op")
-    assert "一直是体验会员" in await club.say(f"/tier {lin} trial", "o_op")
+    assert "体验会员，一直有效" in await club.say(f"/tier {lin} trial", "o_op")
     assert await club.say("确认", "o_op") == f"成员 {lin} 现在是体验会员，一直有效。"
     assert "收回" in await club.say(f"/tier {lin} none", "o_op")
     assert await club.say("确认", "o_op") == f"成员 {lin} 现在没有会员。"
@@ -162,7 +182,7 @@ async def test_members_cannot_probe_it(club: Conversation) -> None:
 # Closed doors
 
 
-GATED = "这里是给月度会员的。发「我的会员」看看怎么开通。"
+GATED = "「搜索」要月度会员才能用。发「我的会员」看看怎么开通。"
 
 
 async def test_a_gate_lets_its_tier_and_operators_through(club: Conversation) -> None:
@@ -203,7 +223,7 @@ async def test_rights_and_membership_itself_are_never_closed(club: Conversation)
     names = ("privacy", "membership", "operator", "unfollow", "welcome")
     club.rewards = rules(**dict.fromkeys(names, "gold"))
     for text in ("我的数据", "忘记我", "确认忘记", "我的会员", "/tier 1"):
-        assert "发「我的会员」看看" not in await club.say(text), text
+        assert "看看怎么开通" not in await club.say(text), text
     assert await club.happen("subscribe") != ""
     assert club.handler == "welcome"
 
@@ -211,7 +231,7 @@ async def test_rights_and_membership_itself_are_never_closed(club: Conversation)
 async def test_a_tier_that_the_configuration_lost_closes_to_all(club: Conversation) -> None:
     club.rewards = rules(content__search="platinum")
     await give(club, "gold")
-    assert "platinum 会员" in await club.say("搜索 Python")
+    assert "「platinum」会员" in await club.say("搜索 Python")
 
 
 async def test_a_gate_asks_the_store_nothing(club: Conversation) -> None:
@@ -223,7 +243,106 @@ async def test_a_gate_asks_the_store_nothing(club: Conversation) -> None:
     from handlers.router import dispatch
 
     outcome = await dispatch(RULES, message, ctx)
-    assert (outcome.reply.content, outcome.handler) == (GATED, "membership.gate")
+    assert (outcome.reply.content, outcome.handler) == (
+        club.texts("membership.gate_of", feature="学习进度和作业", tier="月度会员"),
+        "membership.gate",
+    )
+
+
+CLAIMS = (
+    *(
+        "领券 早鸟",
+        "领早鸟",
+        "领券 早鸟券",
+        "领券 早鸟？",
+        "领券 圣诞",
+        "领口令99",
+        "2222-3333-44445",
+    ),
+    *("1", "第一个", "领券 1", "领第一个"),
+)
+EFFECTS = {
+    "coupon": CLAIMS,
+    "coupon.claim": CLAIMS[:-5] + CLAIMS[-4:],
+    "points": ("签到", "补签", "兑换", "兑换 书签", "兑换 1", "1", "兑换 没有"),
+    "points.exchange": ("兑换", "兑换 书签", "兑换 1", "1", "兑换 没有"),
+    "points.checkin": ("签到",),
+    "quiz": ("A", "1", "答题", "开始", "跳过"),
+    "quiz.answer": ("A", "1", "跳过"),
+    "quiz.begin": ("答题", "开始"),
+    "topics": ("订阅 直播", "退订 Python", "退订"),
+    "topics.on": ("订阅 直播",),
+    "topics.off": ("退订 Python", "退订"),
+    "course": ("1", "交作业 1 又写了", "提醒我", "开启提醒 写作入门", "关闭提醒"),
+    "course.homework": ("1", "交作业 1 又写了"),
+    "ranking": ("不上榜", "我叫 小林"),
+}
+"""Gate -> what changes something behind it: by word, by number, from a list."""
+
+TRACES = ("states", "identities", "members", "gaps", "audit", "meta")
+LOGS = ("messages", "interactions", "interactions_again", "sends", "quota")
+
+
+@pytest.mark.parametrize("gate", EFFECTS)
+async def test_nothing_behind_a_gate_changes_anything(club: Conversation, gate: str) -> None:
+    await _at_work(club, gate if gate == "quiz.begin" else gate.partition(".")[0])
+    club.rewards = rules(**{gate.replace(".", "__"): "gold"})
+    before = await _kept(club)
+    refused = 0
+    for text in EFFECTS[gate]:
+        refused += "才能用。发「我的会员」" in await club.say(text)
+    assert await _kept(club) == before
+    assert refused, "the gate was met"
+    await give(club, "gold")
+    before = await _kept(club)
+    for text in EFFECTS[gate]:
+        await club.say(text)
+    assert await _kept(club) != before, "or nothing of it would change anything anyway"
+
+
+async def _at_work(club: Conversation, part: str) -> None:
+    """In the middle of it when the gate closes: a list is shown, a question is open."""
+    store, at, member = club.store, club.at, await club.member()
+    for word, points in (("早鸟", 0), ("书签", 5)):
+        new = NewOffer(
+            word=word, title=f"{word}券", kind="amount", value=5, points_price=points, per_member=9
+        )
+        await store.offers.create(new, at, "cli")
+    await store.points.post(member, 100, "operator", "gift", at)
+    bought = [
+        NewEvent(event_id=name, kind="enroll", at=at, member_id=member, item_id=name)
+        for name in ("py-zero", "write")
+    ]
+    await store.events.add(bought, at)
+    if part.startswith("quiz"):
+        quiz, _ = await store.quizzes.create(
+            read("甲\n1. 一？\n*A. 二\nB. 三\n2. 四？\n答案：五"), at, "cli"
+        )
+        await store.quizzes.start(quiz.id, at, at + 1800)
+    begun = {
+        "coupon": ("领券",),
+        "points": ("兑换",),
+        "quiz": ("答题", "开始"),
+        "topics": ("订阅 Python",),
+        "course": ("交作业 今天写了",),
+    }
+    for text in begun.get(part, ()):
+        await club.say(text)
+
+
+async def _kept(club: Conversation) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table but those that note what was said and shown."""
+    tables = "select name from sqlite_master where type = 'table' and name not like 'sqlite%'"
+
+    def run(conn: Any) -> dict[str, list[tuple[Any, ...]]]:
+        names = [name for (name,) in conn.execute(tables).fetchall()]
+        return {
+            name: conn.execute(f"select * from {name} order by 1, 2").fetchall()
+            for name in names
+            if name not in (*TRACES, *LOGS)
+        }
+
+    return await club.store.db.read(run)
 
 
 # Items whose links are for members

@@ -65,8 +65,8 @@ async def test_a_check_in_that_earns_nothing_still_counts(club: Conversation) ->
 
 
 async def test_a_question_about_it_checks_nobody_in(club: Conversation) -> None:
-    await club.say("签到？")
-    assert club.handler.startswith("faq")
+    assert await club.say("签到？") == "想签到的话，回复「签到」，不带问号。"
+    assert await club.say("补签？") == "想补签的话，回复「补签」，不带问号。"
     assert (await club.store.points.balance(await club.member())).balance == 0
 
 
@@ -125,7 +125,7 @@ async def test_ones_points(club: Conversation) -> None:
     )
     assert (await club.say("积分")).split("\n") == [
         "你有 111 积分",
-        "其中 11 分 2027-12-01 到期",
+        "其中 11 分有效到 2027-11-30",
         "等级：骨干",
         "勋章：两天不断",
         "连续签到 2 天，补签卡 1 张",
@@ -211,18 +211,20 @@ async def test_points_are_exchanged_for_a_coupon(club: Conversation) -> None:
     await give(club, 30)
     assert (await club.say("兑换")).split("\n") == [
         "可以用积分兑换（你有 30 分）：",
-        "1. 茶歇券，5 分，回复「兑换 茶歇」",
-        "2. 早鸟券，20 分，还剩 2 份，回复「兑换 早鸟」",
+        "1. 「茶歇券」5 分，回复「兑换 茶歇」",
+        "2. 「早鸟券」20 分，还剩 2 份，回复「兑换 早鸟」",
     ]
     said = await club.say("兑换 2", crash_first=True)
     (coupon,) = await coupons(club)
     assert coupon.source == "exchange"
     code = said.split("\n")[1].split(" ")[1].split("，")[0]
     assert code.replace("-", "") == coupon.code
-    assert "11-24 10:30 前有效" in said
+    assert "有效至 11月24日 10:30" in said
     assert said.endswith("用掉 20 分，还剩 10 分。回复「我的券」随时查看。")
     assert club.counted.claims == ["claimed", "again"]
-    assert await club.say("兑换 早鸟") == f"你已经换过早鸟券了，券码 {code}。"
+    assert await club.say("兑换 早鸟") == (
+        f"你已经换过「早鸟券」了，券码 {code}。回复「我的券」随时查看。"
+    )
     assert "还剩 5 分" in await club.say("兑换 茶歇")
     assert await club.store.points.audit_sums() == []
 
@@ -230,7 +232,7 @@ async def test_points_are_exchanged_for_a_coupon(club: Conversation) -> None:
 async def test_too_few_points_says_how_many_are_missing(club: Conversation) -> None:
     await offered(club, "早鸟")
     await give(club, 12)
-    assert await club.say("兑换 早鸟") == "还差 8 分：早鸟券 要 20 分，你有 12 分。"
+    assert await club.say("兑换 早鸟") == "还差 8 分：「早鸟券」要 20 分，你有 12 分。"
     assert await coupons(club) == []
     assert (await club.store.points.balance(await club.member())).balance == 12
 
@@ -245,30 +247,169 @@ async def test_why_nothing_can_be_had(club: Conversation) -> None:
     paused = await offered(club, "暂停")
     await club.store.offers.set_status(paused.id, "paused", club.at)
     await club.say("兑换 一份", who="o_mei")
-    assert await club.say("兑换 一份") == "一份券 已经换完了。"
-    assert await club.say("兑换 以后") == "以后券 还没有开始，11-21 11:30 开始。"
-    assert await club.say("兑换 过去") == "过去券 已经结束了。"
-    assert await club.say("兑换 会员") == "会员券 只对部分成员开放，这次你不在其中。"
-    assert await club.say("兑换 暂停") == "暂停券 暂停兑换了，过些时候再来看看。"
-    assert "2. 一份券，20 分，已换完" in await club.say("兑换")
+    assert await club.say("兑换 一份") == "「一份券」已经换完了。"
+    assert await club.say("兑换 以后") == "「以后券」还没有开始，11月21日 11:30 开始。"
+    assert await club.say("兑换 过去") == "「过去券」已经结束了。"
+    assert await club.say("兑换 会员") == "「会员券」只对部分成员开放，这次你不在其中。"
+    assert await club.say("兑换 暂停") == "「暂停券」暂停兑换了，过些时候再来看看。"
+    assert await club.say("兑换") == club.texts("points.exchange_none", balance=100)
     assert (await club.store.points.balance(await club.member())).balance == 100
 
 
 async def test_unknown_words_are_counted_and_the_nearest_is_named(club: Conversation) -> None:
     club.rewards = replace(club.rewards, coupons=CouponRules(wrong_tries=3, lock_s=600.0))
     await offered(club, "早鸟优惠")
-    await offered(club, "不卖", points_price=0)
     await give(club, 100)
     said = await club.say("兑换 早鸟优慧", crash_first=True)
     assert said == "没有叫「早鸟优慧」的兑换。是不是「兑换 早鸟优惠」？"
     assert club.ctx is not None
     assert club.ctx.logged == "兑换", "it may have been a code"
-    assert "不卖" in await club.say("兑换 不卖"), "what has no price is not for points"
-    assert await club.say("兑换 3") == club.texts("points.exchange_locked")
-    assert await club.say("兑换 早鸟优惠") == club.texts("points.exchange_locked")
+    assert club.counted.guesses == [], "who mistypes has not guessed"
+    assert "「VIP7」" in await club.say("兑换 VIP7", crash_first=True), "as it was typed"
+    await club.say("兑换 VIP8")
+    assert await club.say("兑换 VIP9") == "试得太多了，10 分钟后再来。"
+    assert await club.say("兑换 早鸟优惠") == "试得太多了，10 分钟后再来。"
+    assert (await club.say("兑换 3")).startswith("可以用积分兑换"), "a number is no guess"
     assert club.counted.guesses == ["member"] * 4
     club.later(minutes=11)
     assert (await club.say("兑换 早鸟优惠")).startswith("兑换成功")
+
+
+async def test_a_bare_number_tells_and_never_spends(club: Conversation) -> None:
+    await offered(club, "早鸟")
+    await offered(club, "茶歇", points_price=5)
+    await offered(club, "免费", points_price=0)
+    await give(club, 30)
+    await club.say("领券")
+    await club.say("兑换")
+    assert await club.say("2", crash_first=True) == (
+        "「早鸟券」要 20 分，你有 30 分。换的话，回复「兑换 早鸟」。"
+    )
+    assert await club.say("3") == club.texts("coupon.choice_range", count=2)
+    assert await coupons(club) == []
+    assert (await club.say("兑换 早鸟？")).startswith("「早鸟券」要 20 分")
+    await club.say("兑换 早鸟")
+    assert await club.say("2") == "还差 10 分：「早鸟券」要 20 分，你有 10 分。"
+    club.later(minutes=11)
+    assert await club.say("1") == club.texts("points.choice_gone")
+
+
+async def test_a_number_nobody_was_shown_spends_nothing(club: Conversation) -> None:
+    await offered(club, "乙", points_price=6)
+    await give(club, 1000)
+    await club.say("兑换")
+    club.later(minutes=11)
+    await offered(club, "丙", points_price=900)
+    for typed in ("兑换 1", "兑换 9"):
+        assert (await club.say(typed)).startswith("可以用积分兑换（你有 1000 分）"), typed
+    assert await coupons(club) == []
+    assert club.counted.guesses == []
+    assert (await club.say("兑换 1")).startswith("兑换成功：「丙券」"), "the list was shown now"
+    await club.say("领券")
+    await offered(club, "免费", points_price=0)
+    await club.say("领券")
+    assert (await club.say("兑换 1")).startswith("可以用积分兑换"), "the list shown last is another"
+
+
+async def test_the_same_message_shows_its_code_whatever_has_changed(club: Conversation) -> None:
+    made = await offered(club, "早鸟")
+    await give(club, 30)
+    message = club.message("兑换 早鸟")
+    said = await club.hear(message)
+    assert said.startswith("兑换成功")
+    await club.store.offers.set_status(made.id, "closed", club.at)
+    assert await club.hear(message) == said
+    assert await club.say("兑换 早鸟", who="o_mei") == "「早鸟券」已经结束了。"
+    assert club.counted.guesses == []
+
+
+async def test_the_title_is_as_good_as_the_word_and_what_is_free_is_claimed(
+    club: Conversation,
+) -> None:
+    await offered(club, "早鸟")
+    await offered(club, "白送", points_price=0)
+    await give(club, 30)
+    assert await club.say("兑换 白送") == "「白送券」不用积分，回复「领券 白送」就能领。"
+    assert (await club.say("我要兑换早鸟券")).startswith("兑换成功")
+    assert club.counted.guesses == []
+    await club.say("兑换码在哪输入")
+    assert club.handler != "points.exchange"
+    (coupon,) = await coupons(club)
+    assert "早鸟券" in await club.say(f"兑换 {coupon.shown}")
+    assert club.handler == "coupon.code"
+
+
+async def test_long_titles_stay_within_one_message(club: Conversation) -> None:
+    for number in range(10):
+        await offered(club, f"词{number}", title="长" * 64)
+    said = await club.say("兑换")
+    assert len(said.encode()) < 2048
+    last = len(said.split("\n")) - 1
+    assert (await club.say(str(last))).startswith("还差 20 分")
+    assert await club.say(str(last + 1)) == club.texts("coupon.choice_range", count=last)
+
+
+async def test_what_is_for_others_is_not_listed(club: Conversation) -> None:
+    await offered(club, "密", audience="tag:vip")
+    await offered(club, "书签")
+    assert "密" not in await club.say("兑换")
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("typed", "handler"),
+    [
+        *((typed, "points.checkin") for typed in ("签到啦", "今日签到", "签 到", "我来签到了")),
+        *((typed, "points.checkin") for typed in ("请帮我签到", "麻烦签到一下", "老师我要签到")),
+        *((typed, "points.makeup") for typed in ("漏签了", "补签昨天")),
+        *((typed, "points.mine") for typed in ("积分查询", "我有多少积分", "今天签到了吗？")),
+        *((typed, "points.honours") for typed in ("我的等级", "我的徽章")),
+        *((typed, "ranking") for typed in ("月排行榜", "本周排行榜", "我排第几", "排行榜 年")),
+        *((typed, "ranking.unlist") for typed in ("取消上榜", "不想上排行榜")),
+        ("叫我 小李", "ranking.name"),
+        ("我要兑换", "points.exchange"),
+    ],
+)
+async def test_it_is_said_in_many_ways(club: Conversation, typed: str, handler: str) -> None:
+    await club.say(typed)
+    assert club.handler == handler
+
+
+async def test_a_day_is_the_one_on_which_the_message_was_written(club: Conversation) -> None:
+    club.now = datetime(2026, 11, 21, 23, 59, tzinfo=SHANGHAI)
+    message = club.message("签到")
+    club.later(minutes=9)
+    await club.hear(message)
+    assert "连续 2 天" in await club.say("签到")
+    message = club.message("签到")
+    club.later(days=1)
+    assert "连续 3 天" in await club.hear(message), "too late for then, so it is for today"
+
+
+async def test_who_missed_more_days_hears_how_many(club: Conversation) -> None:
+    for days in (1, 4, 0):
+        said = await club.say("签到")
+        club.later(days=days)
+    assert said.endswith("漏了 3 天，你有 1 张补签卡，一张补一天，全补上才连得起来。回复「补签」。")
+
+
+async def test_what_is_owed_is_told(club: Conversation) -> None:
+    await give(club, 30)
+    member, store = await club.member(), club.store
+    await store.points.post(member, -30, "coupon", "c", club.at)
+    await store.points.post(member, -30, "refund", "r", club.at, at_most=True)
+    assert "还欠 30 分：" in await club.say("我的积分")
+    await club.promote("o_zhou")
+    assert "还欠 30 分" in await club.say(f"/points show {member}", who="o_zhou")
+    assert "另有 30 分要收回" in await club.say("/points report", who="o_zhou")
+
+
+async def test_who_was_forgotten_today_has_checked_in_today(club: Conversation) -> None:
+    for typed in ("签到", "忘记我", "确认忘记"):
+        await club.say(typed)
+    assert await club.say("签到") == "今天已经签到过了，明天再来。"
 
 
 # Rankings
@@ -310,12 +451,12 @@ async def test_a_ranking_shortens_names_and_shows_ones_own_place(club: Conversat
     mei = await club.member("o_mei")
     assert (await club.say("排行榜", who="o_wang")).split("\n")[:5] == [
         "本周积分榜",
-        f"1. 成员…{mei} 30 分",
-        "2. 小＊ 9 分",
-        f"3. 成员…{await club.member('o_wang')}（你） 5 分",
+        f"1. 成员…{mei}：30 分",
+        "2. 小＊：9 分",
+        f"3. 成员…{await club.member('o_wang')}（你）：5 分",
         "你：第 3 名，5 分",
     ]
-    assert "2. 小林（你） 9 分" in await club.say("周榜")
+    assert "2. 小＊（你）：9 分" in await club.say("周榜")
     assert "你本周还没有得分。" in await club.say("排行榜", who="o_zhao")
 
 
@@ -339,8 +480,8 @@ async def test_weeks_months_and_all(club: Conversation) -> None:
 
 async def test_who_does_not_want_to_be_seen_is_not(club: Conversation) -> None:
     await give(club, 9)
-    await club.say("不上榜？")
-    assert club.handler.startswith("faq")
+    for asked in ("不上榜？", "不上榜吗？"):
+        assert await club.say(asked) == "想不上榜的话，回复「不上榜」，不带问号。"
     assert await club.say("不上榜", crash_first=True) == club.texts("points.unlisted")
     assert "成员…" not in await club.say("排行榜", who="o_mei")
     assert "你：9 分（已选择不上榜，别人看不到）" in await club.say("排行榜")

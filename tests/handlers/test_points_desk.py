@@ -33,7 +33,7 @@ async def audit(desk: Conversation) -> list[tuple[str, str, str]]:
 async def test_points_are_given_after_a_preview(desk: Conversation) -> None:
     lin = await desk.member()
     said = await ask(desk, f"/points grant {lin} 100 活动  奖励", crash_first=True)
-    assert said.startswith(f"给成员 {lin} 加 100 分，原因：活动 奖励。现有 0 分。")
+    assert said.startswith(f"给成员 {lin} 加 100 分，原因：活动 奖励（对方看得到）。现有 0 分。")
     assert await balance(desk) == 0
     done = await ask(desk, "确认", crash_first=True)
     assert done == f"已给成员 {lin} 加 100 分，现有 100 分。"
@@ -53,12 +53,12 @@ async def test_points_are_taken_but_never_more_than_there_are(desk: Conversation
     short = f"成员 {lin} 只有 60 分，扣不了 61 分。"
     assert await ask(desk, f"/points take {lin} 61 发错了") == short
     said = await ask(desk, f"/points take #{lin} 60 发错了")
-    assert said.startswith(f"扣成员 {lin} 60 分，原因：发错了。现有 60 分。")
+    assert said.startswith(f"从成员 {lin} 扣 60 分，原因：发错了（对方看得到）。现有 60 分。")
     await desk.store.points.post(lin, -1, "coupon", "coupon:1", desk.at)
     assert await ask(desk, "确认") == f"成员 {lin} 只有 59 分，扣不了 60 分。", "spent meanwhile"
     assert await audit(desk) == []
     await ask(desk, f"/points take {lin} 50 发错了")
-    assert await ask(desk, "确认", crash_first=True) == f"已扣成员 {lin} 50 分，现有 9 分。"
+    assert await ask(desk, "确认", crash_first=True) == f"已从成员 {lin} 扣 50 分，现有 9 分。"
     assert await audit(desk) == [("points.take", f"member:{lin}", "50: 发错了")]
     assert await desk.store.points.audit_sums() == []
 

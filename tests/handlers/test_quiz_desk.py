@@ -85,7 +85,9 @@ async def test_how_to_write_it_is_told(desk: Conversation) -> None:
     assert await desk.say("/quiz") == desk.texts("quiz.usage")
     assert await desk.say("/quiz dance 1") == desk.texts("quiz.usage")
     assert await desk.say("/quiz new") == desk.texts("quiz.form")
-    for number in ("", "7", "abc", "9" * 30):
+    for command in ("show", "start", "rank", "report"):
+        assert await desk.say(f"/quiz {command}") == desk.texts("quiz.number_missing")
+    for number in ("7", "abc", "9" * 30):
         assert await desk.say(f"/quiz show {number}") == desk.texts("quiz.unknown")
 
 
@@ -99,7 +101,8 @@ async def test_it_starts_once_when_confirmed(desk: Conversation) -> None:
     assert await desk.store.quizzes.on(desk.at) == ()
     said = await desk.say("确认", crash_first=True)
     assert said == "《Python 小测验》开始了，11:15 结束。成员回复「答题」参加。"
-    assert "第 1/2 题" in await desk.say("答题", "o_mei")
+    assert "《Python 小测验》共 2 题" in await desk.say("答题", "o_mei")
+    assert "第 1/2 题" in await desk.say("开始", "o_mei")
     assert "「进行中」" in await desk.say("/quiz start 1")
     assert ("quiz.start", "quiz:1") in await actions(desk)
 
@@ -165,13 +168,14 @@ async def test_it_is_closed_by_hand_and_its_places_stand(desk: Conversation) -> 
     await desk.say("确认")
     for who, answer in (("o_a", "A"), ("o_b", "B")):
         await desk.say("答题", who)
+        await desk.say("开始", who)
         await desk.say(answer, who)
     assert "「" not in await desk.say("/quiz rank 1")
     await desk.say("/quiz close 1")
     said = await desk.say("确认", crash_first=True)
     assert said == desk.texts("quiz.closed_done", title="Python 小测验", quiz=1)
     b = await desk.member("o_b")
-    assert f"1. 成员 {b} 20 分" in await desk.say("/quiz rank 1")
+    assert f"1. 成员 {b}：20 分" in await desk.say("/quiz rank 1")
     said = await desk.say("/quiz report 1")
     assert "（已结束）\n2 人参加，0 人答完，最高 20 分，平均 10.0 分" in said
     assert "1. 列表用哪种括号？：对 1，错 1，超时 0\n2. 作者是谁？：对 0，错 0，超时 0" in said
@@ -196,3 +200,41 @@ async def test_what_changed_between_question_and_confirmation_is_said(desk: Conv
 
 async def test_the_list_is_empty_at_first(desk: Conversation) -> None:
     assert await desk.say("/quiz list") == desk.texts("quiz.list_none")
+
+
+async def test_closing_an_offer_warns_that_a_quiz_pays_with_it(desk: Conversation) -> None:
+    offer = NewOffer(word="早鸟", title="早鸟券", kind="amount", value=500, inventory=2)
+    made = await desk.store.offers.create(offer, desk.at, "member:1")
+    assert made is not None
+    await desk.say(WRITTEN.replace("100积分", "券 早鸟"))
+    await desk.say("确认")
+    warning = desk.texts("quiz.paying", quizzes="《Python 小测验》")
+    assert warning not in await desk.say("/coupon close 早鸟"), "a draft is looked at again"
+    await desk.say("/quiz start 1")
+    await desk.say("确认")
+    assert warning in await desk.say("/coupon close 早鸟")
+
+
+async def test_no_quiz_begins_whose_prize_is_gone(desk: Conversation) -> None:
+    offer = NewOffer(word="早鸟", title="早鸟券", kind="amount", value=500, inventory=2)
+    made = await desk.store.offers.create(offer, desk.at, "member:1")
+    assert made is not None
+    await desk.say(WRITTEN.replace("100积分", "券 早鸟"))
+    await desk.say("确认")
+    await desk.store.offers.set_status(made.id, "closed", desk.at)
+    gone = desk.texts("quiz.unknown_offer", word="早鸟")
+    assert await desk.say("/quiz start 1") == gone
+    assert await desk.say("/quiz schedule 1 11-25 20:00") == gone
+
+
+async def test_who_may_take_part_is_said_in_words(desk: Conversation) -> None:
+    said = await desk.say(WRITTEN.replace("\n", "\n对象：level>=2\n", 1))
+    assert "的成员（level>=2）" in said
+
+
+async def test_a_fault_of_all_questions_is_named_where_it_stands(desk: Conversation) -> None:
+    said = await desk.say("/quiz new 题\n每题 5000分 3秒\n1. 一\n答案：甲\n2. 二\n答案：乙")
+    assert said.splitlines()[1:] == [
+        f"第 2 行：{desk.texts('quiz.fault_points')}",
+        f"第 2 行：{desk.texts('quiz.fault_seconds')}",
+    ]

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.router import asking, folded
+from handlers.context import Context
+from handlers.message import Message, Reply
+from handlers.router import Router, Rules, asking, dispatch, folded
+from tests.handlers.conftest import Conversation
+from tests.handlers.test_membership import rules
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,21 @@ def test_folding_twice_changes_nothing_and_never_takes_all(text: str) -> None:
 )
 def test_a_closing_question_mark_makes_a_question(typed: str, question: bool) -> None:
     assert asking(typed) is question
+
+
+async def test_a_refused_answer_takes_along_what_would_follow_it(talk: Conversation) -> None:
+    router = Router("club")
+
+    @router.text("会刊")
+    async def issue(message: Message, ctx: Context) -> Reply | None:
+        ctx.then.append(Reply.text("里面的话"))
+        return Reply.text("会刊")
+
+    message = talk.message("会刊")
+    ctx = await talk.context(message)
+    assert (await dispatch(Rules([router]), message, ctx)).reply.content == "会刊"
+    assert len(ctx.then) == 1
+    talk.rewards = rules(club="paid-monthly")
+    ctx = await talk.context(message)
+    assert (await dispatch(Rules([router]), message, ctx)).handler == "membership.gate"
+    assert ctx.then == []

@@ -59,7 +59,7 @@ class Contest:
     heard: int = 0
 
     async def member(self, number: int) -> None:
-        """答题, then answer whatever question is shown, until the card comes."""
+        """答题, 开始, then answer whatever question is shown, until the card comes."""
         openid = f"o_pupil_{number:03}"
         plan = self.plans[openid] = tuple(self.rng.random() < 0.7 for _ in POINTS)
         await asyncio.sleep(self.rng.random())
@@ -67,7 +67,8 @@ class Contest:
         while OVER not in said:
             shown = SHOWN.search(said)
             if shown is None:
-                said = (await self.fake.send_text(openid, "答题")).text
+                word = "开始" if "「开始」" in said else "答题"
+                said = (await self.fake.send_text(openid, word)).text
             else:
                 place = int(shown[1]) - 1
                 word = (RIGHT if plan[place] else WRONG)[place]

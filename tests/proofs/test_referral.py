@@ -100,7 +100,7 @@ async def test_a_friend_counts_once_and_only_while_they_stay(tmp_path: Path) -> 
         greeted = await world.fake.deliver(event, parallel=3)
         assert greeted.text == TEXTS("welcome.follow", business="知群")
         assert await story.points(LIN) == 20
-        await story.told(LIN, "一共 1 位。\n再来 1 位，送「老友」。")
+        await story.told(LIN, "一共 1 位，得到 20 积分。\n再来 1 位，送「老友券」。")
         assert await story.referrals() == {("credited", ""): 1}
 
         # Wei is the second: the rung's coupon is Lin's.
@@ -138,6 +138,31 @@ async def test_a_friend_counts_once_and_only_while_they_stay(tmp_path: Path) -> 
         assert await story.points(LIN) == 0
         assert await story.referrals() == {("clawed_back", ""): 2, ("refused", "self"): 1}
         await story.sound()
+
+
+async def test_the_first_tap_and_the_first_word_bring_picture_and_words(tmp_path: Path) -> None:
+    """WeChat lets us push because of this very message: no earlier one has opened anything."""
+    async with opened(tmp_path, sections={"referral": ON}) as world:
+        story = Story(world)
+        await story.fake.follow(MEI)
+        clicked = await story.fake.click_menu(MEI, "邀请好友")
+        written = await story.fake.send_text(WEI, "邀请好友")
+        for who, answer in ((MEI, clicked), (WEI, written)):
+            assert answer.reply is not None
+            assert answer.reply["MsgType"] == "image"
+            await story.told(who, "朋友扫码第一次关注，你得 20 积分。\n朋友 7 天内取消关注")
+        assert await world.settled() == {"sent": 2}
+
+
+async def test_where_the_bot_may_not_push_the_words_are_fetched(tmp_path: Path) -> None:
+    async with opened(
+        tmp_path, sections={"referral": ON}, channels={"mp": {"late": "retry"}}
+    ) as world:
+        story = Story(world)
+        await story.fake.follow(LIN)
+        await story.picture(LIN)
+        assert "你得 20 积分" in await story.say(LIN, "继续")
+        assert await world.sends() == {"fetched": 1}
 
 
 async def test_a_ring_of_five_waits_for_an_operator(tmp_path: Path) -> None:

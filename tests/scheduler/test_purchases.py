@@ -170,7 +170,7 @@ async def test_parts_of_an_order_cost_their_share_and_all_of_it_all(
     assert await shop.tier() == ""
 
 
-async def test_a_refund_takes_no_more_than_is_there_and_nothing_of_what_comes_later(
+async def test_a_refund_of_points_that_were_spent_is_owed_by_what_comes_later(
     shop: Shop,
 ) -> None:
     lin = await shop.meet()
@@ -178,13 +178,44 @@ async def test_a_refund_takes_no_more_than_is_there_and_nothing_of_what_comes_la
     await shop.runs()
     await shop.store.points.post(lin, -70, "coupon", "spent", NOW)
     await shop.refunds(60, order_id="1")
+    await shop.runs()
     await shop.refunds(40, order_id="1")
     await shop.runs()
-    assert await shop.balance(lin) == 0
+    account = await shop.store.points.balance(lin)
+    assert (account.balance, account.earned, account.owed) == (0, 0, 70)
     await shop.buys(20)
     await shop.runs()
     await shop.runs(NOW + 60)
-    assert await shop.balance(lin) == 20
+    assert await shop.balance(lin) == 0
+    await shop.buys(60)
+    await shop.runs(NOW + 60)
+    assert await shop.balance(lin) == 10
+
+
+async def test_a_refund_of_one_of_two_equal_lines_ends_one_membership(shop: Shop) -> None:
+    lin = await shop.meet()
+    for _ in range(2):
+        await shop.buys(30, order_id="1", item_id="vip")
+    await shop.runs()
+    await shop.refunds(30, order_id="1", item_id="vip")
+    assert (await shop.runs()).endswith("refunds: 1 and 1")
+    assert await shop.runs(NOW + 60) == ""
+    assert await shop.store.memberships.standing(lin, NOW) == Standing("paid-monthly", NOW + MONTH)
+    assert await shop.balance(lin) == 30
+    await shop.refunds(30, order_id="1", item_id="vip")
+    assert (await shop.runs()).endswith("refunds: 1 and 1")
+    assert await shop.tier() == ""
+
+
+async def test_a_refund_of_an_item_without_an_amount_is_worth_that_item(shop: Shop) -> None:
+    lin = await shop.meet()
+    await shop.buys(30, order_id="1", item_id="vip")
+    await shop.buys(200, order_id="1", item_id="book")
+    await shop.runs()
+    await shop.refunds(0, order_id="1", item_id="book")
+    assert (await shop.runs()).endswith("refunds: 1 and 0")
+    assert await shop.balance(lin) == 30
+    assert await shop.tier() == "paid-monthly"
 
 
 async def test_a_refund_that_comes_before_its_order_counts_when_that_comes(shop: Shop) -> None:
@@ -276,6 +307,21 @@ async def test_a_tier_for_an_item_begins_with_the_orders_after_that(shop: Shop) 
     await shop.buys(item_id="book")
     await shop.runs(NOW + DAY, more)
     assert await shop.tier(NOW + DAY) == "trial"
+
+
+async def test_times_bought_by_two_accounts_run_in_turn_when_they_become_one(shop: Shop) -> None:
+    members = shop.store.members
+    for openid in ("o_lin", "o_lin2"):
+        await shop.meet(openid)
+        for order in "12":
+            await shop.buys(30, item_id="vip", openid=openid, order_id=openid + order)
+    await shop.runs()
+    for openid in ("o_lin", "o_lin2"):
+        await members.unite("mp", openid, "u_lin")
+    lin = await shop.meet()
+    standing = await shop.store.memberships.standing(lin, NOW)
+    assert standing == Standing("paid-monthly", NOW + 4 * MONTH)
+    assert len(await shop.store.memberships.of(lin, NOW + 3.5 * MONTH)) == 1
 
 
 async def test_a_free_item_brings_its_tier_once(shop: Shop) -> None:

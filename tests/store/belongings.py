@@ -30,6 +30,8 @@ _ROWS = (
     "values (1, :member, 0, 1, 0, :key)",
     "insert into quiz_answers (quiz_id, member_id, position, text, outcome, score, at, "
     "message_key) values (1, :member, 1, :word, 'wrong', 0, 0, :key)",
+    "insert into used_up (fingerprint, what, count, member_id) "
+    "values (:key, 'offer:9', 1, :member)",
     "insert into quiz_prizes (quiz_id, member_id, rank, note, at) values (1, :member, 1, :word, 0)",
 )
 

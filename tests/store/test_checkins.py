@@ -205,7 +205,8 @@ async def test_erasing_takes_the_days_along(store: Store, lin: int) -> None:
     assert erased is not None
     assert erased.rows["checkins"] == 1
     back = (await store.members.meet(CHANNEL, LIN, NOW)).id
-    assert (await check_in(store, back, 1)).fresh
+    assert not (await check_in(store, back, 1)).fresh, "the day is used up all the same"
+    assert (await check_in(store, back, 2)).days == 1
     assert await store.points.audit_sums() == []
 
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from store import Store
-from store.coupons import Claim, Claimant, Coupon, Outcome
-from tests.store.couponing import call, cart, counted, offer, people
+from store.coupons import Claim, Claimant, Coupon, Outcome, issue
+from tests.store.couponing import call, cart, counted, new, offer, people
 from tests.store.rows import CHANNEL, LIN, MEI, NOW, ask_file, key
 
 LATER = NOW + 1000
@@ -82,13 +82,15 @@ async def test_an_erased_members_coupons_are_nobodys_and_void(store: Store) -> N
         (of_mei.id,),
     )
     assert rows == [
-        ("redeemed", None, None, None, "", 2000),
+        ("redeemed", None, None, None, rows[0][4], 2000),
         ("revoked", None, None, None, "", 0),
         ("revoked", None, None, None, "", 0),
     ]
     assert await steps(store, used.id) == [("claimed", ""), ("redeemed", "key:k1")]
     assert await steps(store, free.id) == [("claimed", ""), ("revoked", "")]
+    assert len(rows[0][4]) == 33, "a hash of its order, which tells of no order"
     for table, column in (
+        ("coupons", "order_id"),
         ("coupon_steps", "order_id"),
         ("idempotency", "answer"),
         ("hook_deliveries", "body"),
@@ -106,6 +108,78 @@ async def test_an_erased_members_coupons_are_nobodys_and_void(store: Store) -> N
     assert counted(store, made.id) == (4, 4)
     refused = await store.redemptions.redeem(held.code, cart("SECRET2"), call("n3", LATER))
     assert refused.outcome == "revoked"
+
+
+async def test_what_an_operator_did_names_them_as_long_as_they_are_there(store: Store) -> None:
+    lin = (await store.members.meet(CHANNEL, LIN, NOW)).id
+    drop = (await store.members.meet("team", "o_other", NOW)).id
+    mei = (await store.members.meet(CHANNEL, MEI, NOW)).id
+    made = await store.offers.create(new(), NOW, f"member:{drop}")
+    assert made is not None
+    (gift,) = await store.coupons.grant(made.id, [mei], key(1), NOW, f"member:{drop}")
+    await store.memberships.give(
+        mei, "trial", NOW, source_key="t", by=f"member:{drop}", tiers=("trial",)
+    )
+
+    async def named() -> list[str]:
+        (tier,) = await store.memberships.of(mei, NOW)
+        (offer_now,) = await store.offers.all()
+        (given,) = await steps(store, coupon_of(gift).id)
+        return [offer_now.created_by, given[1], tier.given_by]
+
+    for channel, openid in ((CHANNEL, LIN), ("team", "o_other")):
+        await store.members.unite(channel, openid, "uTEST")
+    assert await named() == [f"member:{lin}"] * 3
+    await store.members.erase(lin, LATER)
+    assert await named() == [""] * 3
+
+
+async def test_an_order_keeps_to_its_coupon_when_its_buyer_is_forgotten(store: Store) -> None:
+    lin, mei = await people(store, 2)
+    await offer(store)
+    mine, friends = coupon_of(await claim(store, lin, 1)), coupon_of(await claim(store, mei, 2))
+    sold = await store.redemptions.redeem(mine.code, cart("A7", 3000), call("n1"))
+    await store.members.erase(lin, LATER)
+    again = await store.redemptions.redeem(mine.code, cart("A7", 3000), call("n2", LATER))
+    assert (again.outcome, again.discount_cents) == ("repeated", sold.discount_cents)
+    other = await store.redemptions.redeem(mine.code, cart("A8", 3000), call("n3", LATER))
+    assert other.outcome == "used"
+    second = await store.redemptions.redeem(friends.code, cart("A7", 3000), call("n4", LATER))
+    assert second.outcome == "not_stackable"
+    assert (await store.redemptions.redeem(friends.code, cart("A8"), call("n5", LATER))).ok
+    found = await store.coupons.get(mine.id)
+    assert found is not None
+    assert found.order_shown == ""
+
+
+async def test_what_an_invitation_took_back_frees_its_place(store: Store) -> None:
+    (lin,) = await people(store, 1)
+    made = await offer(store, per_member=2)
+
+    async def gift(number: int) -> Claim:
+        return await store.db.write(
+            lambda conn: issue(conn, made.id, lin, key(number), NOW, source="referral", check=False)
+        )
+
+    lost, kept = coupon_of(await gift(1)), coupon_of(await gift(2))
+    assert (await gift(3)).outcome is Outcome.ALREADY
+    assert [one.id for one in await store.claimable.by(lin, NOW)] == []
+    await store.coupons.revoke(lost.id, NOW, "member:9")
+    assert [one.id for one in await store.claimable.by(lin, NOW)] == [made.id]
+    assert coupon_of(await gift(1)).id == lost.id, "the same gift is the same coupon"
+    anew = await gift(4)
+    assert (anew.outcome, coupon_of(anew).serial) == (Outcome.CLAIMED, 3)
+    full = await claim(store, lin, 5)
+    assert (full.outcome, coupon_of(full).id) == (Outcome.ALREADY, coupon_of(anew).id)
+    assert counted(store, made.id) == (3, 3)
+    await store.coupons.revoke(kept.id, NOW, "member:9")
+    await store.coupons.revoke(coupon_of(anew).id, NOW, "member:9")
+    first, second = coupon_of(await claim(store, lin, 6)), coupon_of(await claim(store, lin, 7))
+    await store.coupons.revoke(first.id, NOW, "member:9")
+    full = await claim(store, lin, 8)
+    assert (full.outcome, coupon_of(full).id) == (Outcome.ALREADY, second.id), (
+        "its own claims count"
+    )
 
 
 async def test_members_can_take_their_coupons_along(store: Store) -> None:

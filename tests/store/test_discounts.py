@@ -61,6 +61,13 @@ def test_a_bundle_gives_one_of_each_of_its_items() -> None:
     assert worth(new_one, kind="bundle", value=0, items=("fresh",)) == Discount(700)
 
 
+def test_a_category_is_a_tag_however_it_is_written() -> None:
+    got = discount(
+        new(categories=("python",)), cart(py=5000), {"py": ("编程", "Ｐython")}, {"py": 5000}
+    )
+    assert got.cents == 2000
+
+
 def test_a_bundle_is_its_items_whatever_categories_say() -> None:
     order = cart(cents=8000, py=3000, art=5000)
     bundle = worth(order, kind="bundle", value=0, items=("py",), categories=("艺术",))

@@ -197,6 +197,7 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "quiz_attempts": 1,
         "quiz_answers": 1,
         "quiz_prizes": 1,
+        "used_up": 1,
         "memberships": 1,
     }
     assert places_of(store.db.path, TRACES) == set()

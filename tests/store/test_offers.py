@@ -20,6 +20,11 @@ from tests.store.rows import NOW, key
         ("word", {"word": "早 鸟"}),
         ("word", {"word": "早" * 21}),
         ("word", {"word": "早\u200b鸟"}),
+        ("word", {"word": "2"}),
+        ("word", {"word": "２０２６"}),
+        ("word", {"word": "早鸟？"}),
+        ("word", {"word": "早鸟。"}),
+        ("word", {"word": "早鸟🐦"}),
         ("title", {"title": ""}),
         ("title", {"title": "两\n行"}),
         ("kind", {"kind": "gift"}),
@@ -146,6 +151,7 @@ async def test_one_bad_code_and_none_is_added(store: Store) -> None:
     made = await offer(store, pool=True)
     await store.offers.add_codes(made.id, ["OLD-1"], NOW)
     codes = ["NEW-1", "", "old1", "NEW 2", "new-1", "早鸟", "x" * 65, "--", "A\tB"]
+    codes += ["SALE/1", "A\\B", "A{B", ".HIDDEN", "-.HIDDEN", ".."]
     added = await store.offers.add_codes(made.id, codes, NOW)
     assert added is not None
     assert added.count == 0
@@ -165,6 +171,27 @@ async def test_codes_go_into_open_pools_only(store: Store) -> None:
     assert await store.offers.add_codes(pool.id, ["A"], NOW) is None
     assert await store.offers.add_codes(99, ["A"], NOW) is None
     assert await store.coupons.by_code("A") is None
+
+
+async def test_codes_that_nobody_has_are_free_again_when_their_offer_is_closed(
+    store: Store,
+) -> None:
+    (lin,) = await people(store, 1)
+    first = await offer(store, pool=True)
+    await store.offers.add_codes(first.id, ["A1", "A2", "A3"], NOW)
+    claim = await store.coupons.claim(first.id, Claimant(lin), b"1" * 16, NOW)
+    assert claim.coupon is not None
+    closed = await store.offers.set_status(first.id, "closed", NOW)
+    assert closed is not None
+    assert (closed.inventory, closed.claimed, closed.sold_out) == (1, 1, True)
+    second = await offer(store, pool=True)
+    added = await store.offers.add_codes(second.id, ["A1", "A2", "A3"], NOW)
+    assert added is not None
+    assert [line for line, _, _ in added.bad] == [1], "this one is somebody's"
+    added = await store.offers.add_codes(second.id, ["A2", "A3"], NOW)
+    assert added is not None
+    assert added.count == 2
+    assert await store.coupons.get(claim.coupon.id) == claim.coupon
 
 
 async def test_no_codes_add_nothing(store: Store) -> None:

@@ -97,15 +97,46 @@ async def test_what_ends_first_is_spent_first(store: Store, lin: int) -> None:
 async def test_what_is_taken_at_most_is_what_is_there(store: Store, lin: int) -> None:
     await store.points.post(lin, 20, "referral", "referral:1", NOW)
     await store.points.post(lin, -15, "coupon", "coupon:1", NOW)
-    taken = await store.points.post(lin, -20, "clawback", "clawback:1", NOW, at_most=True)
-    assert taken == Posted(Outcome.POSTED, 0, -5)
+    taken = await store.points.post(lin, -20, "held", "held:1", NOW, at_most=True)
+    assert taken == Posted(Outcome.POSTED, 0, -5), "what only waits is not owed"
     assert await store.points.balance(lin) == Account(0, 15)
-    none = await store.points.post(lin, -20, "clawback", "clawback:2", NOW, at_most=True)
+    none = await store.points.post(lin, -20, "held", "held:2", NOW, at_most=True)
     assert none == Posted(Outcome.POSTED, 0, 0)
     await store.points.post(lin, 7, "quiz", "quiz:1", NOW)
-    again = await store.points.post(lin, -20, "clawback", "clawback:2", NOW, at_most=True)
+    again = await store.points.post(lin, -20, "held", "held:2", NOW, at_most=True)
     assert again == Posted(Outcome.AGAIN, 0, 0), "a repeat does not take what came later"
     assert [entry.amount for entry in await store.points.history(lin)] == [7, -5, -15, 20]
+    await sound(store)
+
+
+async def test_what_was_spent_before_it_is_taken_back_is_owed_and_paid_first(
+    store: Store, lin: int, mei: int
+) -> None:
+    await store.points.post(lin, 20, "purchase", "event:1", NOW)
+    await store.points.post(lin, -15, "coupon", "coupon:1", NOW)
+    taken = await store.points.post(lin, -20, "refund", "event:2", NOW, at_most=True)
+    assert taken == Posted(Outcome.POSTED, 0, -5, 15)
+    assert await store.points.balance(lin) == Account(0, 0, owed=15), "levels know at once"
+    for ranking in (await store.points.ranking(), await store.points.ranking("2000-01-01")):
+        assert ranking.rows == ()
+    assert (await store.points.totals("2000-01-01")).owed == 15
+    assert await store.points.post(lin, 10, "quiz", "q:1", NOW) == Posted(Outcome.POSTED, 0, 10)
+    assert await store.points.balance(lin) == Account(0, 10, owed=5)
+    assert await store.points.post(lin, 10, "quiz", "q:2", NOW) == Posted(Outcome.POSTED, 5, 10)
+    again = await store.points.post(lin, 10, "quiz", "q:2", NOW)
+    assert again == Posted(Outcome.AGAIN, 5, 10)
+    assert await store.points.balance(lin) == Account(5, 20)
+    amounts = [(entry.reason, entry.amount) for entry in await store.points.history(lin)]
+    assert amounts[:4] == [("owed", -5), ("quiz", 10), ("owed", -10), ("quiz", 10)]
+    await sound(store)
+
+
+async def test_nobody_owes_more_than_they_ever_earned(store: Store, lin: int) -> None:
+    await store.points.post(lin, 20, "purchase", "event:1", NOW)
+    await store.points.post(lin, -20, "coupon", "coupon:1", NOW)
+    for number in (2, 3):
+        await store.points.post(lin, -20, "refund", f"event:{number}", NOW, at_most=True)
+    assert await store.points.balance(lin) == Account(0, 0, owed=20)
     await sound(store)
 
 
@@ -283,7 +314,7 @@ async def test_the_export_has_all_of_it(store: Store, lin: int, mei: int) -> Non
     await store.points.post(mei, 99, "quiz", "b", NOW)
     told = await store.members.export(lin)
     assert told is not None
-    assert told["point_accounts"] == [{"balance": 10, "earned": 10}]
+    assert told["point_accounts"] == [{"balance": 10, "earned": 10, "owed": 0}]
     assert told["point_postings"] == [
         {"at": NOW, "reason": "operator", "place": "g1", "note": "补发", "amount": 10}
         | {"balance": 10}

@@ -1,8 +1,9 @@
 """The ledger against a model, through thousands of random histories.
 
 Whatever is earned, spent, taken back, ended, repeated, joined and erased: the balance is the
-sum of the entries and of the lots, both sides of every change add up to zero, nobody has less
-than nothing, and a source counts once.
+sum of the entries and of the lots, both sides of every change add up to zero, what is taken
+back and not there is owed and paid first, nobody has less than nothing, and a source counts
+once.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Ledger(RuleBasedStateMachine):
         self.gone: list[int] = []
         self.lots: dict[int, list[Lot]] = {number: [] for number in MEMBERS}
         self.earned: dict[int, int] = dict.fromkeys(MEMBERS, 0)
+        self.owed: dict[int, int] = dict.fromkeys(MEMBERS, 0)
         self.known: dict[str, tuple[int, Posted]] = {}
         """Source key -> whose, and how it ended."""
 
@@ -122,17 +124,25 @@ class Ledger(RuleBasedStateMachine):
                 ends_at=ends_at,
                 at_most=at_most,
             )
+        owed = 0
         if amount < 0:
             self.end_due(member)
             if at_most:
-                amount = -min(-amount, self.balance(member))
+                rest = max(0, -amount - self.balance(member))
+                amount += rest
+                if reason is not Reason.HELD:
+                    owed = min(rest, self.earned[member] + amount)
         before = self.balance(member)
         if before + amount < 0:
             assert posted == Posted(Outcome.SHORT, before)
             return
-        assert posted == Posted(Outcome.POSTED, before + amount, amount)
+        paid = min(self.owed[member], amount) if amount > 0 else 0
+        assert posted == Posted(Outcome.POSTED, before + amount - paid, amount, owed)
+        self.owed[member] += owed - paid
+        self.earned[member] -= owed
         if amount > 0:
             self.lots[member].append(Lot(self.number, amount, ends_at))
+            self.spend(member, paid)
         else:
             self.spend(member, -amount)
         if reason in EARNING or (reason is Reason.OPERATOR and amount > 0):
@@ -193,6 +203,10 @@ class Ledger(RuleBasedStateMachine):
             self.leave(drop)
         self.lots[keep] += self.lots.pop(drop)
         self.earned[keep] += self.earned.pop(drop)
+        self.owed[keep] += self.owed.pop(drop)
+        paid = min(self.owed[keep], self.balance(keep))
+        self.owed[keep] -= paid
+        self.spend(keep, paid)
         for key, (member, posted) in self.known.items():
             if member == drop:
                 self.known[key] = (keep, posted)
@@ -203,7 +217,7 @@ class Ledger(RuleBasedStateMachine):
         with self.transaction():
             points_personal.forget(self.conn, member, self.now)
             self.leave(member)
-        del self.lots[member], self.earned[member]
+        del self.lots[member], self.earned[member], self.owed[member]
         self.known = {key: one for key, one in self.known.items() if one[0] != member}
 
     @precondition(lambda self: self.gone)
@@ -224,7 +238,7 @@ class Ledger(RuleBasedStateMachine):
         (new,) = self.conn.execute(
             "insert into members (role, created_at) values ('member', 0) returning id"
         ).fetchone()
-        self.lots[new], self.earned[new] = [], 0
+        self.lots[new], self.earned[new], self.owed[new] = [], 0, 0
 
     @invariant()
     def all_sums_are_right(self) -> None:
@@ -234,6 +248,7 @@ class Ledger(RuleBasedStateMachine):
             account = points.account_of(self.conn, member)
             assert account.balance == self.balance(member) >= 0
             assert account.earned == self.earned[member]
+            assert account.owed == self.owed[member]
             known = honours.facts(self.conn, member, ["earned"])
             assert known == {"earned": account.earned}
             left = self.conn.execute(

@@ -11,7 +11,7 @@ import pytest
 
 from store import Store
 from store.coupons import Claimant, Coupon, gift_key
-from store.redemption import Call, Redeemed, Result
+from store.redemption import Call, Cart, Line, Redeemed, Result
 from tests.store.couponing import DAY_S, call, cart, offer, people
 from tests.store.rows import NOW, ask_file, course, meeting
 
@@ -226,6 +226,25 @@ def _hold(store: Store) -> Any:
         return await store.redemptions.reserve(code, order, says, HOLD_S)
 
     return act
+
+
+async def test_what_an_order_was_told_stands_whatever_the_catalogue_says_since(
+    store: Store,
+) -> None:
+    await store.catalogue.put([course(1, tags=("编程",))], NOW)
+    coupon = await held_by(store, categories=("编程",))
+    order = Cart("A1", 10_000, (Line("c1", 10_000),))
+    held = await store.redemptions.reserve(coupon.code, order, call("n1"), HOLD_S)
+    assert held.discount_cents == 2000
+    await store.catalogue.put([course(1, tags=("摄影",))], NOW)
+    dearer = Cart("A1", 12_000, (Line("c1", 12_000),))
+    refused = await store.redemptions.redeem(coupon.code, dearer, call("n2"))
+    assert (refused.outcome, refused.why) == ("not_eligible", "no_item"), "another amount"
+    late = await store.redemptions.redeem(coupon.code, order, call("n3", NOW + HOLD_S))
+    assert late.outcome == "not_eligible", "the hold is over"
+    used = await store.redemptions.redeem(coupon.code, order, call("n4"))
+    assert (used.outcome, used.discount_cents) == ("done", 2000)
+    assert (await now_is(store, coupon)).discount_cents == 2000
 
 
 async def test_release_without_a_hold_changes_nothing(store: Store) -> None:
