@@ -18,7 +18,7 @@ FIND_PYTHON = for p in $$PYTHON python3.13 python3.12 python3.11 python3 python;
 
 help:
 	@echo "make demo      the bot, a fake WeChat and a phone page in the browser"
-	@echo "make test      all tests (about two minutes after the install)"
+	@echo "make test      all tests (two to three minutes after the install)"
 	@echo "make check     lint, format and types"
 	@echo "make format    mend what can be mended by itself"
 	@echo "make bench     speed and memory beside peers, as JSON"
@@ -67,7 +67,7 @@ demo: $(VENV)/.installed-run
 # Byte code is kept whatever the environment says: some forty processes are started. Three
 # workers for two cores: much of it is waiting.
 test: $(VENV)/.installed-dev
-	@start=$$(date +%s); PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 -m "not nightly"; code=$$?; \
+	@start=$$(date +%s); PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 4 -m "not nightly"; code=$$?; \
 	echo "tests took $$(( $$(date +%s) - start )) s"; exit $$code
 
 check: $(VENV)/.installed-dev

@@ -246,7 +246,7 @@ def effects(sent: list[Sent], served: Served, figures: Counter[str]) -> None:
 @pytest.mark.parametrize(
     "kills",
     [
-        3,
+        2,
         pytest.param(60, marks=pytest.mark.nightly, id="sixty"),
         pytest.param(140, marks=pytest.mark.nightly, id="140"),
     ],
