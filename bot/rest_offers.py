@@ -6,7 +6,6 @@ number only.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields, replace
 from typing import Annotated
 
@@ -29,7 +28,7 @@ from bot.rest import (
 )
 from bot.rest_items import Id, Word
 from bot.rest_path import IDEMPOTENT, JSON_MAX
-from store.coupons import Claim, Outcome
+from store.coupons import Claim, Outcome, gift_key
 from store.offers import (
     LONGEST_CODE,
     LONGEST_TITLE,
@@ -310,8 +309,7 @@ def _cannot(found: list[Fault]) -> Problem:
 
 def _key(call: Call, what: str) -> bytes:
     """16 bytes that name this request for ever, by its key and its Idempotency-Key."""
-    name = f"{what}:{call.key.id}:{call.headers['Idempotency-Key']}"
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return gift_key(f"{what}:{call.key.id}:{call.headers['Idempotency-Key']}")
 
 
 async def _found(call: Call) -> Offer:

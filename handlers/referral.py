@@ -7,21 +7,16 @@ at all is the operator's choice, and off unless they read what WeChat allows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
 from handlers.context import SHANGHAI, ApiRefused, Context, Invitation
 from handlers.message import Message, Reply
 from handlers.router import Router
+from store.coupons import gift_key
 from store.referrals import CREDITED, SELF, Referral
 
 router = Router("referral")
-
-
-def gift_key(name: str) -> bytes:
-    """The 16 bytes under which a message about this is sent once."""
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
 def next_rung(prizes: Sequence[tuple[int, str]], friends: int) -> tuple[int, str] | None:

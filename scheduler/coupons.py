@@ -7,13 +7,12 @@ may be tomorrow. This room plans; `bot/late.py` sends, once.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from store import Store
-from store.coupons import Coupon
+from store.coupons import Coupon, gift_key
 from store.offers import Offer
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -50,8 +49,7 @@ async def _all(step: Callable[[], Awaitable[int]]) -> int:
 
 def key_of(member_id: int, day: date) -> bytes:
     """The key of a member's reminder on this day in Shanghai: 16 bytes."""
-    name = f"coupon-reminder:{member_id}:{day.isoformat()}"
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return gift_key(f"coupon-reminder:{member_id}:{day.isoformat()}")
 
 
 async def remind(

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from store import Store
-from store.quiz_play import Pay, Place, key_of
+from store.coupons import gift_key
+from store.quiz_play import Pay, Place
 from store.quizzes import CLOSED, Quiz
 
 BATCH = 100
@@ -57,7 +58,7 @@ async def settle(
         planned = await asyncio.gather(
             *(
                 store.sends.plan(
-                    key_of(f"quiz.told:{quiz_id}:{place.member_id}"),
+                    gift_key(f"quiz.told:{quiz_id}:{place.member_id}"),
                     place.member_id,
                     say(quiz, place, count),
                     now,

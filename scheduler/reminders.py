@@ -7,13 +7,13 @@ way to reach them that they agreed to. This room plans; `bot/late.py` sends, onc
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from store import Store
 from store.catalogue import Item
+from store.coupons import gift_key
 from store.courses import Learning
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -52,8 +52,7 @@ def left_alone(
 
 def key_of(member_id: int, day: date) -> bytes:
     """The key of a member's reminder on this day in Shanghai: 16 bytes."""
-    name = f"remind:{member_id}:{day.isoformat()}"
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return gift_key(f"remind:{member_id}:{day.isoformat()}")
 
 
 async def remind(store: Store, say: Say, channels: Collection[str], now: float) -> str:

@@ -360,5 +360,5 @@ def issue(
 
 
 def gift_key(name: str) -> bytes:
-    """The 16 bytes that name a gift, such as "quiz:3:member:12"."""
+    """The 16 bytes that name a gift or a push, such as "quiz:3:member:12"; the same ever after."""
     return hashlib.blake2b(name.encode(), digest_size=16).digest()

@@ -7,7 +7,6 @@ has seen it yet.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -378,7 +377,7 @@ def _pay(
         )
     if word:
         claim = coupons.issue(
-            conn, word, place.member_id, key_of(name), now, source="quiz", check=False
+            conn, word, place.member_id, coupons.gift_key(name), now, source="quiz", check=False
         )
         given = claim.outcome in (coupons.Outcome.CLAIMED, coupons.Outcome.AGAIN)
         coupon_id = claim.coupon.id if given and claim.coupon is not None else None
@@ -386,11 +385,6 @@ def _pay(
             "update quiz_prizes set coupon_id = ?, note = ? where quiz_id = ? and member_id = ?",
             (coupon_id, "" if given else claim.outcome.value, quiz.id, place.member_id),
         )
-
-
-def key_of(name: str) -> bytes:
-    """The key of a gift or a push with this name: 16 bytes."""
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
 def _places(

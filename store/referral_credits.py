@@ -5,7 +5,6 @@ Steps of other stores' transactions; all of them change nothing when they run ag
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -124,8 +123,7 @@ def climb(
             continue
         # Who falls below a rung and reaches it again is given anew, even by the same friend,
         # whose credit waited meanwhile.
-        name = f"ladder:{inviter}:{rung}:{referral_id}:{now}"
-        key = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        key = coupons.gift_key(f"ladder:{inviter}:{rung}:{referral_id}:{now}")
         claim = coupons.issue(
             conn, word, inviter, key, now, source="referral", actor=actor, check=False
         )
