@@ -101,7 +101,7 @@ def is_code(word: str) -> bool:
 
 
 def code_in(text: str) -> str:
-    """Our code, or one mistyped, that a text holds anywhere: 券码 XXXX-XXXX-XXXXX; "" for none.
+    """Our code, or one mistyped, that a text holds anywhere, also between words; "" for none.
 
     Words of a foreign language look like one now and then, so a digit or a dash is needed.
     """

@@ -319,6 +319,10 @@ def _refused(offer: Offer, ask: Ask) -> Outcome | None:
 def give(
     conn: Connection, asks: Sequence[Ask], new_code: Callable[[], str] = codes.new_code
 ) -> list[Claim]:
+    """The answers to all who ask, in their order, with all that is written of them; [] for none.
+
+    Inside a transaction. Errors: StoreError when no new code is free.
+    """
     desk = _Desk(conn, asks, new_code)
     claims = [desk.give(ask) for ask in asks]
     desk.close()

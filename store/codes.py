@@ -60,5 +60,5 @@ def is_ours(code: str) -> bool:
 
 
 def shown(code: str) -> str:
-    """A code as people read it: ours as XXXX-XXXX-XXXXX, a shop's own as it is."""
+    """A code as people read it: ours in groups of 4, 4 and 5 signs, a shop's own as it is."""
     return f"{code[:4]}-{code[4:8]}-{code[8:]}" if is_ours(code) else code

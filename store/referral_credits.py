@@ -74,6 +74,11 @@ def credit(
     ends_at: float | None,
     actor: str = "",
 ) -> None:
+    """Give the inviter the points of a friend, and the rungs these friends reach.
+
+    Inside the transaction that makes the referral credited. ends_at: when the points end,
+    Unix seconds, None for never; actor: as in the audit, "" for nobody.
+    """
     if rules.points:
         key = f"referral:{referral_id}"
         points.post(conn, inviter, rules.points, "referral", key, now, ends_at=ends_at, actor=actor)
@@ -97,6 +102,7 @@ def take_back(conn: Connection, referral_id: int, inviter: int, reason: str, now
 
 
 def friends_of(conn: Connection, inviter: int, *, held: bool = False) -> int:
+    """How many friends of a member are credited, with `held` also those that wait; 0 for none."""
     sql = "select count(*) from referrals where inviter_id = ? and status in ('credited', ?)"
     return int(conn.execute(sql, (inviter, HELD if held else CREDITED)).fetchone()[0])
 
@@ -200,6 +206,7 @@ def hold_ring(conn: Connection, members: Sequence[int], now: float, rules: Rules
 
 
 def referral_of(conn: Connection, referral_id: int) -> Referral:
+    """A referral that there is, by its number, with its inviter's friends by now."""
     row = conn.execute(
         "select inviter_id, status, reason, points, coalesce(decided_at, at) "
         "from referrals where id = ?",
