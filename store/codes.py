@@ -32,16 +32,25 @@ def check_sign(signs: str) -> str:
 
 
 def new_code(rng: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """A code nobody can guess, in its plain form.
+    """A code nobody can guess, in its plain form, with a digit among its signs.
 
-    rng: gives so many random bytes; each sign is as likely as any other.
+    Letters alone could be a word that somebody writes, so the chat does not take them for a code;
+    one draw in fifty has no digit and is drawn again. rng: gives so many random bytes.
     """
+    signs = draw_signs(rng)
+    while signs.isalpha():
+        signs = draw_signs(rng)
+    return signs + check_sign(signs)
+
+
+def draw_signs(rng: Callable[[int], bytes]) -> str:
+    """The random signs of a code; each sign of the alphabet is as likely as any other."""
     signs = ""
     while len(signs) < SIGNS:
         # A remainder of all 256 bytes would favour the first signs.
         drawn = rng(SIGNS - len(signs))
         signs += "".join(ALPHABET[byte % _BASE] for byte in drawn if byte < _FAIR)
-    return signs + check_sign(signs)
+    return signs
 
 
 def plain(typed: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.codes import ALPHABET, check_sign, is_ours, new_code, plain, shown
+from store.codes import ALPHABET, check_sign, draw_signs, is_ours, new_code, plain, shown
 
 RANDOM = random.Random(7)
 
@@ -32,8 +32,13 @@ def test_every_sign_is_as_likely_as_any_other() -> None:
         return bytes(itertools.islice(stream, count))
 
     stream = itertools.cycle(range(256))
-    signs = "".join(new_code(every_byte)[:-1] for _ in range(62))
+    signs = "".join(draw_signs(every_byte) for _ in range(62))
     assert {signs.count(sign) for sign in ALPHABET} == {62 * 12 // 31}
+
+
+def test_a_code_is_never_letters_alone() -> None:
+    letters_first = iter([bytes(range(10, 22)), bytes(range(12))])
+    assert new_code(lambda _: next(letters_first)) == "23456789ABCD" + check_sign("23456789ABCD")
 
 
 @pytest.mark.parametrize("code", [new_code(RANDOM.randbytes) for _ in range(5)])
