@@ -30,6 +30,7 @@ from bot.rules import BUTTONS, Source, did_you_mean, keys
 from bot.rules import Secret as Secret
 from bot.settings import (
     BusinessSettings,
+    CampaignSettings,
     ChannelSettings,
     HookSettings,
     InboxSettings,
@@ -48,6 +49,7 @@ __all__ = [
     "RESERVED",
     "SECTIONS",
     "BusinessSettings",
+    "CampaignSettings",
     "ChannelSettings",
     "Config",
     "ConfigError",
@@ -111,6 +113,7 @@ class Config:
     honours: HonourSettings = field(default_factory=HonourSettings)
     referral: ReferralSettings = field(default_factory=ReferralSettings)
     membership: MembershipSettings = field(default_factory=MembershipSettings)
+    campaigns: CampaignSettings = field(default_factory=CampaignSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
 
@@ -141,6 +144,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "honours": HonourSettings,
         "referral": ReferralSettings,
         "membership": MembershipSettings,
+        "campaigns": CampaignSettings,
     }
 )
 

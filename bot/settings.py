@@ -221,6 +221,54 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignSettings:
+    """Campaigns and journeys: when they may write, how often, and how fast.
+
+    quiet_from: From then on nothing goes out until quiet_until; the same time twice: no quiet
+        hours.
+    quiet_until: When sending goes on.
+    cap_per_day: Messages of all campaigns and journeys that one member gets on a day; 0: no cap.
+    cap_per_week: The same in any seven days.
+    holdout_percent: So many of an audience get nothing, so that what the rest did can be
+        compared; a campaign may say otherwise.
+    grace_minutes: A campaign that is later than this (the bot was down) asks before it goes out.
+    window_days: How long after a message a click, a claim or a purchase counts for it.
+    error_percent: A campaign of whose last messages more than this failed pauses by itself.
+    two_person_over: Above so many recipients a second operator has to confirm, too; 0: never.
+    custom_per_minute: Customer-service messages a minute.
+    custom_per_day: WeChat's daily quota of that call; see the console's 接口权限.
+    mass_per_minute: Mass-send calls a minute; WeChat allows 60 of its whole group.
+    notice_per_minute: Template messages and subscription notices a minute.
+    notice_per_day: WeChat's daily quota of those calls.
+    tag_per_minute: Calls a minute that put WeChat's tags on members, 50 members each.
+    part: Members of one mass-send call; WeChat allows 10,000.
+    parallel: Customer-service messages under way at a time; a kill leaves at most so many unknown.
+    lease_s: How long another process waits before it takes over from one that says nothing.
+    font: A font with Chinese letters (TTF, OTF, TTC) for the charts of reports; "" looks for one.
+    """
+
+    quiet_from: Annotated[time, CLOCK] = time(22, 0)
+    quiet_until: Annotated[time, CLOCK] = time(8, 0)
+    cap_per_day: Annotated[int, whole(0, 1000)] = 1
+    cap_per_week: Annotated[int, whole(0, 1000)] = 4
+    holdout_percent: Annotated[float, number(0, 50)] = 5.0
+    grace_minutes: Annotated[float, number(1, 1440)] = 15.0
+    window_days: Annotated[float, number(0.04, 90)] = 3.0
+    error_percent: Annotated[float, number(1, 100)] = 20.0
+    two_person_over: Annotated[int, whole(0, 100_000_000)] = 0
+    custom_per_minute: Annotated[int, whole(1, 1_000_000)] = 3000
+    custom_per_day: Annotated[int, whole(1, 100_000_000)] = 500_000
+    mass_per_minute: Annotated[int, whole(1, 60)] = 30
+    notice_per_minute: Annotated[int, whole(1, 1_000_000)] = 1200
+    notice_per_day: Annotated[int, whole(1, 100_000_000)] = 100_000
+    tag_per_minute: Annotated[int, whole(1, 1_000_000)] = 600
+    part: Annotated[int, whole(2, 10_000)] = 10_000
+    parallel: Annotated[int, whole(1, 1000)] = 64
+    lease_s: Annotated[float, number(5, 600)] = 30.0
+    font: Annotated[Path | None, PATH] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MenuButton:
     """One button of the menu under the chat; with `sub` it only opens the ones below.
 

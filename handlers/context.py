@@ -17,6 +17,7 @@ from store.catalogue import Item
 from store.members import Member
 
 if TYPE_CHECKING:
+    from handlers.campaigning import Campaigns
     from store.documents import StoredPassage
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -60,7 +61,8 @@ class Context:
     logged: what the log keeps of the text, None for all of it; set it where the words hold a
     code or somebody's openid. pushes: messages that nobody asked for just now; counts: what
     the metrics show; rewards: the operator's rules for coupons, points and the rest;
-    invitations: makes a member's own code, None where nobody can. then: messages that follow
+    invitations: makes a member's own code, None where nobody can. campaigns: the desk of campaigns,
+    None in a bot without one. then: messages that follow
     the reply, in order: pushed, or waiting for 继续 where the channel may not push; written down
     with the answer, so they go once, and never when it failed.
     """
@@ -81,6 +83,7 @@ class Context:
     counts: Counts
     rewards: Rewards = field(default_factory=Rewards)
     invitations: Invitations | None = None
+    campaigns: Campaigns | None = None
     passages: Mapping[str, StoredPassage] = field(default_factory=dict)
     demoted: frozenset[str] = frozenset()
     can_transfer: bool = True

@@ -46,7 +46,7 @@ from store.used_up import UsedUp
 
 __all__ = ["Store", "StoreError"]
 
-MIGRATIONS = ("m0001_first", "m0002_business", "m0003_incentives")
+MIGRATIONS = ("m0001_first", "m0002_business", "m0003_incentives", "m0004_campaigns")
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from store import chain
 from store.db import Database
 from store.dialect import Connection
 
@@ -34,10 +35,7 @@ class Deed:
 
     def write(self, conn: Connection, target: str, detail: str = "") -> None:
         """Write it, inside the transaction of the change."""
-        conn.execute(
-            "insert into audit (at, actor, action, target, detail) values (?, ?, ?, ?, ?)",
-            (self.at, self.actor, self.action, target, detail),
-        )
+        chain.append(conn, self.at, self.actor, self.action, target, detail)
 
 
 class Audit:
@@ -65,6 +63,10 @@ class Audit:
             return [AuditRow(*row) for row in rows]
 
         return await self._db.read(run)
+
+    async def verify(self) -> chain.Verdict:
+        """Whether the rows are as they were written; see `store.chain`."""
+        return await self._db.read(chain.verify)
 
 
 class Quota:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from store import chain
 from store.db import Database
 from store.dialect import Connection
 
@@ -203,7 +204,7 @@ class Links:
                 (now, link_id),
             ).rowcount
             if done:
-                _audit(conn, now, by, "link.revoke", link_id, "")
+                chain.append(conn, now, by, "link.revoke", f"link:{link_id}", "")
             return bool(done)
 
         return await self._db.write(run)
@@ -289,7 +290,7 @@ def _make(conn: Connection, new: NewLink, now: float, by: str) -> Made:
     if row is not None and by != "bot":
         says = f"item {new.item_id}" if new.item_id else new.url
         campaign = f" for campaign {new.campaign}" if new.campaign else ""
-        _audit(conn, now, by, "link.add", row[0], says + campaign)
+        chain.append(conn, now, by, "link.add", f"link:{row[0]}", says + campaign)
     link = _with_key(conn, key)
     assert link is not None
     return Made(link, fresh=row is not None)
@@ -308,10 +309,3 @@ def _target(conn: Connection, link_id: int) -> Target | None:
     if not link.item_id:
         return Target(link, link.url, gone=False)
     return Target(link, item_url or "", gone=archived_at is not None or not item_url)
-
-
-def _audit(conn: Connection, now: float, by: str, action: str, link_id: int, detail: str) -> None:
-    conn.execute(
-        "insert into audit (at, actor, action, target, detail) values (?, ?, ?, ?, ?)",
-        (now, by, action, f"link:{link_id}", detail),
-    )

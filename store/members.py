@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from store import aliases, hooks, personal, used_up
+from store import aliases, chain, hooks, personal, used_up
 from store.db import Database
 from store.dialect import Connection
 
@@ -289,11 +289,7 @@ class Members:
             conn.execute("delete from meta where name = ?", (OWNER_CLAIM,))
             conn.execute("update members set role = 'owner' where id = ?", (member_id,))
             who = f"member:{member_id}"
-            conn.execute(
-                "insert into audit (at, actor, action, target, detail) "
-                "values (?, ?, 'owner.claim', ?, ?)",
-                (now, who, who, f"[{by.hex()[:12]}]"),
-            )
+            chain.append(conn, now, who, "owner.claim", who, f"[{by.hex()[:12]}]")
             return True
 
         return await self._change(run)

@@ -13,6 +13,7 @@ from sqlite_utils.migrations import Migrations
 
 from store.dialect import ID, ID_FOREVER
 from store.m0003_incentives import m0003_incentives
+from store.m0004_campaigns import m0004_campaigns
 
 migrations = Migrations("zhiqun")
 
@@ -401,3 +402,4 @@ def _midnight(day: str) -> float:
 
 
 migrations()(m0003_incentives)
+migrations()(m0004_campaigns)

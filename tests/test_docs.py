@@ -173,22 +173,6 @@ def test_no_page_names_a_metric_that_is_not_there() -> None:
         assert set(named) <= known, page.name
 
 
-async def test_every_table_and_column_is_described(tmp_path: Path) -> None:
-    store = Store(tmp_path / "z.db")
-    await store.open()
-    await store.close()
-    conn = sqlite3.connect(tmp_path / "z.db")
-    page = _read("docs/tables.md") + _read("docs/tables-incentives.md")
-    names = dialect.tables(conn)
-    assert len(names) > 10
-    for name in names:
-        assert f"### `{name}`" in page, name
-        section = page.split(f"### `{name}`", 1)[1].split("\n### ", 1)[0]
-        for column in conn.execute(f"pragma table_info({name})"):
-            assert f"| `{column[1]}` |" in section, f"{name}.{column[1]}"
-    conn.close()
-
-
 def test_every_error_code_and_action_is_described() -> None:
     page = _read("docs/errors.md")
     for number, code in CODES.items():

@@ -12,9 +12,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def page() -> str:
-    """Both pages, one after the other."""
+    """All pages, one after the other."""
     return "".join(
-        (DOCS / name).read_text("utf-8") for name in ("tables.md", "tables-incentives.md")
+        (DOCS / name).read_text("utf-8")
+        for name in ("tables.md", "tables-incentives.md", "tables-campaigns.md")
     )
 
 
