@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Only what every command needs is imported here; `zhiqun --help` answers at once.
-from bot import carry
+from bot import carry, carry_audit
 from bot.terminal import FAILED, OK, USAGE, CommandError, config_of, run_loop
 
 if TYPE_CHECKING:
@@ -99,6 +99,16 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     )
     erase.add_argument("member", metavar="MEMBER", help="the member's number (see /who) or openid")
     erase.add_argument("--yes", action="store_true", help="do not ask")
+    audit = add(
+        "audit", "Show what operators did, and whether the record is whole.", carry_audit.audit
+    )
+    audit.add_argument("what", choices=("list", "verify"))
+    audit.add_argument(
+        "--count", type=int, default=50, help="list: so many of the newest (default: 50)"
+    )
+    audit.add_argument(
+        "--head", default="", help="verify: a head printed earlier, which must still be in there"
+    )
     key = add("key", "Make, list or revoke the keys of the REST API.", carry.key)
     key.add_argument("what", choices=("new", "list", "revoke"))
     key.add_argument(

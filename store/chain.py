@@ -26,19 +26,21 @@ class Verdict:
     """What `verify` found. rows: looked at; head: hash of the newest, in hex.
 
     broken: number of the first row that does not fit, None when all do. missing: rows that the
-    end lacks are known to have been there. erased: rows whose detail was forgotten.
+    end lacks are known to have been there. known: whether the head that was asked for is among
+    the rows' hashes. erased: rows whose detail was forgotten.
     """
 
     rows: int
     head: str
     broken: int | None = None
     missing: bool = False
+    known: bool = True
     erased: int = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing was changed, taken out or put in."""
-        return self.broken is None and not self.missing
+        return self.broken is None and not self.missing and self.known
 
 
 def digest(detail: str) -> bytes:
@@ -93,9 +95,10 @@ def _note(conn: Connection, number: int, newest: bytes) -> None:
     )
 
 
-def verify(conn: Connection) -> Verdict:
-    """Walk the whole chain. An empty audit is sound."""
+def verify(conn: Connection, head: str = "") -> Verdict:
+    """Walk the whole chain. An empty audit is sound. head: the beginning of an earlier head, hex."""
     before, number, count, erased = START, 0, 0, 0
+    known = not head
     rows = conn.execute(
         "select id, at, actor, action, target, detail, detail_hash, hash from audit order by id"
     )
@@ -108,7 +111,8 @@ def verify(conn: Connection) -> Verdict:
             return Verdict(count, before.hex(), broken=number, erased=erased)
         erased += forgotten and not kept
         before = wanted
+        known = known or before.hex().startswith(head)
     noted = conn.execute("select value from meta where name = ?", (HEAD,)).fetchone()
     ended = "" if noted is None else str(noted[0])
     missing = ended != (f"{number}:{before.hex()}" if count else "")
-    return Verdict(count, before.hex(), missing=missing, erased=erased)
+    return Verdict(count, before.hex(), missing=missing, known=known, erased=erased)

@@ -64,9 +64,9 @@ class Audit:
 
         return await self._db.read(run)
 
-    async def verify(self) -> chain.Verdict:
+    async def verify(self, head: str = "") -> chain.Verdict:
         """Whether the rows are as they were written; see `store.chain`."""
-        return await self._db.read(chain.verify)
+        return await self._db.read(lambda conn: chain.verify(conn, head))
 
 
 class Quota:

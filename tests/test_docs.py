@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -24,7 +23,6 @@ from bot.rest_all import ALL
 from bot.transfer import FAQ_COLUMNS, ITEM_COLUMNS, ITEM_KINDS
 from handlers.context import Context
 from handlers.operators import COMMANDS
-from store import Store, dialect
 from store.hooks import TOPICS
 
 ROOT = Path(__file__).parents[1]
