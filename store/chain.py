@@ -96,7 +96,10 @@ def _note(conn: Connection, number: int, newest: bytes) -> None:
 
 
 def verify(conn: Connection, head: str = "") -> Verdict:
-    """Walk the whole chain. An empty audit is sound. head: the beginning of an earlier head, hex."""
+    """Walk the whole chain. An empty audit is sound.
+
+    head: an earlier head, or the beginning of one, hex; "" for none.
+    """
     before, number, count, erased = START, 0, 0, 0
     known = not head
     rows = conn.execute(
