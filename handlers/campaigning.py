@@ -137,7 +137,7 @@ class Told:
 class Campaigns(Protocol):
     """The desk. Errors: StoreError; RuleError and ContentError where a text cannot be read."""
 
-    def check(self, new: NewCampaign) -> Sequence[Finding]:
+    async def check(self, new: NewCampaign, who: Who) -> Sequence[Finding]:
         """What is wrong with it, as far as can be said without the audience."""
 
     async def make(self, new: NewCampaign, who: Who) -> Campaign:

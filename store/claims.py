@@ -21,7 +21,7 @@ from store.db import StoreError
 from store.dialect import Connection
 from store.offers import Offer
 
-Source = Literal["claim", "grant", "exchange", "referral", "quiz"]
+Source = Literal["claim", "grant", "exchange", "referral", "quiz", "campaign"]
 
 
 class Outcome(StrEnum):

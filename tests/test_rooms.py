@@ -43,6 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "wechatpy": ("bot/", "bench/peers/", "sandbox/", "tests/"),
     "jieba": ("knowledge/words.py", "bench/bm25.py"),
     "lightfm": ("recommender/model.py",),
+    "jinja2": ("bot/campaign_template.py",),
 }
 """Library -> the only places that import it. Tests may also open the database file."""
 
