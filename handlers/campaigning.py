@@ -137,6 +137,10 @@ class Told:
 class Campaigns(Protocol):
     """The desk. Errors: StoreError; RuleError and ContentError where a text cannot be read."""
 
+    def blank(self, channel: str) -> NewCampaign:
+        """A campaign that says nothing yet, with the configuration's hold-out and window and the
+        routes of this account."""
+
     async def check(self, new: NewCampaign, who: Who) -> Sequence[Finding]:
         """What is wrong with it, as far as can be said without the audience."""
 

@@ -1,0 +1,277 @@
+"""What goes out to many, wired: the sender, the runner, the desk, and the jobs that move them.
+
+Opened by `bot/app.py`; nothing here decides. The runner is woken when somebody confirmed or
+resumed something, and looks by itself every second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import structlog
+
+from bot import chart
+from bot.campaign_filling import Filling
+from bot.campaign_media import CampaignMedia
+from bot.campaign_phone import Phone
+from bot.campaigning import Desk, Place
+from bot.client import Client
+from bot.config import ChannelSettings, Config
+from bot.incentives import rewards
+from bot.links import Linker
+from bot.pushes import Pushes
+from bot.sender import Sender
+from handlers.campaigning import Told
+from handlers.message import Reply
+from handlers.texts import Texts
+from insights import experiments
+from scheduler import journeys, repeat, winners
+from scheduler.campaigns import Runner
+from scheduler.clock import Job
+from scheduler.planner import Account
+from scheduler.rules import CampaignRules
+from scheduler.tags import TagSync
+from store import Store
+from store.campaigns import Campaign
+from store.catalogue import Item
+from store.claims import gift_key
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0
+"""How often the runner looks for what is due."""
+_JOURNEYS_S = 5.0
+_WINNERS_S = 60.0
+_TAGS_S = 300.0
+_REASONS = frozenset({"late", "errors", "busy", "day_quota", "unknown", "audience", "nobody"})
+
+
+def campaign_rules(config: Config) -> CampaignRules:
+    """The operator's rules, as the runner and the planner use them."""
+    given = config.campaigns
+    return CampaignRules(
+        quiet=(given.quiet_from, given.quiet_until),
+        cap_day=given.cap_per_day,
+        cap_week=given.cap_per_week,
+        holdout=given.holdout_percent / 100,
+        grace_s=given.grace_minutes * 60,
+        window_s=given.window_days * 86_400,
+        error_share=given.error_percent / 100,
+        two_person_over=given.two_person_over,
+        custom_per_minute=given.custom_per_minute,
+        custom_per_day=given.custom_per_day,
+        mass_per_minute=given.mass_per_minute,
+        notice_per_minute=given.notice_per_minute,
+        notice_per_day=given.notice_per_day,
+        tag_per_minute=given.tag_per_minute,
+        part=given.part,
+        parallel=given.parallel,
+        lease_s=given.lease_s,
+    )
+
+
+def _drawn(told: Told, letters: chart.Lettering) -> bytes:
+    # The statistics take their time to load: in a thread, as the drawing.
+    verdict = experiments.judge(told.report, told.report.metric)
+    return chart.draw(told.report, verdict, letters)
+
+
+def account_of(settings: ChannelSettings) -> Account:
+    """What a channel's account may do."""
+    return Account(settings.account, settings.verified)
+
+
+class Outgoing:
+    """Everything of campaigns that runs.
+
+    clients: by channel. now: Unix seconds. pushes: tells owners. letters: of the charts. items: the
+    catalogue in the order of its popularity. observe: route and end of each message or mass send.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        linker: Linker,
+        clients: Mapping[str, Client],
+        texts: Texts,
+        pushes: Pushes,
+        letters: chart.Lettering,
+        *,
+        now: Callable[[], float],
+        items: Callable[[], Mapping[str, Item]],
+        observe: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._texts = texts
+        self._pushes = pushes
+        self._now = now
+        self._rules = campaign_rules(config)
+        self._patience_s = config.server.drain_s
+        known = rewards(config)
+        self._levels = tuple(level.points for level in known.levels)
+        self._tiers = known.membership.tiers
+        accounts = {name: account_of(one) for name, one in config.channels.items()}
+        self._letters = letters
+        self._items = items
+        filling = Filling(
+            store,
+            linker,
+            now=now,
+            business=config.business.name,
+            levels=self._levels,
+            best=self._best,
+        )
+        media = CampaignMedia(store.assets, now=now)
+        sender = Sender(clients, filling, media, observe=observe)
+        self._runner = Runner(
+            store,
+            sender,
+            self._rules,
+            now=now,
+            holder=secrets.token_hex(8),
+            told=self._tell,
+            accounts=accounts,
+            levels=self._levels,
+            tiers=self._tiers,
+            quit=lambda: self._closing,
+        )
+        self._phone = Phone(store, clients, filling, media)
+        self._tags = TagSync(store, sender, self._rules, now=now)
+        self.desk = Desk(
+            store,
+            self._rules,
+            {name: Place(account=one, hosts=linker.hosts) for name, one in accounts.items()},
+            self._phone,
+            now=now,
+            levels=self._levels,
+            tiers=self._tiers,
+            topics=config.business.topics,
+            chart=self._chart,
+            wake=self.wake,
+        )
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._something.set()
+
+    def jobs(self) -> list[Job]:
+        """What the clock runs: everything that moves campaigns but the sending itself."""
+        return [
+            Job("repeat_campaigns", self._repeat, every_s=_JOURNEYS_S),
+            Job("winners", self._winners, every_s=_WINNERS_S),
+            Job("journeys", self._journeys, every_s=_JOURNEYS_S),
+            Job("tags", self._tags.run, every_s=_TAGS_S),
+        ]
+
+    async def close(self) -> None:
+        """Claim no more and wait for what is under way, as long as for answers."""
+        self._closing = True
+        self._something.set()
+        if self._task is None:
+            return
+        done, _ = await asyncio.wait({self._task}, timeout=self._patience_s)
+        if not done:
+            # What was under way is unknown after the start, as after a kill.
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            # Else whoever starts next would wait for the lease to end.
+            await self._runner.close()
+
+    async def _run(self) -> None:
+        while not self._closing:
+            self._something.clear()
+            try:
+                did = await self._runner.run_once()
+            except Exception as error:
+                # One place for the whole runner: it must not end while the bot lives.
+                log.error("campaigns_failed", error=type(error).__name__, exc_info=True)
+                did = ""
+                await asyncio.sleep(LOOK_S)
+            if did:
+                log.info("campaigns", did=did)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._something.wait()
+            except TimeoutError:
+                pass
+        await self._runner.close()
+
+    async def _repeat(self) -> str:
+        return await repeat.tick(self._store, self._now())
+
+    async def _winners(self) -> str:
+        did = await winners.tick(self._store, self._now())
+        if did:
+            self.wake()
+        return did
+
+    async def _journeys(self) -> str:
+        return await journeys.tick(
+            self._store, self._now(), self._rules, levels=self._levels, tiers=self._tiers
+        )
+
+    async def _best(self, member_ids: Collection[int]) -> Mapping[int, str]:
+        """The most popular item that each has not bought; who has them all is left out."""
+        bought = await self._store.portraits.bought(member_ids)
+        items = [item.id for item in self._items().values() if item.url]
+        found = {}
+        for number in member_ids:
+            theirs = bought.get(number, set())
+            best = next((item for item in items if item not in theirs), None)
+            if best is not None:
+                found[number] = best
+        return found
+
+    async def _chart(self, told: Told) -> bytes:
+        return await asyncio.to_thread(_drawn, told, self._letters)
+
+    async def _tell(self, campaign: Campaign, why: str) -> None:
+        """Tell whoever made it; the campaign's own note says it, too, to who asks."""
+        if not campaign.created_by.startswith("member:"):
+            return
+        member_id = int(campaign.created_by.removeprefix("member:"))
+        words = self._words(campaign, why)
+        # What WeChat refuses to members it refuses to their operator: a preview is another call,
+        # and reaches who has not written for days.
+        ours = why in _REASONS
+        if ours and await self._push(campaign, why, member_id, words):
+            return
+        if await self._phone.tell(campaign.channel, member_id, words):
+            return
+        if not ours:
+            await self._push(campaign, why, member_id, words)
+
+    async def _push(self, campaign: Campaign, why: str, member_id: int, words: str) -> bool:
+        key = gift_key(f"campaign.told:{campaign.id}:{why}:{int(self._now())}")
+        return await self._pushes.plan(key, member_id, Reply.text(words))
+
+    def _words(self, campaign: Campaign, why: str) -> str:
+        said: dict[str, Any] = {"campaign": campaign.id, "title": campaign.title}
+        texts = self._texts
+        match why:
+            case "late":
+                return texts("campaign_told.late", **said)
+            case "errors":
+                return texts("campaign_told.errors", **said)
+            case "busy":
+                return texts("campaign_told.busy", **said)
+            case "day_quota":
+                return texts("campaign_told.day_quota", **said)
+            case "unknown":
+                return texts("campaign_told.unknown", **said)
+            case "audience":
+                return texts("campaign_told.audience", **said)
+            case "nobody":
+                return texts("campaign_told.nobody", **said)
+        return texts("campaign_told.other", why=why, **said)

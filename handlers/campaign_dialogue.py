@@ -1,0 +1,209 @@
+"""/campaign new for who knows no syntax: one question at a time, numbers for answers.
+
+What was answered is a row, so the dialogue may be left and taken up again within a day, and a
+crash in between asks the same question again. After half an hour of silence texts are ordinary
+texts again; /campaign new goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from handlers import campaign_asked
+from handlers.campaign_asked import desk, looked, unreadable, who
+from handlers.campaign_steps import STEPS, Stay, following
+from handlers.context import Context
+from handlers.message import Message, Reply
+from handlers.router import Router, folded
+from store.campaigns import NewCampaign, Variant
+
+router = Router("operator.campaign.new")
+
+STATE = "campaign.dialogue"
+OPEN_S = 1800.0
+"""So long after the last question a text is its answer."""
+KEPT_S = 86_400.0
+"""So long it can be taken up again."""
+
+_BACK = ("上一步", "返回", "上一题", "后退")
+_DROP = ("取消", "不写了", "算了", "不要了", "放弃")
+_ASIDE = ("稍后", "退出", "先放着", "以后再写", "稍后再写")
+_AFRESH = ("重来", "重新开始", "从头来", "重写")
+
+_OTHER_ROUTES = (("custom", "mass_tag"), ("custom",), ("mass_list",), ("mass_tag",), ("mass_all",))
+"""What is tried where an account cannot go the usual ways."""
+_SINGLE = ("coupon", "item")
+"""Kinds that differ from member to member: no mass send can carry them."""
+_TITLE_CHARS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How far it is. path: the steps, the open one last; said: what was answered, JSON.
+
+    until: texts are answers until then, Unix seconds. by: key of the message that led here, and
+    before: how far it was then, for the same message again. made: the campaign, 0 before.
+    """
+
+    path: tuple[str, ...] = ("what",)
+    said: Mapping[str, Any] = field(default_factory=dict)
+    until: float = 0.0
+    by: str = ""
+    before: Mapping[str, Any] | None = None
+    made: int = 0
+
+
+async def _recall(ctx: Context, key: str) -> Talk | None:
+    """How far it is; for a message that was answered already, how far it was before it."""
+    state = await ctx.store.members.state(ctx.member.id, STATE, ctx.at)
+    if state is None:
+        return None
+    if state["by"] == key:
+        state = state["before"]
+    elif state["made"]:
+        return None
+    return None if state is None else Talk(**{**state, "path": tuple(state["path"])})
+
+
+async def _keep(ctx: Context, talk: Talk, before: Talk | None, key: str) -> None:
+    data = {"path": list(talk.path), "said": dict(talk.said), "until": talk.until}
+    data |= {"by": key, "made": talk.made, "before": None}
+    if before is not None:
+        earlier = {"path": list(before.path), "said": dict(before.said), "until": before.until}
+        data["before"] = {**earlier, "by": "", "made": 0, "before": None}
+    await ctx.store.members.set_state(ctx.member.id, STATE, data, ctx.at + KEPT_S)
+
+
+async def begin(message: Message, ctx: Context) -> Reply:
+    """The first question, or the open one of a dialogue that was left."""
+    before = await _recall(ctx, message.key)
+    talk = before or Talk()
+    again = before is not None and len(before.path) > 1
+    head = ctx.texts("campaign_new.resumed" if again else "campaign_new.begin")
+    return await _ask(message, ctx, talk, before, head)
+
+
+async def _ask(
+    message: Message, ctx: Context, talk: Talk, before: Talk | None, head: str = ""
+) -> Reply:
+    """The open question, kept as such."""
+    question = await STEPS[talk.path[-1]].ask(ctx, talk.said)
+    await _keep(ctx, replace(talk, until=ctx.at + OPEN_S), before, message.key)
+    return Reply.text(f"{head}\n{question}" if head else question)
+
+
+def _may_talk(message: Message, ctx: Context) -> bool:
+    return ctx.is_operator() and ctx.campaigns is not None
+
+
+@router.question(guard=_may_talk)
+async def answer(message: Message, ctx: Context) -> Reply | None:
+    """The answer to the open question; None while there is none."""
+    talk = await _recall(ctx, message.key)
+    if talk is None or talk.until <= ctx.at:
+        return None
+    ctx.handler = "operator.campaign.new"
+    texts, typed = ctx.texts, folded(message.text)
+    if typed in _DROP:
+        await _end(message, ctx, talk)
+        return Reply.text(texts("campaign_new.dropped"))
+    if typed in _ASIDE:
+        await _keep(ctx, replace(talk, until=0.0), talk, message.key)
+        return Reply.text(texts("campaign_new.aside"))
+    if typed in _AFRESH:
+        return await _ask(message, ctx, Talk(), talk, texts("campaign_new.begin"))
+    if typed in _BACK:
+        path = talk.path[:-1] or talk.path
+        return await _ask(message, ctx, replace(talk, path=path), talk)
+    step = talk.path[-1]
+    try:
+        said = {**talk.said, **await STEPS[step].take(ctx, talk.said, message.text.strip())}
+    except Stay as stay:
+        return await _ask(message, ctx, talk, talk, stay.problem)
+    after = following(step, said)
+    if after:
+        return await _ask(message, ctx, Talk((*talk.path, after), said), talk)
+    return await _finish(message, ctx, replace(talk, said=said), talk)
+
+
+async def _end(message: Message, ctx: Context, talk: Talk, made: int = 0) -> None:
+    """Nothing is open any more; the same message again still finds what it answered."""
+    await _keep(ctx, Talk(made=made or -1), talk, message.key)
+
+
+async def _finish(message: Message, ctx: Context, talk: Talk, before: Talk) -> Reply:
+    """All is said: a draft, and its preview."""
+    starts_at = talk.said["when"]["starts_at"]
+    if starts_at is not None and starts_at <= ctx.at:
+        # It was left for hours, and the time that was said is past.
+        back = replace(talk, path=("what", "who", "when"))
+        return await _ask(message, ctx, back, before, ctx.texts("campaign.fault_time_past"))
+    new = await _passable(message, ctx, _campaign(ctx, talk.said))
+    try:
+        one = await desk(ctx).make(new, who(message, ctx))
+    except ValueError as bad:
+        back = replace(talk, path=("what",))
+        return await _ask(message, ctx, back, before, unreadable(ctx, bad, new))
+    await _end(message, ctx, before, one.id)
+    reply = await looked(message, ctx, one.id)
+    return Reply.text(f"{ctx.texts('campaign_new.made', campaign=one.id)}\n{reply.content}")
+
+
+def _campaign(ctx: Context, said: Mapping[str, Any]) -> NewCampaign:
+    kind = said["content"]["kind"]
+    contents = [said["content"]]
+    if said.get("other"):
+        name = "title" if kind == "article" else "text"
+        contents.append({**said["content"], name: said["other"]})
+    variants = tuple(
+        Variant(name=name, content=_with_hint(ctx, content))
+        for name, content in zip("AB", contents, strict=False)
+    )
+    new = replace(
+        campaign_asked.empty(ctx),
+        title=_title(ctx, said),
+        audience=said["audience"],
+        variants=variants,
+        metric=_metric(said["content"]),
+        **said["when"],
+    )
+    return replace(new, routes=("custom",)) if kind in _SINGLE else new
+
+
+def _metric(content: Mapping[str, Any]) -> str:
+    """What shows that it worked: what its readers can do with it."""
+    if content["kind"] == "coupon":
+        return "claim"
+    text = str(content.get("text", ""))
+    reads = content["kind"] in ("article", "item") or "://" in text or "link(" in text
+    return "click" if reads else "reply"
+
+
+def _title(ctx: Context, said: Mapping[str, Any]) -> str:
+    content = said["content"]
+    name = ctx.texts(f"campaign.kind_{content['kind']}")
+    words = " ".join(str(content.get("title") or content.get("text", "")).split())
+    words = "".join(sign for sign in words if sign.isprintable())
+    if content["kind"] != "text":
+        words = f"{name} {content.get('offer') or content.get('title') or ''}".strip()
+    return words[:_TITLE_CHARS] or name
+
+
+def _with_hint(ctx: Context, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How to hear no more belongs under what nobody asked for."""
+    text = content.get("text")
+    if not text or "退订" in text:
+        return content
+    return {**content, "text": f"{text}\n{ctx.texts('campaign_new.hint')}"}
+
+
+async def _passable(message: Message, ctx: Context, new: NewCampaign) -> NewCampaign:
+    """By ways that this account has: the first of those we know that nothing speaks against."""
+    for routes in (new.routes, *_OTHER_ROUTES):
+        other = replace(new, routes=routes)
+        found = await desk(ctx).check(other, who(message, ctx))
+        if not any(one.severity == "error" and one.where == "routes" for one in found):
+            return other
+    return new

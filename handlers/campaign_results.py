@@ -1,0 +1,198 @@
+"""What became of a campaign and what it caused, in words that fit a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+
+from handlers.campaign_words import moment, note, people, reasons
+from handlers.coupon_words import yuan
+from handlers.polls import report as polled
+from handlers.texts import Texts
+from insights.experiments import Effect, Money, Verdict
+from store.campaign_report import Arm, Report
+
+_NAMED = 5
+"""Variants that have a line of their own."""
+
+
+def told(texts: Texts, report: Report, verdict: Verdict, now: datetime) -> str:
+    """A report as text. verdict: of the report's own metric."""
+    lines = [
+        texts(
+            "campaign_report.head",
+            campaign=report.campaign_id,
+            title=report.title,
+            status=texts(f"campaign.status_{report.status}"),
+        )
+    ]
+    if report.campaigns > 1:
+        lines.append(texts("campaign_report.runs", count=report.campaigns))
+    sent = report.sent
+    if not sent.assigned and not any(report.left_out.values()):
+        return "\n".join((*lines, texts("campaign_report.nothing")))
+    lines += _deliveries(texts, report, sent)
+    lines += _responses(texts, sent)
+    lines += polled(texts, report.votes)
+    lines += _arms(texts, report, verdict.metric)
+    lines += _verdict(texts, verdict)
+    if report.note:
+        lines.append(texts("campaign_report.note", note=note(texts, report.note)))
+    if not report.final:
+        lines.append(_not_final(texts, report, now))
+    return "\n".join(lines)
+
+
+def _deliveries(texts: Texts, report: Report, sent: Arm) -> Iterable[str]:
+    yield texts(
+        "campaign_report.sent", assigned=people(sent.assigned), accepted=people(sent.accepted)
+    )
+    if sent.delivered:
+        # Of customer-service messages WeChat never says that they arrived.
+        yield texts("campaign_report.delivered", count=people(sent.delivered))
+    if sent.open:
+        yield texts("campaign_report.open", count=people(sent.open))
+    if sent.unknown:
+        yield texts(
+            "campaign_report.unknown", count=people(sent.unknown), campaign=report.campaign_id
+        )
+    if any(sent.refused.values()):
+        yield texts("campaign_report.refused", reasons=reasons(texts, sent.refused))
+    skipped = {**report.left_out}
+    for reason, count in sent.skipped.items():
+        skipped[reason] = skipped.get(reason, 0) + count
+    if any(skipped.values()):
+        yield texts("campaign_report.skipped", reasons=reasons(texts, skipped))
+    mass = report.mass
+    if mass.told:
+        yield texts(
+            "campaign_report.mass",
+            total=people(mass.total),
+            filtered=people(mass.filtered),
+            sent=people(mass.sent),
+            errors=people(mass.errors),
+        )
+
+
+def _responses(texts: Texts, sent: Arm) -> Iterable[str]:
+    yield texts(
+        "campaign_report.responses",
+        clicks=people(sent.clicks),
+        claims=people(sent.claims),
+        buyers=people(sent.buyers),
+        replies=people(sent.replies),
+    )
+    if sent.orders or sent.revenue_cents or sent.discount_cents:
+        yield texts(
+            "campaign_report.money",
+            orders=people(sent.orders),
+            revenue=_yuan(sent.revenue_cents),
+            discount=_yuan(sent.discount_cents),
+        )
+    if sent.optouts or sent.leaves:
+        yield texts(
+            "campaign_report.lost", optouts=people(sent.optouts), leaves=people(sent.leaves)
+        )
+
+
+def _arms(texts: Texts, report: Report, metric: str) -> Iterable[str]:
+    """Each arm with its share, where there is something to compare."""
+    arms = [arm for arm in report.arms if arm.assigned]
+    if len(arms) < 2:
+        return
+    what = texts(f"campaign_report.metric_{metric}")
+    for arm in arms[: _NAMED + 1]:
+        if arm.held and metric == "click":
+            continue
+        if arm.held:
+            name = texts("campaign_report.held")
+        elif arm.rest:
+            name = texts("campaign_report.rest", name=arm.variant)
+        else:
+            name = texts("campaign_report.variant", name=arm.variant)
+        hits = arm.hits(metric)
+        yield texts(
+            "campaign_report.arm",
+            name=name,
+            members=people(arm.assigned),
+            metric=what,
+            hits=people(hits),
+            share=f"{hits / arm.assigned:.1%}",
+        )
+    if report.winner:
+        yield texts("campaign_report.winner", name=report.winner)
+
+
+def _verdict(texts: Texts, verdict: Verdict) -> Iterable[str]:
+    """What it caused, or why that cannot be said yet."""
+    if not verdict.srm_ok:
+        yield texts("campaign_report.srm")
+    if verdict.why:
+        yield texts(f"campaign_report.why_{verdict.why}")
+        return
+    what = texts(f"campaign_report.metric_{verdict.metric}")
+    effects = verdict.effects if verdict.total is None else (verdict.total,)
+    for effect in effects[:_NAMED]:
+        if not math.isnan(effect.diff):
+            yield _effect(texts, effect, what)
+    if not verdict.enough:
+        if verdict.needed:
+            yield texts("campaign_report.needed", count=people(verdict.needed))
+        else:
+            yield texts("campaign_report.not_enough")
+    if verdict.money is not None:
+        yield _money(texts, verdict.money)
+
+
+def _effect(texts: Texts, effect: Effect, metric: str) -> str:
+    """ "购买：比对照组高 1.2 个百分点（95% 区间 0.3 到 2.1），多出 24%"."""
+    who = (
+        texts("campaign_report.versus", name=effect.variant, other=effect.against)
+        if effect.against
+        else texts("campaign_report.versus_held")
+    )
+    key = "high" if effect.diff > 0 else "low" if effect.diff < 0 else "same"
+    # The interval in the sentence's own direction: 低 1.2 goes from less to more lower.
+    low, high = (-effect.high, -effect.low) if key == "low" else (effect.low, effect.high)
+    said = texts(
+        f"campaign_report.effect_{key}",
+        metric=metric,
+        who=who,
+        points=f"{abs(effect.diff) * 100:.1f}",
+        low=f"{low * 100:.1f}",
+        high=f"{high * 100:.1f}",
+    )
+    if math.isfinite(effect.uplift) and effect.diff:
+        said += texts(
+            "campaign_report.uplift",
+            uplift=f"{effect.uplift:+.0%}",
+            low=_percent(effect.uplift_low),
+            high=_percent(effect.uplift_high),
+        )
+    sure = "certain" if effect.certain else "uncertain"
+    return said + texts(f"campaign_report.effect_{sure}")
+
+
+def _percent(share: float) -> str:
+    return f"{share:+.0%}" if math.isfinite(share) else "∞"
+
+
+def _money(texts: Texts, money: Money) -> str:
+    return texts(
+        "campaign_report.revenue",
+        total=_yuan(money.total),
+        low=_yuan(money.total_low),
+        high=_yuan(money.total_high),
+    )
+
+
+def _yuan(cents: float) -> str:
+    whole = round(cents)
+    return f"-{yuan(-whole)}" if whole < 0 else yuan(whole)
+
+
+def _not_final(texts: Texts, report: Report, now: datetime) -> str:
+    if report.closes_at is None or report.closes_at <= report.at:
+        return texts("campaign_report.not_final")
+    return texts("campaign_report.closes", at=moment(texts, report.closes_at, now))

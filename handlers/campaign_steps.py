@@ -1,0 +1,345 @@
+"""The questions of the guided dialogue: what each asks, what it takes for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from handlers import rule_words
+from handlers.campaign_text import timed
+from handlers.campaign_when import BadTime
+from handlers.choices import number_in
+from handlers.context import Context
+from handlers.router import folded
+from store.campaigns import LONGEST_TITLE
+from store.quizzes import RUNNING, SCHEDULED
+from store.rules import RuleError, parse
+
+LISTED = 9
+"""Things to choose from in one question: a digit names each."""
+MAX_BYTES = 1900
+"""UTF-8 of what is typed to be sent: with a line on how to unsubscribe, one message."""
+
+Said = Mapping[str, Any]
+
+
+class Stay(Exception):
+    """No answer to the question. problem: what was wrong, Chinese; the question follows."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """ask: the question. take: what an answer adds to what was said. Errors of take: Stay."""
+
+    ask: Callable[[Context, Said], Awaitable[str]]
+    take: Callable[[Context, Said, str], Awaitable[dict[str, Any]]]
+
+
+def _numbered(texts: Sequence[str]) -> str:
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
+
+
+def _choice(ctx: Context, typed: str, count: int) -> int:
+    """Which of so many was chosen, from 0. Errors: Stay."""
+    number = number_in(typed)
+    if number is None or not 1 <= number <= count:
+        raise Stay(ctx.texts("campaign_new.choose", count=count))
+    return number - 1
+
+
+def _words(ctx: Context, typed: str) -> str:
+    if len(typed.encode()) > MAX_BYTES:
+        raise Stay(ctx.texts("campaign_new.too_long", limit=MAX_BYTES // 3))
+    return typed
+
+
+# What
+
+
+_OTHERS = ("article", "coupon", "quiz", "item")
+
+
+async def _ask_what(ctx: Context, said: Said) -> str:
+    names = [ctx.texts(f"campaign_new.what_{kind}") for kind in _OTHERS]
+    return ctx.texts("campaign_new.what", choices=_numbered(names))
+
+
+async def _take_what(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    if number_in(typed) is None:
+        return {"content": {"kind": "text", "text": _words(ctx, typed)}}
+    kind = _OTHERS[_choice(ctx, typed, len(_OTHERS))]
+    things = await _LISTS[kind](ctx)
+    if not things:
+        raise Stay(ctx.texts(f"campaign_new.no_{kind}"))
+    return {"content": {"kind": kind}}
+
+
+def _added(said: Said, **more: Any) -> dict[str, Any]:
+    return {"content": {**said["content"], **more}}
+
+
+# What there is to choose from: (what a content calls it, what an operator reads)
+
+
+async def _offers(ctx: Context) -> list[tuple[Any, str]]:
+    found = [one for one in await ctx.store.offers.all() if one.status == "open"]
+    return [(one.word, f"{one.word}（{one.title}）") for one in found[:LISTED]]
+
+
+async def _quizzes(ctx: Context) -> list[tuple[Any, str]]:
+    found = await ctx.store.quizzes.page(limit=50)
+    going = [one for one in found if one.status in (RUNNING, SCHEDULED)]
+    return [(one.id, f"《{one.title}》") for one in going[:LISTED]]
+
+
+async def _items(ctx: Context) -> list[tuple[Any, str]]:
+    return [(one.id, f"《{one.title}》") for one in list(ctx.items.values())[:LISTED]]
+
+
+async def _covers(ctx: Context) -> list[tuple[Any, str]]:
+    return [(one.name, one.name) for one in (await ctx.store.assets.all())[:LISTED]]
+
+
+_LISTS: Mapping[str, Callable[[Context], Awaitable[list[tuple[Any, str]]]]] = MappingProxyType(
+    {"coupon": _offers, "quiz": _quizzes, "item": _items, "article": _covers}
+)
+_CALLED: Mapping[str, str] = MappingProxyType(
+    {"coupon": "offer", "quiz": "quiz", "item": "fallback", "article": "cover"}
+)
+
+
+async def _ask_thing(ctx: Context, said: Said) -> str:
+    kind = said["content"]["kind"]
+    things = await _LISTS[kind](ctx)
+    names = _numbered([name for _, name in things])
+    return ctx.texts(f"campaign_new.which_{kind}", choices=names)
+
+
+async def _take_thing(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    kind = said["content"]["kind"]
+    things = await _LISTS[kind](ctx)
+    named = next((thing for thing, _ in things if folded(str(thing)) == folded(typed)), None)
+    if named is None or number_in(typed) is not None:
+        named = things[_choice(ctx, typed, len(things))][0]
+    return _added(said, **{_CALLED[kind]: named})
+
+
+# Words that go with it
+
+
+def _usual(ctx: Context, kind: str) -> str:
+    """The words that are used when nobody thinks of others; gaps are filled for each member."""
+    texts = ctx.texts
+    if kind == "coupon":
+        return texts(
+            "campaign_new.words_coupon",
+            title="{{ coupon.title }}",
+            code="{{ coupon.code }}",
+            ends="{{ coupon.ends }}",
+        )
+    if kind == "item":
+        return texts("campaign_new.words_item", title="{{ item.title }}", url="{{ item.url }}")
+    return texts("campaign_new.words_quiz")
+
+
+async def _ask_words(ctx: Context, said: Said) -> str:
+    usual = _usual(ctx, said["content"]["kind"])
+    return ctx.texts("campaign_new.words", usual=usual)
+
+
+async def _take_words(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    if number_in(typed) == 1:
+        return _added(said, text=_usual(ctx, said["content"]["kind"]))
+    return _added(said, text=_words(ctx, typed))
+
+
+async def _ask_title(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.title")
+
+
+async def _take_title(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    title = " ".join(typed.split())
+    if len(title) > LONGEST_TITLE:
+        raise Stay(ctx.texts("campaign_new.title_long", limit=LONGEST_TITLE))
+    return _added(said, title=title)
+
+
+async def _ask_body(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.body")
+
+
+async def _take_body(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    return _added(said, markdown=typed)
+
+
+# To whom
+
+
+_WHOM = ("everyone", "active", "tag", "segment", "rule")
+
+
+async def _ask_who(ctx: Context, said: Said) -> str:
+    names = [ctx.texts(f"campaign_new.who_{name}") for name in _WHOM]
+    return ctx.texts("campaign_new.who", choices=_numbered(names))
+
+
+async def _take_who(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    name = _WHOM[_choice(ctx, typed, len(_WHOM))]
+    rules = {"everyone": "everyone", "active": "active 30d"}
+    return {"who": name, "audience": rules.get(name, "")}
+
+
+async def _ask_tag(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.tag")
+
+
+async def _take_tag(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    tag = typed.strip('「」『』"“”').removeprefix("#").strip()
+    quoted = f'tag:"{tag}"'
+    try:
+        parse(quoted)
+    except RuleError as bad:
+        raise Stay(ctx.texts("campaign_new.bad_tag")) from bad
+    if not await ctx.store.tags.members(tag):
+        raise Stay(ctx.texts("campaign_new.no_tag", tag=tag[:30]))
+    return {"audience": quoted}
+
+
+async def _segments(ctx: Context) -> list[tuple[str, str]]:
+    """Those that every store has, then the operators' own."""
+    builtin = [
+        (name, ctx.texts(f"campaign_new.segment_{key}"))
+        for name, key in (("new", "new"), ("quiet", "quiet"), ("about to leave", "leaving"))
+    ]
+    own = [(one.name, one.name) for one in await ctx.store.segments.all()]
+    return (builtin + own)[:LISTED]
+
+
+async def _ask_segment(ctx: Context, said: Said) -> str:
+    names = [name for _, name in await _segments(ctx)]
+    return ctx.texts("campaign_new.segment", choices=_numbered(names))
+
+
+async def _take_segment(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    things = await _segments(ctx)
+    named = next((name for name, _ in things if name == folded(typed)), None)
+    if named is None:
+        named = things[_choice(ctx, typed, len(things))][0]
+    return {"audience": f'segment:"{named}"'}
+
+
+async def _ask_rule(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.rule")
+
+
+async def _take_rule(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    try:
+        parse(typed)
+    except RuleError as bad:
+        raise Stay(rule_words.fault(ctx.texts, bad, typed)) from bad
+    return {"audience": typed}
+
+
+# When
+
+
+_EVENING, _MORNING = "20:00", "9:00"
+
+
+def _times(ctx: Context) -> list[tuple[str, str]]:
+    """(what `read_when` reads, what the operator reads)."""
+    today = (ctx.now + timedelta(minutes=10)).strftime("%H:%M") < _EVENING
+    evening = "今天" if today else "明天"
+    name = ctx.texts("campaign_new.when_tonight" if today else "campaign_new.when_evening")
+    return [
+        ("现在", ctx.texts("campaign_new.when_now")),
+        (f"{evening} {_EVENING}", name),
+        (f"明天 {_MORNING}", ctx.texts("campaign_new.when_morning")),
+        ("每个人的最佳时间", ctx.texts("campaign_new.when_best")),
+    ]
+
+
+async def _ask_when(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.when", choices=_numbered([name for _, name in _times(ctx)]))
+
+
+async def _take_when(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    if number_in(typed) is not None:
+        times = _times(ctx)
+        typed = times[_choice(ctx, typed, len(times))][0]
+    try:
+        return {"when": timed(typed, ctx.now)}
+    except BadTime as bad:
+        raise Stay(ctx.texts(f"campaign.fault_time_{bad.why}")) from bad
+
+
+# Two wordings
+
+
+async def _ask_two(ctx: Context, said: Said) -> str:
+    return ctx.texts("campaign_new.two")
+
+
+async def _take_two(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    words = {"不用": 0, "不要": 0, "不": 0, "要": 1, "好": 1}
+    chosen = words.get(folded(typed))
+    chosen = _choice(ctx, typed, 2) if chosen is None else chosen
+    return {"two": bool(chosen), "other": ""}
+
+
+async def _ask_other(ctx: Context, said: Said) -> str:
+    title = said["content"]["kind"] == "article"
+    return ctx.texts("campaign_new.other_title" if title else "campaign_new.other")
+
+
+async def _take_other(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    if said["content"]["kind"] == "article":
+        return {"other": (await _take_title(ctx, said, typed))["content"]["title"]}
+    if typed == said["content"].get("text"):
+        raise Stay(ctx.texts("campaign_new.other_same"))
+    return {"other": _words(ctx, typed)}
+
+
+STEPS: Mapping[str, Step] = MappingProxyType(
+    {
+        "what": Step(_ask_what, _take_what),
+        "thing": Step(_ask_thing, _take_thing),
+        "words": Step(_ask_words, _take_words),
+        "title": Step(_ask_title, _take_title),
+        "body": Step(_ask_body, _take_body),
+        "who": Step(_ask_who, _take_who),
+        "tag": Step(_ask_tag, _take_tag),
+        "segment": Step(_ask_segment, _take_segment),
+        "rule": Step(_ask_rule, _take_rule),
+        "when": Step(_ask_when, _take_when),
+        "two": Step(_ask_two, _take_two),
+        "other": Step(_ask_other, _take_other),
+    }
+)
+
+
+def following(step: str, said: Said) -> str:
+    """The next step, "" when all is said."""
+    kind = said["content"]["kind"]
+    after = {
+        "what": "who" if kind == "text" else "title" if kind == "article" else "thing",
+        "title": "thing",
+        "thing": "body" if kind == "article" else "words",
+        "body": "who",
+        "words": "who",
+        "who": said.get("who", "") if said.get("who") in ("tag", "segment", "rule") else "when",
+        "tag": "when",
+        "segment": "when",
+        "rule": "when",
+        "when": "two",
+        "two": "other" if said.get("two") else "",
+        "other": "",
+    }
+    return after[step]

@@ -1,0 +1,509 @@
+"""The written form of a campaign: a title, what holds for all of it, what it says. Pure.
+
+    双十一预告
+    对象：active 30d and tag:python
+    时间：今晚8点
+    目标：点击 3天
+    版本 A
+    文字：今晚八点直播，来吗？
+    版本 B 2份
+    优惠券：早鸟
+    文字：送你一张券 {{ coupon.code }}
+
+What holds for all stands first; 文字 and 正文 go on to the end or to the next 版本, so that a
+message may have lines such as 时间：今晚8点 of its own. An edit says only what changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from handlers.campaign_when import BadTime, read_when
+from store.campaigns import METRICS, NewCampaign, Variant, faults
+from store.rules import RuleError, parse
+
+DAY_S = 86_400.0
+
+ROUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "客服消息": "custom",
+        "客服": "custom",
+        "群发": "mass_list",
+        "按名单群发": "mass_list",
+        "标签群发": "mass_tag",
+        "按标签群发": "mass_tag",
+        "全员群发": "mass_all",
+        "模板消息": "template",
+        "模板": "template",
+        "订阅通知": "notice",
+    }
+)
+"""How operators name the routes; their own names are understood, too."""
+
+METRIC_NAMES: Mapping[str, str] = MappingProxyType(
+    {"点击": "click", "领取": "claim", "领券": "claim", "购买": "purchase", "回复": "reply"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What cannot be read. line: from 1; part: as typed; why: the end of its text key.
+
+    value: what the sentence names besides. rule: of an audience that cannot be read.
+    """
+
+    line: int
+    part: str
+    why: str
+    value: str = ""
+    rule: RuleError | None = None
+
+
+class BadForm(ValueError):
+    """A text that is no campaign; every fault names its line."""
+
+    def __init__(self, found: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"line {one.line}: {one.why}" for one in found))
+        self.faults = tuple(found)
+
+
+# Labels
+
+_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "标题": "title",
+        "名称": "title",
+        "账号": "channel",
+        "公众号": "channel",
+        "对象": "audience",
+        "发给": "audience",
+        "人群": "audience",
+        "给": "audience",
+        "话题": "topic",
+        "方式": "routes",
+        "时间": "when",
+        "截止": "not_after",
+        "最晚": "not_after",
+        "对照": "holdout",
+        "对照组": "holdout",
+        "目标": "metric",
+        "试发": "test",
+        "性质": "marketing",
+    }
+)
+_FIELDS_EN = (
+    "title",
+    "channel",
+    "audience",
+    "topic",
+    "routes",
+    "when",
+    "not_after",
+    "holdout",
+    "metric",
+    "test",
+    "marketing",
+)
+
+PARTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "图片": ("image", "asset"),
+        "文章": ("article", "title"),
+        "作者": ("article", "author"),
+        "摘要": ("article", "digest"),
+        "封面": ("article miniprogram", "cover"),
+        "原文": ("article", "source_url"),
+        "正文": ("article", "markdown"),
+        "小程序": ("miniprogram", "title"),
+        "appid": ("miniprogram", "appid"),
+        "页面": ("miniprogram", "pagepath"),
+        "答题": ("quiz", "quiz"),
+        "竞赛": ("quiz", "quiz"),
+        "优惠券": ("coupon", "offer"),
+        "券": ("coupon", "offer"),
+        "推荐": ("item", ""),
+        "备选": ("item", "fallback"),
+        "投票": ("poll", "question"),
+        "选项": ("poll", "options"),
+        "通知": ("notice", "template_id"),
+        "字段": ("notice", "data"),
+        "链接": ("notice", "url"),
+        "文字": ("text coupon quiz item", "text"),
+    }
+)
+"""Label -> the kinds of content it may be of, and the field it is there."""
+
+_PLACES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("starts_at", "cron", "timing", "kind", "delay_s", "journey_id"), "when"),
+        **dict.fromkeys(("test_share", "test_s"), "test"),
+        "window_s": "metric",
+    }
+)
+"""Field of a campaign -> the label that says it, where the two differ."""
+
+_HEADS = ("图片", "文章", "小程序", "答题", "竞赛", "优惠券", "券", "推荐", "投票", "通知")
+"""Labels that say what kind of content it is; without one it is a text."""
+
+_LABELS = (*_FIELDS, *PARTS)
+LONG = ("text", "markdown")
+_LABEL = re.compile(r"\s*([A-Za-z_]{2,12}|[\u4e00-\u9fff]{1,4})\s*[:：]\s*(.*)", re.DOTALL)
+_SPOKEN = re.compile(r"\s*([A-Za-z_]{2,12}|[\u4e00-\u9fff]{1,4})\s+(\S.*)", re.DOTALL)
+_VERSION = re.compile(
+    r"\s*版本\s*([A-Za-z0-9]{1,8})\s*(?:[（(]?\s*([0-9]{1,4})\s*份\s*[)）]?)?\s*[:：]?\s*"
+)
+_BETWEEN = re.compile(r"\s*[,，、+＋/]\s*|\s+")
+_SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)\s*%")
+_SPAN = re.compile(r"([0-9]{1,4})\s*(天|小时|分钟|d|h|m)")
+SPANS: Mapping[str, float] = MappingProxyType(
+    {"天": DAY_S, "d": DAY_S, "小时": 3600.0, "h": 3600.0, "分钟": 60.0, "m": 60.0}
+)
+_NONE = ("无", "没有", "不要", "不用", "0", "0%")
+
+
+def label_of(line: str, *, spoken: bool = False) -> tuple[str, str] | None:
+    """(label, what follows it) of a line that begins with one we know; None for another.
+
+    spoken: a blank may stand for the colon: 时间 明天 9:00.
+    """
+    found = _LABEL.fullmatch(line) or (_SPOKEN.fullmatch(line) if spoken else None)
+    if found is None:
+        return None
+    name = found[1].lower()
+    known = name in _FIELDS or name in PARTS or name in _FIELDS_EN
+    return (name, found[2]) if known else None
+
+
+# Reading
+
+
+@dataclass(slots=True)
+class _Version:
+    """The lines of one variant: label -> (line, what was said)."""
+
+    line: int
+    name: str = ""
+    weight: int = 1
+    said: dict[str, tuple[int, str]] = field(default_factory=dict)
+    fields: list[tuple[int, str]] = field(default_factory=list)
+
+
+class _Reader:
+    """Line after line into a campaign; what is wrong is gathered, not raised."""
+
+    def __init__(self, base: NewCampaign, now: datetime, *, edit: bool) -> None:
+        self.base, self.now, self.edit = base, now, edit
+        self.faults: list[Fault] = []
+        self.values: dict[str, Any] = {}
+        self.lines: dict[str, int] = {}
+        self.versions: list[_Version] = []
+        self._long: str = ""
+
+    def wrong(self, line: int, part: str, why: str, value: str = "") -> None:
+        self.faults.append(Fault(line, part.strip(), why, value))
+
+    def read(self, number: int, line: str) -> None:
+        """Take one line. number: from 1."""
+        if found := _VERSION.fullmatch(line):
+            weight = int(found[2] or 1)
+            self.versions.append(_Version(number, found[1].upper(), weight))
+            self._long = ""
+            return
+        if self._long:
+            said = self.versions[-1].said
+            start, text = said[self._long]
+            said[self._long] = (start, f"{text}\n{line}")
+            return
+        if not line.strip():
+            return
+        first = not self.lines and not self.versions
+        labelled = label_of(line, spoken=self.edit and first)
+        if labelled is None:
+            if first and not self.edit:
+                self.values["title"], self.lines["title"] = " ".join(line.split()), number
+            else:
+                self._stray(number, line)
+            return
+        label, said_here = labelled
+        if label in PARTS:
+            self._part(number, label, said_here)
+        else:
+            self._field(number, _FIELDS.get(label, label), said_here.strip())
+
+    def _stray(self, number: int, line: str) -> None:
+        """A line that belongs to nothing; a label that is only misspelt is named."""
+        found = _LABEL.fullmatch(line)
+        near = difflib.get_close_matches(found[1], _LABELS, n=1, cutoff=0.5) if found else []
+        if near:
+            self.wrong(number, line, "label", near[0])
+        else:
+            self.wrong(number, line, "stray")
+
+    def _part(self, number: int, label: str, text: str) -> None:
+        if not self.versions:
+            self.versions.append(_Version(number))
+        version = self.versions[-1]
+        if label == "字段":
+            version.fields.append((number, text.strip()))
+        elif label in version.said:
+            self.wrong(number, label, "twice")
+        else:
+            version.said[label] = (number, text)
+            self._long = label if PARTS[label][1] in LONG else ""
+
+    def _field(self, number: int, name: str, text: str) -> None:
+        if name in self.lines:
+            self.wrong(number, text, "twice")
+            return
+        self.lines[name] = number
+        if not text and name != "topic":
+            self.wrong(number, name, "empty")
+            return
+        _READ[name](self, number, text)
+
+    # What holds for all of it
+
+    def title(self, number: int, text: str) -> None:
+        self.values["title"] = " ".join(text.split())
+
+    def channel(self, number: int, text: str) -> None:
+        self.values["channel"] = text
+
+    def topic(self, number: int, text: str) -> None:
+        self.values["topic"] = "" if text in _NONE else text
+
+    def audience(self, number: int, text: str) -> None:
+        try:
+            parse(text)
+        except RuleError as bad:
+            self.faults.append(Fault(number, text, "rule", rule=bad))
+            return
+        self.values["audience"] = text
+
+    def routes(self, number: int, text: str) -> None:
+        named = [one for one in _BETWEEN.split(text.lower()) if one]
+        routes = [ROUTES.get(one, one) for one in named]
+        for one, route in zip(named, routes, strict=True):
+            if route not in ROUTES.values():
+                self.wrong(number, one, "route")
+                return
+        self.values["routes"] = tuple(dict.fromkeys(routes))
+
+    def when(self, number: int, text: str) -> None:
+        try:
+            self.values |= timed(text, self.now)
+        except BadTime as bad:
+            self.wrong(number, text, f"time_{bad.why}")
+
+    def not_after(self, number: int, text: str) -> None:
+        if text in _NONE:
+            self.values["not_after"] = None
+            return
+        try:
+            said = read_when(text, self.now)
+        except BadTime as bad:
+            self.wrong(number, text, f"time_{bad.why}")
+            return
+        if said.starts_at is None:
+            self.wrong(number, text, "time_unknown")
+        else:
+            self.values["not_after"] = said.starts_at
+
+    def holdout(self, number: int, text: str) -> None:
+        share = _share(text)
+        if share is None:
+            self.wrong(number, text, "share")
+        else:
+            self.values["holdout"] = share
+
+    def metric(self, number: int, text: str) -> None:
+        word, _, span = text.partition(" ")
+        metric = METRIC_NAMES.get(word, word.lower())
+        window = _span(span) if span.strip() else self.base.window_s
+        if metric not in METRICS or window is None:
+            self.wrong(number, text, "metric")
+        else:
+            self.values |= {"metric": metric, "window_s": window}
+
+    def test(self, number: int, text: str) -> None:
+        if text in _NONE:
+            self.values |= {"test_share": 0.0, "test_s": 0.0}
+            return
+        share_said, _, span = text.partition(" ")
+        share, test_s = _share(share_said), _span(span)
+        if not share or test_s is None:
+            self.wrong(number, text, "test")
+        else:
+            self.values |= {"test_share": share, "test_s": test_s}
+
+    def marketing(self, number: int, text: str) -> None:
+        if text not in ("营销", "通知", "服务"):
+            self.wrong(number, text, "marketing")
+        else:
+            self.values["marketing"] = text == "营销"
+
+    # What it says
+
+    def _content(self, version: _Version) -> dict[str, Any] | None:
+        """The content of one variant; None when it cannot be read."""
+        heads = [label for label in version.said if label in _HEADS]
+        if len(heads) > 1:
+            self.wrong(version.said[heads[1]][0], heads[1], "two_kinds", heads[0])
+            return None
+        kind = PARTS[heads[0]][0] if heads else "text"
+        content: dict[str, Any] = {"kind": kind}
+        for label, (number, text) in version.said.items():
+            kinds, name = PARTS[label]
+            if kind not in kinds.split():
+                self.wrong(number, label, "not_of", heads[0] if heads else "文字")
+                return None
+            if not name:
+                # 推荐：… may have its words behind it.
+                name = "text"
+                if not text.strip() or "文字" in version.said:
+                    continue
+            if kind == "miniprogram" and name == "cover":
+                name = "thumb"
+            content[name] = text.strip()
+        if kind == "quiz":
+            number, text = version.said[heads[0]]
+            digits = unicodedata.normalize("NFKC", text).strip().removeprefix("#")
+            if not digits.isdecimal() or len(digits) > 9:
+                self.wrong(number, text, "quiz")
+                return None
+            content["quiz"] = int(digits)
+        if "options" in content:
+            options = re.split(r"\s*[/／|｜]\s*", content["options"])
+            content["options"] = [one for one in options if one]
+        if kind == "notice" or version.fields:
+            return self._notice(version, content)
+        if kind == "text" and not content.get("text"):
+            self.wrong(version.line, "", "says_nothing")
+            return None
+        return content
+
+    def _notice(self, version: _Version, content: dict[str, Any]) -> dict[str, Any] | None:
+        data: dict[str, str] = {}
+        for number, text in version.fields:
+            name, sign, value = text.partition("=" if "=" in text else "＝")
+            if not sign or not name.strip() or content["kind"] != "notice":
+                self.wrong(number, text, "field")
+                return None
+            data[name.strip()] = value.strip()
+        return {**content, "data": data}
+
+    def _variants(self) -> tuple[Variant, ...] | None:
+        """The variants as they are now; None when something is wrong."""
+        old = self.base.variants
+        for version in self.versions:
+            if not version.name:
+                if len(self.versions) > 1 or (self.edit and len(old) > 1):
+                    self.wrong(version.line, "", "which_version")
+                    return None
+                version.name = old[0].name if old else "A"
+        read = [(one, self._content(one)) for one in self.versions if one.said or one.fields]
+        for one in self.versions:
+            if not one.said and not one.fields:
+                self.wrong(one.line, f"版本 {one.name}", "says_nothing")
+        if any(content is None for _, content in read):
+            return None
+        made = {
+            one.name: Variant(name=one.name, weight=one.weight, content=content or {})
+            for one, content in read
+        }
+        if self.edit and len(self.versions) == 1:
+            # One version of several was changed: the others stay, and so does its share.
+            name = self.versions[0].name
+            kept = {one.name: one for one in old}
+            if name in kept and self.versions[0].weight == 1:
+                made[name] = replace(made[name], weight=kept[name].weight)
+            made = {**kept, **made}
+        return tuple(made[name] for name in sorted(made))
+
+    def made(self) -> NewCampaign:
+        """The campaign. Errors: BadForm."""
+        if self.versions and (variants := self._variants()) is not None:
+            self.values["variants"] = variants
+        new = replace(self.base, **self.values)
+        if not self.edit:
+            for name in ("title", "audience"):
+                if not getattr(new, name) and name not in self.lines:
+                    self.wrong(1, "", f"no_{name}")
+            if not self.versions:
+                self.wrong(1, "", "no_content")
+        elif not self.lines and not self.versions and not self.faults:
+            self.wrong(1, "", "no_change")
+        if not self.faults:
+            self._check(new)
+        if self.faults:
+            raise BadForm(sorted(self.faults, key=lambda one: one.line))
+        return new
+
+    def _check(self, new: NewCampaign) -> None:
+        """What the store would not take, at the line that said it."""
+        for name, why in faults(new):
+            place = _PLACES.get(name, name)
+            if name.startswith("variants"):
+                line = self.versions[-1].line if self.versions else 1
+                self.wrong(line, name.partition(".")[2], "version", why)
+            else:
+                self.wrong(self.lines.get(place, 1), "", f"field_{place}")
+
+
+_READ: Mapping[str, Callable[[_Reader, int, str], None]] = MappingProxyType(
+    {name: getattr(_Reader, name) for name in _FIELDS_EN}
+)
+
+
+def _share(text: str) -> float | None:
+    """ "5%" as 0.05, 无 as 0; None for anything else."""
+    text = unicodedata.normalize("NFKC", text).strip()
+    if text in _NONE:
+        return 0.0
+    found = _SHARE.fullmatch(text)
+    return None if found is None else round(float(found[1]) / 100, 4)
+
+
+def _span(text: str) -> float | None:
+    found = _SPAN.fullmatch(unicodedata.normalize("NFKC", text).strip().lower())
+    return None if found is None else int(found[1]) * SPANS[found[2]]
+
+
+def timed(text: str, now: datetime) -> dict[str, Any]:
+    """The fields of a campaign that a time says. Errors: BadTime."""
+    said = read_when(text, now)
+    return {
+        "kind": "cron" if said.cron else "once",
+        "cron": said.cron,
+        "timing": "best" if said.best else "at",
+        "starts_at": said.starts_at,
+    }
+
+
+def read(text: str, now: datetime, empty: NewCampaign) -> NewCampaign:
+    """The campaign that a text says. Errors: BadForm, with every fault and its line.
+
+    empty: what holds where the text says nothing: channel, hold-out, window.
+    """
+    return _lines(text, _Reader(empty, now, edit=False))
+
+
+def amend(text: str, now: datetime, base: NewCampaign) -> NewCampaign:
+    """The campaign with what the text changes of it. Errors: BadForm.
+
+    A single version that is said replaces the one of its name, several replace all.
+    """
+    return _lines(text, _Reader(base, now, edit=True))
+
+
+def _lines(text: str, reader: _Reader) -> NewCampaign:
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        reader.read(number, line)
+    return reader.made()

@@ -1,0 +1,82 @@
+"""A campaign in its written form, complete, as `handlers/campaign_text.py` reads it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from handlers.campaign_text import LONG, METRIC_NAMES, PARTS, ROUTES, SPANS
+from handlers.context import SHANGHAI
+from store.campaigns import NewCampaign
+
+
+def write(new: NewCampaign) -> str:
+    """All that can be said of it: `amend` with this text changes nothing, to the minute."""
+    lines = [f"标题：{new.title}", f"账号：{new.channel}", f"对象：{new.audience}"]
+    lines.append(f"话题：{new.topic or '无'}")
+    names = {route: name for name, route in reversed(list(ROUTES.items()))}
+    lines.append(f"方式：{'、'.join(names[route] for route in new.routes)}")
+    if when := _written_when(new):
+        lines.append(f"时间：{when}")
+    if new.not_after is not None:
+        lines.append(f"截止：{_minute(new.not_after)}")
+    lines.append(f"对照：{new.holdout * 100:g}%")
+    metrics = {metric: name for name, metric in reversed(list(METRIC_NAMES.items()))}
+    lines.append(f"目标：{metrics[new.metric]} {_written_span(new.window_s)}")
+    if new.test_share:
+        lines.append(f"试发：{new.test_share * 100:g}% {_written_span(new.test_s)}")
+    lines.append(f"性质：{'营销' if new.marketing else '通知'}")
+    for one in new.variants:
+        if len(new.variants) > 1:
+            lines.append(f"版本 {one.name} {one.weight}份")
+        lines += _written_content(one.content)
+    return "\n".join(lines)
+
+
+def _written_when(new: NewCampaign) -> str:
+    if new.kind == "cron":
+        return new.cron
+    if new.kind != "once":
+        return ""
+    if new.timing == "best":
+        day = "" if new.starts_at is None else f"{_moment(new.starts_at):%Y-%m-%d} "
+        return f"{day}每个人的最佳时间"
+    return "现在" if new.starts_at is None else _minute(new.starts_at)
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, SHANGHAI)
+
+
+def _minute(at: float) -> str:
+    return f"{_moment(at):%Y-%m-%d %H:%M}"
+
+
+def _written_span(seconds: float) -> str:
+    for name in ("天", "小时"):
+        if seconds % SPANS[name] == 0:
+            return f"{seconds / SPANS[name]:.0f}{name}"
+    return f"{seconds / 60:.0f}分钟"
+
+
+def _written_content(content: Mapping[str, Any]) -> list[str]:
+    kind = content["kind"]
+    last: list[str] = []
+    lines = ["推荐："] if kind == "item" else []
+    for label, (kinds, name) in PARTS.items():
+        if kind not in kinds.split() or not name:
+            continue
+        if kind == "miniprogram" and name == "cover":
+            name = "thumb"
+        if name == "data":
+            lines += [f"字段：{key}={value}" for key, value in content.get("data", {}).items()]
+            continue
+        value = content.get(name)
+        if value is None or label in ("竞赛", "券"):
+            continue
+        if name == "options":
+            value = " / ".join(value)
+        where = last if name in LONG else lines
+        where.append(f"{label}：{value}")
+    return lines + last
