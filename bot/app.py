@@ -21,6 +21,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from bot import chart
 from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
 from bot.contents import Contents
@@ -33,6 +34,7 @@ from bot.late import LateAnswers
 from bot.links import Linker
 from bot.metrics import Metrics
 from bot.official import Codec
+from bot.outgoing import Outgoing
 from bot.outside import Outside
 from bot.parts import Outcome
 from bot.pushes import Pushes
@@ -133,6 +135,7 @@ class App:
         self._outside: Outside | None = None
         self._texts: Texts | None = None
         self._pushes: Pushes | None = None
+        self._outgoing: Outgoing | None = None
         self._rewards = rewards(config)
         self._invitations: Invitations | None = None
 
@@ -165,6 +168,18 @@ class App:
             [name for name, s in config.channels.items() if s.late == "customer-service"],
             now=self._now,
             wake=self._late.wake,
+        )
+        self._outgoing = Outgoing(
+            config,
+            self.store,
+            self.linker,
+            {name: channel.client for name, channel in self.channels.items()},
+            texts,
+            self._pushes,
+            await asyncio.to_thread(chart.lettering, config.campaigns.font),
+            now=self._now,
+            items=lambda: self.contents.items,
+            observe=self.metrics.campaign_message,
         )
         self._introductions = Introductions(
             self.store,
@@ -225,6 +240,7 @@ class App:
             self.metrics,
             session=self._session,
             now=self._now,
+            campaigns=self._outgoing.desk,
         )
         self.api_port = await self._listen(
             self._outside.runner(), config.server.api_bind, config.server.api_port
@@ -267,8 +283,10 @@ class App:
             reload=self.reload,
             wake=self._late.wake,
         )
-        self._clock = Clock(timetable.jobs())
+        assert self._outgoing is not None
+        self._clock = Clock([*timetable.jobs(), *self._outgoing.jobs()])
         self._clock.start()
+        self._outgoing.start()
         if not await self.store.members.has_owner():
             await self._print_claim_code()
         self.metrics.ready = True
@@ -297,6 +315,8 @@ class App:
             await self._introductions.close()
         if self._invitations is not None:
             await self._invitations.close()
+        if self._outgoing is not None:
+            await self._outgoing.close()
         if self._late is not None:
             self._late.close()
             if self._late_task is not None:
@@ -379,6 +399,7 @@ class App:
             counts=self.metrics,
             rewards=self._rewards,
             invitations=self._invitations,
+            campaigns=self._outgoing.desk if self._outgoing is not None else None,
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel.settings.verified,
         )

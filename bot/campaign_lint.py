@@ -30,6 +30,8 @@ from store.offers import Offer, fold
 MASS = frozenset({"mass_list", "mass_tag", "mass_all"})
 NOTICES = frozenset({"template", "notice"})
 _SERVICE_ONLY = frozenset({"mass_list", "template", "notice"})
+_NEARLY_ALL = 0.95
+"""A rule that takes in so many means everyone without saying so."""
 _AT_ONCE = frozenset({"mass_tag", "mass_all"})
 
 _ROUTES_OF: Mapping[str, frozenset[str]] = {
@@ -118,7 +120,8 @@ class Facts:
     """What a campaign is judged by.
 
     account: None for a channel there is not. hosts: as of `bot/targets.py`. topics: what members
-    may subscribe to, () for nothing facts. owner: whether an owner asks. quiet: the same time
+    may subscribe to, () for nothing facts. owner: whether an owner asks. share: of the account's members
+    that the audience takes in, 0 to 1; None for a small account, or when nobody counted. quiet: the same time
     twice means none. segments, offers (by folded word), items, quizzes (number -> status),
     assets: what there is of what it needs; None: nobody looked, and nothing is said of it.
     """
@@ -128,6 +131,7 @@ class Facts:
     hosts: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
     owner: bool = False
+    share: float | None = None
     quiet: tuple[time, time] = (time(22, 0), time(8, 0))
     segments: Mapping[str, str] | None = None
     offers: Mapping[str, Offer] | None = None
@@ -147,6 +151,7 @@ class Facts:
         owner: bool,
         quiet: tuple[time, time],
         now: float,
+        share: float | None = None,
     ) -> Facts:
         """The same, with all that the campaign names looked up. Errors: StoreError."""
         wanted = await asyncio.to_thread(needs, new)
@@ -160,6 +165,7 @@ class Facts:
             hosts=tuple(hosts),
             topics=tuple(topics),
             owner=owner,
+            share=share,
             quiet=quiet,
             segments={one.name: one.rule for one in await store.segments.all()},
             offers={word: one for word, one in offers.items() if one is not None},
@@ -222,6 +228,8 @@ def _judge_audience(new: NewCampaign, facts: Facts, found: _Found) -> None:
         found.add("audience-broken", f"audience:{error.at}", str(error.at))
         return
     everyone = isinstance(audience, rules.Everyone)
+    if not everyone and facts.share is not None and facts.share >= _NEARLY_ALL:
+        found.add("nearly-everyone", "audience", f"{facts.share:.0%}")
     # A step of a journey goes to whom the journey takes.
     if everyone and new.kind != "step" and not facts.owner:
         found.add("everyone-needs-owner", "audience")

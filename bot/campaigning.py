@@ -38,6 +38,8 @@ from store.ledgers import Deed
 log = structlog.get_logger()
 
 _STEPPED = ("step",)
+_FEW = 50
+"""Members of an account below which a rule may well mean all of them."""
 
 
 class Phone(Protocol):
@@ -112,6 +114,11 @@ class Desk:
 
     async def check(self, new: NewCampaign, who: Who) -> Sequence[Finding]:
         """What is wrong with it, as far as can be said without the audience."""
+        return await self._check(new, who)
+
+    async def _check(
+        self, new: NewCampaign, who: Who, share: float | None = None
+    ) -> Sequence[Finding]:
         place = self._places.get(new.channel)
         facts = await Facts.gather(
             self._store,
@@ -122,6 +129,7 @@ class Desk:
             owner=who.role == "owner",
             quiet=self._rules.quiet,
             now=self._now(),
+            share=share,
         )
         # Templates are compiled and tried with their longest values: not on the loop.
         return await asyncio.to_thread(lint, new, facts)
@@ -170,9 +178,11 @@ class Desk:
         found = await self._store.campaigns.get(campaign_id)
         if found is None:
             return None
-        findings = tuple(await self.check(found.new, who))
         shown = tuple([await self._shown(found, name, who) for name in _names(found)])
         forecast = await self._forecast(found)
+        members = await self._store.audiences.members(found.channel)
+        share = forecast.matched / members if members >= _FEW else None
+        findings = tuple(await self._check(found.new, who, share))
         return Look(found, shown, findings, forecast, code(found, who.actor))
 
     async def _shown(self, campaign: Campaign, name: str, who: Who) -> Shown:

@@ -23,7 +23,7 @@ from bot.official import SUCCESS
 from bot.parts import Outcome, end_of, late_parts, later_parts, passive_parts
 from handlers.message import Kind, Message, Reply
 from store import Store, StoreError
-from store.members import Member
+from store.members import NOBODY, Member
 from store.messages import Finished, Incoming, Unanswered
 from store.sends import PLANNED, WAITING
 
@@ -462,7 +462,7 @@ class Inbox:
 
     async def _give_up(self, work: _Work) -> None:
         """One polite sentence instead of the answer, and an end to the message."""
-        outcome = Outcome(Reply.text(self._sentences.crashed), "error", text="")
+        outcome = Outcome(self._sorry(work.message), "error", text="")
         finished = end_of(work.message, outcome, self._now())
         try:
             late = late_parts([outcome.reply], self._way(work), "")
@@ -499,9 +499,10 @@ class Inbox:
         # By hand what asyncio.timeout does, for a fifth of its cost on every message.
         limit = asyncio.get_running_loop().call_later(self._handler_limit_s, self._stop, work)
         try:
-            member = members.known(message.channel, message.sender)
-            if member is None:
-                member = await members.meet(message.channel, message.sender, self._now())
+            member = NOBODY
+            if not message.is_report:
+                known = members.known(message.channel, message.sender)
+                member = known or await members.meet(message.channel, message.sender, self._now())
             outcome = await self._converse(message, member)
             if not isinstance(outcome.reply, Reply):
                 raise TypeError("a handler gives a Reply or None")
@@ -516,10 +517,15 @@ class Inbox:
             else:  # born in the handler itself
                 log.error("handler_failed", key=message.key, error=type(error).__name__)
         except Exception as error:
+            if message.is_report and isinstance(error, StoreError):
+                raise  # WeChat tells it again; nobody else would
             log.error("handler_failed", key=message.key, error=type(error).__name__, exc_info=True)
         finally:
             limit.cancel()
-        return Outcome(Reply.text(self._sentences.crashed), "error")
+        return Outcome(self._sorry(message), "error")
+
+    def _sorry(self, message: Message) -> Reply:
+        return Reply.none() if message.is_report else Reply.text(self._sentences.crashed)
 
     @staticmethod
     def _stop(work: _Work) -> None:

@@ -133,7 +133,7 @@ class Linker:
         self.signer = Signer(b"")
         self.public_url = public_url.rstrip("/")
         self._store = store
-        self._hosts = tuple(allowed_hosts)
+        self.hosts = tuple(allowed_hosts)
         self._now = now
         self._ids: OrderedDict[NewLink, int] = OrderedDict()
         self._made: dict[NewLink, int] = {}
@@ -193,7 +193,7 @@ class Linker:
             raise BadLink("url", why)
         elif (found := await self._store.links.item_with(url)) is not None:
             item_id, url = found, ""
-        elif not targets.on_list(url, self._hosts):
+        elif not targets.on_list(url, self.hosts):
             raise BadLink("url", "is neither an item's nor on a host of links.allowed_hosts")
         new = NewLink(item_id, url, campaign, variant, source, ref, expires_at)
         (made,) = await self._store.links.create([new], self._now(), by)
@@ -296,7 +296,7 @@ class Linker:
                 url = text[start:end]
                 if url in by_url:
                     wanted[ref, url] = NewLink(item_id=by_url[url], source="answer", ref=ref)
-                elif targets.on_list(url, self._hosts):
+                elif targets.on_list(url, self.hosts):
                     wanted[ref, url] = NewLink(url=url, source="answer", ref=ref)
         return wanted
 
@@ -370,7 +370,7 @@ class Linker:
             return "" if targets.problem(target.url) else target.url
         # The catalogue may hold what the list does not.
         known = target.url in self._items and not targets.problem(target.url)
-        return target.url if known or targets.on_list(target.url, self._hosts) else ""
+        return target.url if known or targets.on_list(target.url, self.hosts) else ""
 
     async def revoke(self, link_id: int, by: str) -> bool:
         """End a link for all who have it; False when there was none to end."""

@@ -66,6 +66,10 @@ CLAIMS: Final = frozenset(
     }
 )
 GUESSERS: Final = frozenset({"member", "key"})
+ROUTES: Final = frozenset(
+    {"custom", "mass_list", "mass_tag", "mass_all", "template", "notice"},
+)
+ENDS: Final = frozenset({"accepted", "refused", "later", "stop", "unknown"})
 HOOK_STATES: Final = frozenset({"planned", "sending", "done", "dead"})
 ERRCODES_SHOWN: Final = 64
 ANSWER_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.2, 5.0)
@@ -163,6 +167,12 @@ GUESSES = Described(
     ("who",),
     "Claim words and codes that nobody has, by members and by API keys.",
 )
+CAMPAIGNS = Described(
+    "zhiqun_campaign_messages_total",
+    "counter",
+    ("route", "end"),
+    "Calls that carry campaigns, by way and by how they ended; a mass send is one.",
+)
 READY = Described("zhiqun_ready", "gauge", (), "1 when /readyz says yes.")
 SENDS = Described(
     "zhiqun_sends_listed",
@@ -172,7 +182,7 @@ SENDS = Described(
 )
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
-    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, READY, SENDS, HOOKS),
+    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, READY, SENDS, HOOKS),
 )
 
 
@@ -254,6 +264,7 @@ class Metrics(Collector):
         self._api = _Counter(API)
         self._coupons = _Counter(COUPONS)
         self._guesses = _Counter(GUESSES)
+        self._campaigns = _Counter(CAMPAIGNS)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -311,6 +322,11 @@ class Metrics(Collector):
         """A coupon was asked for."""
         self._coupons.add((outcome if outcome in CLAIMS else OTHER,))
 
+    def campaign_message(self, route: str, end: str) -> None:
+        """A call that carries a campaign ended."""
+        known = route if route in ROUTES else OTHER
+        self._campaigns.add((known, end if end in ENDS else OTHER))
+
     def wrong_code(self, who: str) -> None:
         """A claim word or a code that nobody has was tried."""
         self._guesses.add((who if who in GUESSERS else OTHER,))
@@ -328,6 +344,7 @@ class Metrics(Collector):
         yield self._api.family()
         yield self._coupons.family()
         yield self._guesses.family()
+        yield self._campaigns.family()
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)

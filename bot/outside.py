@@ -26,6 +26,7 @@ from bot.redirect import Redirect
 from bot.rest import Services, make_app
 from bot.rest_all import ALL
 from bot.rest_server import ApiRunner
+from handlers.campaigning import Campaigns
 from knowledge import Knowledge
 from store import Store
 
@@ -46,6 +47,7 @@ class Outside:
         *,
         session: aiohttp.ClientSession,
         now: Callable[[], float],
+        campaigns: Campaigns,
     ) -> None:
         self._config = config
         self._store = store
@@ -72,6 +74,7 @@ class Outside:
             linker=linker,
             private_hooks=config.hooks.allow_private,
             rewards=rewards(config),
+            campaigns=campaigns,
         )
 
     def runner(self) -> web.BaseRunner:

@@ -88,7 +88,8 @@ def end_of(message: Message, outcome: Outcome, at: float) -> Finished:
         reply=SUCCESS,
         at=at,
         channel=message.channel,
-        sender=message.sender,
+        # Nobody's: no interaction is written down, and nobody was seen.
+        sender="" if message.is_report else message.sender,
         kind=f"event:{message.event}" if event else message.kind,
         text=outcome.text
         if outcome.text is not None

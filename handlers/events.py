@@ -6,7 +6,10 @@ here knows are taken and never answered.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from handlers import (
     choices,
@@ -31,6 +34,10 @@ from handlers.privacy import erase
 from handlers.router import Router, Rules, dispatch
 
 router = Router("event")
+
+_LONGEST = 128
+_MOST = 20
+_COUNT = re.compile(r"\d{1,12}", re.ASCII)
 
 KEYS = {
     "courses": "课程",
@@ -134,7 +141,107 @@ async def revoked(message: Message, ctx: Context) -> Reply:
     return Reply.none()
 
 
+@router.event("masssendjobfinish", name="report.mass")
+async def mass_finished(message: Message, ctx: Context) -> Reply:
+    """What became of a mass send, ours or one from WeChat's website: both used quota up."""
+    raw = message.raw
+    number = _word(raw, "MsgID") or _word(raw, "MsgId")
+    if not number:
+        return Reply.none()
+    total, filtered, sent, failed = (
+        _number(raw.get(name)) for name in ("TotalCount", "FilterCount", "SentCount", "ErrorCount")
+    )
+    word = (message.channel, number, _word(raw, "Status"), (total, filtered, sent, failed), ctx.at)
+    if not await ctx.store.parts.finished(*word):
+        channel, number, result, counts, at = word
+        await ctx.store.mass_quota.note_elsewhere(channel, number, counts, result, at)
+    return Reply.none()
+
+
+@router.event("templatesendjobfinish", name="report.notice")
+async def notice_finished(message: Message, ctx: Context) -> Reply:
+    """What became of a template message: "success", "failed:user block", "failed: system …"."""
+    number = _word(message.raw, "MsgID") or _word(message.raw, "MsgId")
+    status = _word(message.raw, "Status").lower()
+    await ctx.store.notices.ended(
+        message.channel,
+        message.sender,
+        number,
+        arrived=not status.startswith("fail"),
+        reason=_why(status),
+        now=ctx.at,
+    )
+    return Reply.none()
+
+
+@router.event("subscribe_msg_sent_event", name="report.notice")
+async def subscription_sent(message: Message, ctx: Context) -> Reply:
+    """What became of subscription notices, each with a number of its own."""
+    for row in _rows(message, "SubscribeMsgSentEvent"):
+        code = _word(row, "ErrorCode")
+        await ctx.store.notices.ended(
+            message.channel,
+            message.sender,
+            _word(row, "MsgID"),
+            arrived=code in ("", "0"),
+            reason=_why(_word(row, "ErrorStatus").lower()),
+            now=ctx.at,
+        )
+    return Reply.none()
+
+
+@router.event("subscribe_msg_popup_event", name="report.allowed")
+async def popup_answered(message: Message, ctx: Context) -> Reply:
+    """A member allowed one notice of each template they ticked; a refusal changes nothing."""
+    allowed = [
+        _word(row, "TemplateId")
+        for row in _rows(message, "SubscribeMsgPopupEvent")
+        if _word(row, "SubscribeStatusString").lower() == "accept"
+    ]
+    if templates := [one for one in allowed if one]:
+        key = bytes.fromhex(message.key)
+        await ctx.store.notices.allow(message.channel, message.sender, templates, key, ctx.at)
+    return Reply.none()
+
+
+@router.event("subscribe_msg_change_event", name="report.allowed")
+async def notices_switched(message: Message, ctx: Context) -> Reply:
+    """A member switched a template's notices off (or on) in WeChat's settings."""
+    for row in _rows(message, "SubscribeMsgChangeEvent"):
+        template_id, status = _word(row, "TemplateId"), _word(row, "SubscribeStatusString").lower()
+        if template_id and status in ("accept", "reject"):
+            on = status == "accept"
+            await ctx.store.notices.switch(message.channel, message.sender, template_id, on, ctx.at)
+    return Reply.none()
+
+
 @router.kind("event", name="event.ignored")
 async def ignore(message: Message, ctx: Context) -> Reply:
-    """Customer-service sessions, finished mass sends, what WeChat adds tomorrow."""
+    """Customer-service sessions, published articles, what WeChat adds tomorrow."""
     return Reply.none()
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value.strip()[:_LONGEST] if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int | None:
+    """A count of WeChat's; None for one that is missing or is none."""
+    return int(value) if isinstance(value, str) and _COUNT.fullmatch(value.strip()) else None
+
+
+def _rows(message: Message, name: str) -> list[Mapping[str, Any]]:
+    """The entries of an event about notices. JSON accounts get them without the outer object,
+    and a single one without its list."""
+    outer = message.raw.get(name)
+    found = (outer if isinstance(outer, Mapping) else message.raw).get("List")
+    rows = found if isinstance(found, list) else [found]
+    return [row for row in rows[:_MOST] if isinstance(row, Mapping)]
+
+
+def _why(status: str) -> str:
+    """A failed notice in a word of the report: "failed:user block" means they refuse us."""
+    if "block" in status or "refuse" in status:
+        return "muted"
+    return "rate" if "limit" in status else "error"

@@ -26,6 +26,22 @@ Kind = Literal[
 ]
 ReplyKind = Literal["text", "image", "voice", "video", "music", "news", "transfer", "none"]
 
+REPORTS = frozenset(
+    {
+        "masssendjobfinish",
+        "templatesendjobfinish",
+        "publishjobfinish",
+        "subscribe_msg_popup_event",
+        "subscribe_msg_change_event",
+        "subscribe_msg_sent_event",
+    }
+)
+"""Events by which the platform tells of its own work, and of permissions given on its pages.
+
+Whoever they seem to come from has not written to us: they make nobody a member, open no
+allowance, and are no interaction.
+"""
+
 _EMPTY: Mapping[str, Any] = {}
 
 
@@ -57,6 +73,11 @@ class Message:
     event: str = ""
     event_key: str = ""
     raw: Mapping[str, Any] = field(default_factory=lambda: _EMPTY, repr=False)
+
+    @property
+    def is_report(self) -> bool:
+        """Whether it is one of `REPORTS`: nobody wrote it, and nobody reads an answer."""
+        return self.event in REPORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ GATE = "membership.gate"
 """What the log says of a message that found its handler closed."""
 
 _NAMED = frozenset({"trial", "paid-monthly", "paid-yearly"})
-_ALWAYS_OPEN = ("privacy", "operator", "membership")
-"""Nobody pays for their rights, and who must not see a command is told so by the command."""
+_ALWAYS_OPEN = ("privacy", "operator", "membership", "topics.off")
+"""Nobody pays for their rights, to be left alone is one of them, and who must not see a command
+is told so by the command."""
 
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
@@ -45,7 +46,6 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "course.homework": "homework",
         "topics": "topics",
         "topics.on": "topics",
-        "topics.off": "topics_off",
     }
 )
 """What a gate closes -> the end of the text key with a word for it."""
@@ -75,7 +75,7 @@ def closed(ctx: Context, handler: str) -> str:
     handler: as the log names it; a gate names it whole or by its first part.
     """
     gates = ctx.rewards.membership.gates
-    if not gates or handler.partition(".")[0] in _ALWAYS_OPEN:
+    if not gates or handler in _ALWAYS_OPEN or handler.partition(".")[0] in _ALWAYS_OPEN:
         return ""
     needed = gates.get(_gate(gates, handler), "")
     return "" if reaches(ctx, needed) else needed

@@ -1,6 +1,7 @@
-"""Topics a member wants to hear about: subscribe, unsubscribe, see one's own.
+"""Topics a member wants to hear about, and the wish to hear nothing: 订阅 and 退订.
 
-This room only keeps the wish; sending is somebody else's business.
+This room only keeps the wish; sending is somebody else's business. Nobody needs a tier, or the
+right words, to be left alone: many wordings end it, but no question does.
 """
 
 from __future__ import annotations
@@ -12,12 +13,31 @@ from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, asking, folded
 from handlers.tiers import refused
+from store.optouts import EVERYTHING
 
 router = Router("topics")
 
 _QUOTES = "「」“”\"'"
-_WORDS = re.compile(r"\s*(?:订阅|退订|取消订阅)([\s:：,，]*)(.*)", re.DOTALL)
+_WORDS = re.compile(
+    r"\s*(?:订阅|退订|取消订阅|(?:重新|恢复)订阅|td(?=[\s:：,，]))([\s:：,，]*)(.*)",
+    re.DOTALL | re.IGNORECASE,
+)
 _SHOWN_CHARS = 20
+
+_ASK = "(?:请|麻烦|拜托)?(?:你们?|您)?(?:以后|今后)?(?:别|不要|请勿|勿)"
+_SEND = "(?:推送|发送|群发|发|推)"
+_THINGS = "(?:消息|信息|广告|推送|通知|短信|东西|内容)"
+_END = "(?:了|啦)?(?:吧|哈|谢谢|好吗|行吗|好不好)?"
+_STOP = (
+    # Something of it must be there: 别发 alone may mean anything.
+    f"{_ASK}(?=.*(?:再|老|总|天天|一直|我|了|啦|{_THINGS}))(?:再|老|总|天天|一直)*(?:给我|跟我)?"
+    f"{_SEND}我?(?:这些|这种|这类|任何|垃圾|营销)*{_THINGS}*(?:给我)?{_END}"
+    f"|我?不(?:想|要|愿意?)再?(?:收到?|看到?)(?:你们的?|这些|这种|任何|垃圾|营销)*{_THINGS}{_END}"
+)
+_STOP_ONE = re.compile(
+    f"{_ASK}(?:再|老|总)*(?:给我|跟我)?{_SEND}我?(.+?)(?:的?{_THINGS})?{_END}", re.DOTALL
+)
+_POLITE = re.compile(r"(?:好吗|行吗|好不好)[?？\s]*")
 
 
 def named(text: str, topics: Iterable[str]) -> tuple[str, str | None, bool]:
@@ -36,30 +56,49 @@ def named(text: str, topics: Iterable[str]) -> tuple[str, str | None, bool]:
 
 
 @router.text("订阅|话题|我要订阅")
-async def show(message: Message, ctx: Context) -> Reply:
-    """All topics, with a mark at one's own."""
+async def show(message: Message, ctx: Context) -> Reply | None:
+    """All topics, with a mark at one's own. 订阅 of who left everything brings that back."""
+    left = await ctx.store.optouts.of(ctx.member.id)
+    meant = folded(message.text) != "话题" and not asking(message.text)
+    if EVERYTHING in left and meant:
+        return await back(message, ctx)
     if not ctx.business.topics:
         return Reply.text(ctx.texts("topics.none"))
     mine = await ctx.store.content.topics_of(ctx.member.id)
-    lines = [
-        ctx.texts("topics.item_subscribed", topic=topic)
-        if topic in mine
-        else ctx.texts("topics.item", topic=topic)
-        for topic in ctx.business.topics
-    ]
-    return Reply.text(ctx.texts("topics.list", topics="\n".join(lines)))
+
+    def line(topic: str) -> str:
+        if topic in mine:
+            return ctx.texts("topics.item_subscribed", topic=topic)
+        if topic in left:
+            return ctx.texts("topics.item_left", topic=topic)
+        return ctx.texts("topics.item", topic=topic)
+
+    return Reply.text(ctx.texts("topics.list", topics="\n".join(map(line, ctx.business.topics))))
 
 
 @router.text("我的订阅")
 async def own(message: Message, ctx: Context) -> Reply:
     """What this member subscribed to."""
     mine = await ctx.store.content.topics_of(ctx.member.id)
-    if not mine:
-        return Reply.text(ctx.texts("topics.not_subscribed_any"))
-    return Reply.text(ctx.texts("topics.mine", topics=_listed(ctx, mine)))
+    if mine:
+        return Reply.text(ctx.texts("topics.mine", topics=_listed(ctx, mine)))
+    if EVERYTHING in await ctx.store.optouts.of(ctx.member.id):
+        return Reply.text(ctx.texts("topics.off_already"))
+    return Reply.text(ctx.texts("topics.not_subscribed_any"))
 
 
-@router.text("订阅.+", name="topics.on")
+@router.text("重新订阅|恢复订阅|恢复推送|恢复接收|恢复群发|继续推送|取消退订", name="topics.on")
+async def back(message: Message, ctx: Context) -> Reply:
+    """Hear from us again: what was left with 退订, or else each topic that was left."""
+    if (reply := refused(ctx, "topics.on")) is not None:
+        return reply
+    ctx.handler = "topics.on"
+    if asking(message.text) or not await ctx.store.optouts.come_back(ctx.member.id):
+        return Reply.text(ctx.texts("topics.not_left"))
+    return Reply.text(ctx.texts("topics.back"))
+
+
+@router.text("(?:重新|恢复)?订阅.+", name="topics.on")
 async def subscribe(message: Message, ctx: Context) -> Reply | None:
     """订阅 X. None when it only looks like it ("订阅号是什么")."""
     typed, topic, apart = named(message.text, ctx.business.topics)
@@ -73,23 +112,28 @@ async def subscribe(message: Message, ctx: Context) -> Reply | None:
     return Reply.text(ctx.texts("topics.already", topic=topic))
 
 
-@router.text("退订|取消订阅|退订全部", name="topics.off")
-async def unsubscribe_all(message: Message, ctx: Context) -> Reply | None:
+@router.text(
+    "退订|td|t|取消订阅|退订全部|全部退订|我要退订|拒收|停止推送|取消推送|关闭推送|不要推送"
+    "|停止群发|取消群发|unsubscribe",
+    name="topics.off",
+)
+async def leave(message: Message, ctx: Context) -> Reply | None:
     """退订 alone: hear nothing any more. 退订？ is a question, and sees the topics."""
     if asking(message.text):
         return await show(message, ctx)
-    if (reply := refused(ctx, "topics.off")) is not None:
-        return reply
-    mine = await ctx.store.content.topics_of(ctx.member.id)
-    for topic in mine:
-        await ctx.store.content.unsubscribe(ctx.member.id, topic)
-    if not mine:
-        return Reply.text(ctx.texts("topics.not_subscribed_any"))
-    return Reply.text(ctx.texts("topics.unsubscribed_all", count=len(mine)))
+    return await _leave_all(ctx)
 
 
-@router.text("(?:退订|取消订阅).+", name="topics.off")
-async def unsubscribe(message: Message, ctx: Context) -> Reply | None:
+@router.text(_STOP, name="topics.off")
+async def leave_in_words(message: Message, ctx: Context) -> Reply | None:
+    """别再给我发消息了. None when it is asked rather than said."""
+    if asking(message.text) and not _POLITE.search(message.text):
+        return None
+    return await _leave_all(ctx)
+
+
+@router.text("(?:退订|取消订阅|td(?=[ :,])).+", name="topics.off")
+async def leave_one(message: Message, ctx: Context) -> Reply | None:
     """退订 X, also a topic that the operator no longer offers. None for 退订 X？"""
     if asking(message.text):
         return None
@@ -99,12 +143,35 @@ async def unsubscribe(message: Message, ctx: Context) -> Reply | None:
         _, topic, _ = named(message.text, mine)
     if topic is None:
         return _no_such(ctx, typed) if apart else None
-    if (reply := refused(ctx, "topics.off")) is not None:
-        return reply
+    return await _leave(ctx, topic)
+
+
+@router.text(_STOP_ONE.pattern, name="topics.off")
+async def leave_one_in_words(message: Message, ctx: Context) -> Reply | None:
+    """别再发新课了. None when what follows is no topic, as in 不要发货了."""
+    found = _STOP_ONE.fullmatch(folded(message.text))
+    if found is None or (asking(message.text) and not _POLITE.search(message.text)):
+        return None
+    wanted = folded(found[1].strip().strip(_QUOTES))
+    mine = await ctx.store.content.topics_of(ctx.member.id)
+    topic = next((one for one in (*ctx.business.topics, *mine) if folded(one) == wanted), None)
+    return None if topic is None else await _leave(ctx, topic)
+
+
+async def _leave(ctx: Context, topic: str) -> Reply:
     ctx.item = f"topic:{topic}"
-    if await ctx.store.content.unsubscribe(ctx.member.id, topic):
+    if await ctx.store.optouts.leave(ctx.member.id, topic, ctx.at):
         return Reply.text(ctx.texts("topics.unsubscribed", topic=topic))
     return Reply.text(ctx.texts("topics.not_subscribed", topic=topic))
+
+
+async def _leave_all(ctx: Context) -> Reply:
+    ended = await ctx.store.optouts.leave_all(ctx.member.id, ctx.at)
+    if ended is None:
+        return Reply.text(ctx.texts("topics.off_already"))
+    if not ended:
+        return Reply.text(ctx.texts("topics.off_all"))
+    return Reply.text(ctx.texts("topics.unsubscribed_all", count=ended))
 
 
 def _no_such(ctx: Context, typed: str) -> Reply:

@@ -1,4 +1,4 @@
-"""The API half of the fake WeChat: tokens, customer-service messages, menus, tags.
+"""The API half of the fake WeChat: tokens, customer-service messages, menus, tags, media.
 
 It answers like `api.weixin.qq.com` where zhiqun can notice the difference: tokens expire,
 allowances run out, texts are too long, accounts lack rights. What it will not do is
@@ -20,6 +20,8 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.fake_mass import FakeMass
+from sandbox.fake_notices import FakeNotices
 from sandbox.fake_oauth import ACCESS_TOKEN, AUTHORIZE, FakeOAuth
 from sandbox.fake_platform import Account, Platform, Received, WireEntry, card
 from sandbox.fake_rules import CUSTOM, ERRORS, ApiError, Call, check_button
@@ -38,7 +40,14 @@ class FakeApi(Platform):
     api_hang_s: seconds before a call is even looked at (its effect still happens then).
     api_errors: path -> errcodes; each call takes the first one instead of an effect.
     token_ttl_s: life of the tokens issued from now on.
+    faults: asked at each call what goes wrong with it: "" nothing; "busy" -1, nothing is done;
+    "expired" all tokens are; "cut" the connection is, before anything is done; "lost" it is, and
+    all was done; "hang" all was done, and the answer comes `hang_s` late; "first65" a mass send
+    is done and answered with 45065.
+    daily: path -> calls a day (Shanghai) before 45009.
 
+    mass, notices: the APIs of mass sends and of notices, with switches of their own.
+    refused: (path, errcode) -> how often.
     media: media id -> (type, the upload as it came). codes: what a QR code says -> (its scene,
     until when it is good, inf for ever).
     """
@@ -60,6 +69,16 @@ class FakeApi(Platform):
         self.api_hang_s = 0.0
         self.api_errors: dict[str, list[int]] = {}
         self.token_ttl_s = 7200.0
+        self.faults: Callable[[Call], str] = lambda call: ""
+        self.hang_s = 30.0
+        self.daily: dict[str, int] = {
+            "/cgi-bin/message/custom/send": 500_000,
+            "/cgi-bin/message/template/send": 100_000,
+            "/cgi-bin/message/subscribe/bizsend": 100_000,
+        }
+        self.refused: Counter[tuple[str, int]] = Counter()
+        self._today: Counter[str] = Counter()
+        self._day = -1
         self.calls: Counter[str] = Counter()
         self.token_fetches = 0
         self._tokens: dict[str, float] = {}
@@ -90,6 +109,9 @@ class FakeApi(Platform):
             "/cgi-bin/media/upload": ("POST", True, self._media_upload),
             ACCESS_TOKEN: ("GET", False, self.oauth.access_token),
         }
+        self.mass = FakeMass(self)
+        self.notices = FakeNotices(self)
+        self._endpoints |= self.mass.endpoints | self.notices.endpoints
         self.app = web.Application(client_max_size=12 * 1024 * 1024)
         self.app.router.add_get(AUTHORIZE, self.oauth.authorize)
         self.app.router.add_route("*", "/{path:.*}", self._serve)
@@ -114,17 +136,19 @@ class FakeApi(Platform):
         try:
             if self.api_hang_s:
                 await asyncio.sleep(self.api_hang_s)
-            if self.api_drop:
-                entry.note = "connection cut"
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response(status=500)
+            call = Call(path, request.method, dict(request.query), raw)
+            fault = self.faults(call)
+            if self.api_drop or fault == "cut":
+                return _cut(request, entry)
             if self.api_down:
                 entry.note = "API switched off"
                 status = 503
             else:
-                call = Call(path, request.method, dict(request.query), raw)
-                status, body = self._answer(call)
+                status, body = self._answer(call, fault)
+                if fault == "lost":
+                    return _cut(request, entry)
+                if fault == "hang":
+                    await asyncio.sleep(self.hang_s)
                 if body.get("errcode"):
                     entry.note = f"{body['errcode']} {body['errmsg']}"
                 answer = json.dumps(body, ensure_ascii=False).encode()
@@ -135,7 +159,7 @@ class FakeApi(Platform):
             self.wire_close(entry)
         return web.Response(status=status, body=answer, content_type="application/json")
 
-    def _answer(self, call: Call) -> tuple[int, Answer]:
+    def _answer(self, call: Call, fault: str = "") -> tuple[int, Answer]:
         status = 200
         try:
             if call.path not in self._endpoints:
@@ -146,16 +170,34 @@ class FakeApi(Platform):
                 raise ApiError(43001 if methods == "GET" else 43002)
             if queued := self.api_errors.get(call.path):
                 raise ApiError(queued.pop(0))
+            if fault == "busy":
+                raise ApiError(-1)
+            if fault == "expired":
+                self.expire_tokens()
             if needs_token:
                 self._check_token(call.query.get("access_token", ""))
-            answer = {"errcode": 0, "errmsg": "ok"} | endpoint(call)
+            self._count_today(call.path)
+            answer: Answer = {"errcode": 0, "errmsg": "ok"} | endpoint(call)
+            if fault == "first65" and "msg_id" in answer:
+                raise ApiError(45065, answer["msg_id"])
         except ApiError as error:
             text = ERRORS.get(error.errcode, "error")
-            return status, {"errcode": error.errcode, "errmsg": f"{text} rid: fake-{call.path}"}
+            self.refused[call.path, error.errcode] += 1
+            said: Answer = {"errcode": error.errcode, "errmsg": f"{text} rid: fake-{call.path}"}
+            return status, said | ({"msg_id": error.msg_id} if error.msg_id else {})
         if len(answer) > 2 and call.path in _SILENT:
             # Successful reads and token answers carry no errcode at all.
             del answer["errcode"], answer["errmsg"]
         return status, answer
+
+    def _count_today(self, path: str) -> None:
+        day = int((self.now() + 8 * 3600) // 86_400)
+        if day != self._day:
+            self._day = day
+            self._today.clear()
+        self._today[path] += 1
+        if self._today[path] > self.daily.get(path, math.inf):
+            raise ApiError(45009)
 
     # Tokens
 
@@ -221,11 +263,13 @@ class FakeApi(Platform):
 
     # Customer-service messages
 
-    def _need_verified(self) -> None:
+    def need_verified(self) -> None:
+        """Errors: ApiError, 48001, for an account that is not verified."""
         if not self.account.verified:
             raise ApiError(48001)
 
-    def _receiver(self, openid: Any) -> str:
+    def receiver(self, openid: Any) -> str:
+        """The openid of a follower. Errors: ApiError, 40003 or 43004."""
         if not isinstance(openid, str) or openid not in self.members:
             raise ApiError(40003)
         if not self.members[openid].followed:
@@ -233,11 +277,13 @@ class FakeApi(Platform):
         return openid
 
     def _custom_send(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         if _ESCAPE.search(call.raw):
             raise ApiError(40033)
         given = call.json()
-        openid = self._receiver(given.get("touser"))
+        openid = self.receiver(given.get("touser"))
+        if self.members[openid].blocked or self.members[openid].muted:
+            raise ApiError(43019 if self.members[openid].blocked else 48002)
         kind = given.get("msgtype")
         part = given.get(kind) if isinstance(kind, str) else None
         if not isinstance(kind, str) or kind not in CUSTOM:
@@ -257,9 +303,9 @@ class FakeApi(Platform):
         return {}
 
     def _custom_typing(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         given = call.json()
-        openid = self._receiver(given.get("touser"))
+        openid = self.receiver(given.get("touser"))
         if given.get("command") not in ("Typing", "CancelTyping"):
             raise ApiError(40097)
         self.member(openid).typing = given["command"] == "Typing"
@@ -269,7 +315,7 @@ class FakeApi(Platform):
 
     def _menu_create(self, call: Call) -> Answer:
         if self.account.kind == "subscription":
-            self._need_verified()
+            self.need_verified()
         if _ESCAPE.search(call.raw):
             raise ApiError(40033)
         given = call.json()
@@ -319,11 +365,11 @@ class FakeApi(Platform):
         }
 
     def _user_info(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         return self._info(call.query.get("openid"))
 
     def _user_batch(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         wanted = call.json().get("user_list")
         if not isinstance(wanted, list) or not 1 <= len(wanted) <= 100:
             raise ApiError(40032)
@@ -340,20 +386,21 @@ class FakeApi(Platform):
         return answer | {"next_openid": page[-1] if page else ""}
 
     def _user_get(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         openids = [openid for openid, member in self.members.items() if member.followed]
         return self._page(openids, call.query.get("next_openid", ""))
 
     def _tag_members(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         given = call.json()
-        tag = self._tag_id(given.get("tagid"))
+        tag = self.tag_id(given.get("tagid"))
         openids = [openid for openid, one in self.members.items() if tag in one.tags]
         answer = self._page(openids, str(given.get("next_openid", "")))
         del answer["total"]
         return answer
 
-    def _tag_id(self, tag: Any) -> int:
+    def tag_id(self, tag: Any) -> int:
+        """The number of a tag. Errors: ApiError, 45159."""
         if not isinstance(tag, int) or tag not in self.tags:
             raise ApiError(45159)
         return tag
@@ -368,7 +415,7 @@ class FakeApi(Platform):
         return name
 
     def _tag_create(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         name = self._tag_name(call.json())
         if len(self.tags) >= 100:
             raise ApiError(45056)
@@ -377,7 +424,7 @@ class FakeApi(Platform):
         return {"tag": {"id": tag, "name": name}}
 
     def _tag_list(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         rows = []
         for tag, name in self.tags.items():
             count = sum(tag in member.tags for member in self.members.values())
@@ -386,19 +433,19 @@ class FakeApi(Platform):
 
     def _own_tag(self, given: Mapping[str, Any]) -> int:
         tag = given.get("tag")
-        number = self._tag_id(tag.get("id") if isinstance(tag, dict) else None)
+        number = self.tag_id(tag.get("id") if isinstance(tag, dict) else None)
         if number < 3:
             raise ApiError(45058)
         return number
 
     def _tag_update(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         given = call.json()
         self.tags[self._own_tag(given)] = self._tag_name(given)
         return {}
 
     def _tag_delete(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         tag = self._own_tag(call.json())
         del self.tags[tag]
         for member in self.members.values():
@@ -406,17 +453,17 @@ class FakeApi(Platform):
         return {}
 
     def _tags_of(self, call: Call) -> Answer:
-        self._need_verified()
-        return {"tagid_list": sorted(self.members[self._receiver(call.json().get("openid"))].tags)}
+        self.need_verified()
+        return {"tagid_list": sorted(self.members[self.receiver(call.json().get("openid"))].tags)}
 
     def _tagging(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         given = call.json()
-        tag = self._tag_id(given.get("tagid"))
+        tag = self.tag_id(given.get("tagid"))
         openids = given.get("openid_list")
         if not isinstance(openids, list) or not 1 <= len(openids) <= 50:
             raise ApiError(40032)
-        members = [self.members[self._receiver(openid)] for openid in openids]
+        members = [self.members[self.receiver(openid)] for openid in openids]
         if call.path.endswith("untagging"):
             for member in members:
                 member.tags.discard(tag)
@@ -430,7 +477,7 @@ class FakeApi(Platform):
     # QR codes, addresses, media
 
     def _qrcode(self, call: Call) -> Answer:
-        self._need_verified()
+        self.need_verified()
         if self.account.kind != "service":
             raise ApiError(48001)
         given = call.json()
@@ -457,18 +504,34 @@ class FakeApi(Platform):
         """An uploaded file, as everybody sees it; None for one that nobody uploaded."""
         return _file(self.media[media_id][1]) if media_id in self.media else None
 
+    def is_media(self, media_id: Any) -> bool:
+        """Whether somebody uploaded it."""
+        return isinstance(media_id, str) and media_id in self.media
+
+    def keep_media(self, kind: str, raw: bytes) -> str:
+        """Keep an upload; its media id. Errors: ApiError for what is no such file."""
+        data = _file(raw)
+        if data is None:
+            raise ApiError(40097)
+        if kind in ("image", "thumb") and not data.startswith(_PICTURES):
+            raise ApiError(40005)
+        media_id = self.rng.randbytes(32).hex()
+        self.media[media_id] = (kind, raw)
+        return media_id
+
     def _media_upload(self, call: Call) -> Answer:
         kind = call.query.get("type", "")
         if kind not in ("image", "voice", "video", "thumb"):
             raise ApiError(40004)
-        data = _file(call.raw)
-        if data is None:
-            raise ApiError(40097)
-        if kind == "image" and not data.startswith(_PICTURES):
-            raise ApiError(40005)
-        media_id = self.rng.randbytes(32).hex()
-        self.media[media_id] = (kind, call.raw)
+        media_id = self.keep_media(kind, call.raw)
         return {"type": kind, "media_id": media_id, "created_at": int(self.now())}
+
+
+def _cut(request: web.Request, entry: WireEntry) -> web.Response:
+    entry.note = "connection cut"
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _file(raw: bytes) -> bytes | None:

@@ -17,6 +17,9 @@ WINDOWS: Mapping[str, tuple[int, float]] = {"message": (5, 48 * 3600.0), "click"
 """Customer-service messages one trigger allows, and for how many seconds."""
 
 
+Route = Literal["passive", "custom", "mass", "template", "notice"]
+
+
 @dataclass(frozen=True)
 class Account:
     """One official account as its console shows it, and where its messages are delivered."""
@@ -40,21 +43,26 @@ class Received:
     kind: "text", "news", "image", …, "msgmenu", "transfer", or "notice" for WeChat's own
         line about a service that is down. content: the text; for news the first title, for
         media its id. articles: {title, description, url, picurl} of each card.
-    raw: the fields as sent. route: "passive" (the answer to a delivery) or "custom".
+    raw: the fields as sent. route: "passive" (the answer to a delivery), "custom", "mass",
+        "template" or "notice" (a subscription notice).
     at: Unix seconds of the fake's clock.
     """
 
     kind: str
     content: str
     raw: Mapping[str, Any]
-    route: Literal["passive", "custom"]
+    route: Route
     at: float
     articles: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass
 class FakeMember:
-    """A person on the fake platform. windows: trigger -> (messages left, closes at)."""
+    """A person on the fake platform. windows: trigger -> (messages left, closes at).
+
+    blocked: on the account's blacklist. muted: switched the account's messages off. grants:
+    template -> subscription notices this person allowed and has not had.
+    """
 
     followed: bool = True
     inbox: list[Received] = field(default_factory=list)
@@ -64,6 +72,9 @@ class FakeMember:
     windows: dict[str, tuple[int, float]] = field(default_factory=dict)
     typing: bool = False
     unionid: str = ""
+    blocked: bool = False
+    muted: bool = False
+    grants: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

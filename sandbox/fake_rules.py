@@ -22,6 +22,7 @@ ERRORS: Mapping[int, str] = {
     40005: "invalid file type",
     40007: "invalid media_id",
     40008: "invalid message type",
+    40009: "invalid image size",
     40013: "invalid appid",
     40014: "invalid access_token",
     40016: "invalid button size",
@@ -30,11 +31,15 @@ ERRORS: Mapping[int, str] = {
     40019: "invalid button key size",
     40023: "invalid sub button size",
     40029: "invalid code",
+    40031: "invalid openid list",
     40032: "invalid openid list size",
     40033: "invalid charset. please check your request, if include \\uxxxx will create fail!",
+    40037: "invalid template_id",
+    40059: "invalid msg id",
     40066: "invalid url",
     40097: "invalid args",
     40125: "invalid appsecret",
+    40130: "invalid openid list size, at least two openid",
     40163: "code been used",
     40164: "invalid ip, not in whitelist",
     41001: "access_token missing",
@@ -44,32 +49,48 @@ ERRORS: Mapping[int, str] = {
     43001: "require GET method",
     43002: "require POST method",
     43004: "require subscribe",
+    43019: "require remove blacklist",
+    43101: "user refuse to accept the msg",
     44003: "empty news data",
     44004: "empty content",
     45002: "content size out of limit",
+    45003: "title size out of limit",
+    45004: "description size out of limit",
     45008: "article size out of limit",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
     45015: "response out of time limit or subscription is canceled",
+    45028: "has no masssend quota",
     45047: "out of response count limit",
     45056: "create too many tags",
     45058: "can't modify sys tag",
     45059: "tag count of a user out of limit",
+    45065: "clientmsgid exist",
+    45066: "same clientmsgid retry too fast",
+    45067: "clientmsgid size out of limit",
+    45083: "speed out of range",
+    45084: "no speed",
     45157: "invalid tag name, duplicate",
     45158: "invalid tag name, too long",
     45159: "invalid tag",
     46003: "menu no exist",
     47001: "data format error",
+    47003: "argument invalid!",
     48001: "api unauthorized",
+    48002: "user block receive message",
 }
 
 
 class ApiError(Exception):
-    """An API call WeChat answers with an errcode; the number is the first argument."""
+    """An API call WeChat answers with an errcode; the number is the first argument.
 
-    def __init__(self, errcode: int) -> None:
+    msg_id: of the mass send that 45065 and 45066 speak of, else 0.
+    """
+
+    def __init__(self, errcode: int, msg_id: int = 0) -> None:
         super().__init__(errcode)
         self.errcode = errcode
+        self.msg_id = msg_id
 
 
 @dataclass(frozen=True)

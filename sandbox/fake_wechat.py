@@ -18,7 +18,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -28,6 +28,7 @@ from aiohttp import web
 
 from sandbox.fake_api import FakeApi
 from sandbox.fake_codec import BadReply, Envelope, from_json, from_xml, same, sign, to_xml
+from sandbox.fake_mass import PLATFORM, MassJob
 from sandbox.fake_platform import Account, FakeMember, Received, WireEntry, card
 
 Outcome = Literal["replied", "success", "empty", "unavailable"]
@@ -131,6 +132,9 @@ class FakeWeChat(FakeApi):
         self._delivery_count = 0
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
+        self._reports: set[asyncio.Task[object]] = set()
+        self.mass.on_job = self._on_job
+        self.notices.on_sent = self._on_notice
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Serve the API side; returns its base URL. port 0: any free one."""
@@ -143,6 +147,9 @@ class FakeWeChat(FakeApi):
 
     async def close(self) -> None:
         """Stop serving and delivering; harmless when never started."""
+        for task in list(self._reports):
+            task.cancel()
+        await asyncio.gather(*self._reports, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -205,6 +212,72 @@ class FakeWeChat(FakeApi):
     async def click_link(self, openid: str, content: str, menu_id: str = "1") -> Delivery:
         """Click a weixin://bizmsgmenu link or a msgmenu option: sends its content."""
         return await self.send_text(openid, content, bizmsgmenuid=menu_id)
+
+    async def answer_popup(self, openid: str, accepted: Mapping[str, bool]) -> Delivery:
+        """Allow one notice of each template, or refuse; template -> whether it was allowed."""
+        grants = self.member(openid).grants
+        for template_id in filter(accepted.__getitem__, accepted):
+            grants[template_id] = grants.get(template_id, 0) + 1
+        rows = [
+            {
+                "TemplateId": template_id,
+                "SubscribeStatusString": "accept" if yes else "reject",
+                "PopupScene": "2",
+            }
+            for template_id, yes in accepted.items()
+        ]
+        return await self._notice_event(openid, "subscribe_msg_popup_event", rows)
+
+    async def refuse_notices(self, openid: str, template_id: str) -> Delivery:
+        """Switch a template's notices off in the account's settings."""
+        self.member(openid).grants.pop(template_id, None)
+        rows = [{"TemplateId": template_id, "SubscribeStatusString": "reject"}]
+        return await self._notice_event(openid, "subscribe_msg_change_event", rows)
+
+    async def _notice_event(self, openid: str, event: str, rows: list[dict[str, str]]) -> Delivery:
+        name = "".join(word.capitalize() for word in event.split("_"))
+        # JSON accounts get a single entry without its list, and all without the outer object.
+        if self.account.body == "json":
+            return await self.send_event(openid, event, List=rows if rows[1:] else rows[0])
+        outer: dict[str, Any] = {name: {"List": rows}}
+        return await self.send_event(openid, event, **outer)
+
+    # What the platform reports
+
+    async def report(self) -> list[Delivery]:
+        """Deliver what was held back: finish events that are due, outcomes of notices."""
+        due = [one for one in self.mass.jobs.values() if not one.told and one.ends_at <= self.now()]
+        finished = [await self._finish(job) for job in due]
+        held, self.notices.held = self.notices.held, []
+        return finished + [await self._outcome(number) for number in held]
+
+    def _on_job(self, job: MassJob) -> None:
+        if self.mass.finish == "auto":
+            self._later(self._finish(job, self.mass.finish_after_s))
+        job.told = self.mass.finish == "lost"
+
+    def _on_notice(self, number: int) -> None:
+        if self.notices.report == "auto":
+            self._later(self._outcome(number))
+        elif self.notices.report == "hold":
+            self.notices.held.append(number)
+
+    def _later(self, report: Coroutine[Any, Any, Delivery]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(report)
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
+    async def _finish(self, job: MassJob, after_s: float = 0.0) -> Delivery:
+        await asyncio.sleep(after_s)
+        job.told = True
+        fields = self.mass.finish_event(job)
+        return await self.send_event(PLATFORM, "MASSSENDJOBFINISH", **fields)
+
+    async def _outcome(self, number: int) -> Delivery:
+        openid, event, fields = self.notices.event(number)
+        return await self.send_event(openid, event, **fields)
+
+    # What the console does
 
     async def verify_url(self) -> bool:
         """The console's GET check; True when exactly the echostr comes back."""
@@ -286,6 +359,7 @@ class FakeWeChat(FakeApi):
         self._delivery_count += 1
         delivery = Delivery(self._delivery_count, dict(fields))
         openid = str(fields.get("FromUserName", ""))
+        openid = "" if openid == PLATFORM else openid  # nobody who has a chat
         if openid:
             self._note_interaction(openid, fields)
         first = self.post(fields)

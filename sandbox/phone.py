@@ -1,8 +1,8 @@
 """The phone: a page that shows the fake WeChat to a person, and the wire beside it.
 
-It serves one static page, the pictures that were sent, a stream of events and a few POSTs
-that let the people on the page act as members: write, click, hold a phone before another's
-picture. It listens on the loopback address only, answers only requests that name it by a
+It serves one static page, the pictures and articles that were sent, a stream of events and a
+few POSTs that let the people on the page act as members: write, click, hold a phone before
+another's picture. It listens on the loopback address only, answers only requests that name it by a
 loopback Host (a hostile site cannot reach it by DNS rebinding) and refuses POSTs that come
 from other sites. No answer waits for a delivery: bubbles and wire entries arrive by the
 stream.
@@ -15,12 +15,14 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.codes import NoCode, read
+from sandbox.fake_mass import ARTICLES, PICTURES
 from sandbox.fake_platform import FakeMember, Received, WireEntry
 from sandbox.fake_wechat import FakeWeChat
 
@@ -117,6 +119,7 @@ class Phone:
             self.app.router.add_get(path, self._file)
         self.app.router.add_get("/events", self._events)
         self.app.router.add_get("/media/{id}", self._media)
+        self.app.router.add_get("/article/{id}", self._article)
         self.app.router.add_get("/api/state", self._state)
         self.add_act("send", self._send)
         self.add_act("link", self._link)
@@ -191,6 +194,16 @@ class Phone:
         if not kind:
             raise web.HTTPNotFound(text="no such picture")
         return web.Response(body=data, content_type=kind)
+
+    async def _article(self, request: web.Request) -> web.Response:
+        """An article of a mass send, as WeChat would show it; nothing in it can run."""
+        article = self.fake.mass.articles.get(request.match_info["id"])
+        if article is None:
+            raise web.HTTPNotFound(text="no such article")
+        title = escape(article["title"])
+        content = article["content"].replace(PICTURES, "/media/")
+        page = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{content}"
+        return web.Response(text=page, content_type="text/html")
 
     async def _state(self, _request: web.Request) -> web.Response:
         people = [
@@ -400,7 +413,10 @@ def _received_json(received: Received) -> dict[str, Any]:
         "kind": received.kind,
         "text": received.content,
         "route": received.route,
-        "articles": list(received.articles),
+        "articles": [
+            {**one, "url": one["url"].replace(ARTICLES, "/article/", 1)}
+            for one in received.articles
+        ],
     }
     if received.kind == "msgmenu":
         part = received.raw["msgmenu"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from store import optouts
 from store.db import Database
 from store.dialect import Connection
 
@@ -284,28 +285,15 @@ class Content:
     # Topics
 
     async def subscribe(self, member_id: int, topic: str, now: float) -> bool:
-        """Subscribe a member; False when they already were."""
+        """Subscribe a member, whatever they opted out of; False when they already were."""
 
         def run(conn: Connection) -> bool:
+            optouts.back_to(conn, member_id, topic)
             return (
                 conn.execute(
                     "insert into subscriptions (member_id, topic, since) select id, ?, ? "
                     "from members where id = ? on conflict (member_id, topic) do nothing",
                     (topic, now, member_id),
-                ).rowcount
-                == 1
-            )
-
-        return await self._db.write(run)
-
-    async def unsubscribe(self, member_id: int, topic: str) -> bool:
-        """Take a subscription away; False when there was none."""
-
-        def run(conn: Connection) -> bool:
-            return (
-                conn.execute(
-                    "delete from subscriptions where member_id = ? and topic = ?",
-                    (member_id, topic),
                 ).rowcount
                 == 1
             )

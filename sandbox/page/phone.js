@@ -100,6 +100,12 @@ function putText(node, text) {
 }
 
 const MEDIA = { voice: "[语音]", video: "[视频]", music: "[音乐]" };
+const ROUTES = {
+  custom: "稍后送达（客服消息）",
+  mass: "群发消息",
+  template: "模板消息",
+  notice: "订阅通知",
+};
 
 // A picture, and whose phone may be held before it: a QR code is for somebody else.
 function picture(media, owner) {
@@ -169,8 +175,8 @@ function drawBubble(bubble) {
     if (bubble.side === "out") box.textContent = bubble.text;
     else putText(box, MEDIA[bubble.kind] || bubble.text);
   }
-  if (bubble.route === "custom") {
-    box.append(make("small", "late", "稍后送达（客服消息）"));
+  if (ROUTES[bubble.route]) {
+    box.append(make("small", "late", ROUTES[bubble.route]));
     box.classList.add("custom");
   }
   row.append(bubble.side === "out" ? avatar(people.get(bubble.who)) : avatar(null, "知"), box);

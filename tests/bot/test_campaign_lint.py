@@ -89,7 +89,8 @@ def of_case(case: dict[str, Any]) -> tuple[NewCampaign, Facts]:
     content = case.get("content") or {"kind": "text", "text": "退订" + "字" * case["long"]}
     kind = case.get("account", "service")
     account = Account(kind, case.get("verified", True)) if kind else None
-    return campaign(content, **fields), facts(account=account, owner=case.get("owner", False))
+    given = facts(account=account, owner=case.get("owner", False), share=case.get("share"))
+    return campaign(content, **fields), given
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

@@ -24,6 +24,7 @@ from bot.openapi import document
 from bot.rest import PREFIX
 from bot.rest_all import ALL
 from bot.rest_coupons import CODE
+from handlers.campaigning import Campaigns
 from handlers.rewards import CouponRules, Rewards
 from knowledge import documents
 from knowledge.documents import Document
@@ -31,6 +32,7 @@ from store.catalogue import Item
 from store.events import NewEvent
 from store.offers import NewOffer
 from tests.bot.api_world import ApiWorld, api
+from tests.bot.campaign_place import delivered, desk_of, new
 from tests.bot.wechat_world import Clock
 
 CHECKS = (
@@ -66,14 +68,18 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
     holder: dict[str, Any] = {}
 
     class Late:
-        """The linker, made when the world's store is there."""
+        """The linker, or the desk, made when the world's store is there."""
+
+        def __init__(self, what: str) -> None:
+            self.what = what
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(holder["linker"], name)
+            return getattr(holder[self.what], name)
 
     # Made-up codes must not lock the key out: the calls behind them are to be tried as well.
     patient = Rewards(coupons=CouponRules(wrong_tries=10**6))
-    async with api(tmp_path, ALL, linker=Late(), read_document=read, rewards=patient) as world:
+    late: dict[str, Any] = {"linker": Late("linker"), "campaigns": Late("desk")}
+    async with api(tmp_path, ALL, read_document=read, rewards=patient, **late) as world:
         linker = holder["linker"] = Linker(
             world.store, public_url="https://bot.example", now=Clock(world.clock.at)
         )
@@ -93,6 +99,10 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
         assert offer is not None
         await world.store.offers.add_codes(offer.id, [CODE.example], now)
         await world.store.coupons.grant(offer.id, [lin], bytes(16), now, "test")
+        desk: Campaigns = desk_of(world.store, world.clock)
+        holder["desk"] = desk
+        campaign = await world.store.campaigns.create(new(), now, "test")
+        await delivered(world.store, campaign.id, "unknown", lin)
         yield world
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from handlers import RULES
+from handlers.campaigning import Campaigns
 from handlers.context import SHANGHAI, ApiRefused, Business, Context, Invitations
 from handlers.message import Kind, Message, Reply, reply_to_json
 from handlers.rewards import Rewards
@@ -22,7 +23,7 @@ from store import Store
 from store.catalogue import Item
 from store.content import NewFaq
 from store.documents import StoredPassage
-from store.members import OWNER_CLAIM
+from store.members import NOBODY, OWNER_CLAIM
 from store.messages import Finished, Incoming, Late
 from store.sends import WAITING
 from tests.blank import blank
@@ -167,6 +168,7 @@ class Conversation:
         self.counted = Counted()
         self.rewards = Rewards()
         self.invitations: Invitations | None = None
+        self.campaigns: Campaigns | None = None
         self.can_transfer = True
         self.answers: dict[str, str] = {}
         self.items: dict[str, Item] = {}
@@ -247,7 +249,7 @@ class Conversation:
 
     async def context(self, message: Message) -> Context:
         members = self.store.members
-        member = members.known(CHANNEL, message.sender)
+        member = NOBODY if message.is_report else members.known(CHANNEL, message.sender)
         if member is None:
             member = await members.meet(CHANNEL, message.sender, self.at)
         return Context(
@@ -269,6 +271,7 @@ class Conversation:
             counts=self.counted,
             rewards=self.rewards,
             invitations=self.invitations,
+            campaigns=self.campaigns,
             can_transfer=self.can_transfer,
         )
 
@@ -293,7 +296,7 @@ class Conversation:
                 reply_to_json(outcome.reply).encode(),
                 self.at,
                 CHANNEL,
-                message.sender,
+                "" if message.is_report else message.sender,
                 f"event:{message.event}" if event else message.kind,
                 words if ctx.logged is None else ctx.logged,
                 outcome.handler,

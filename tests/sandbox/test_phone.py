@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import segno
 
+from sandbox.fake_mass import ARTICLES, PICTURES
 from sandbox.fake_platform import Received
 from sandbox.fake_wechat import FakeWeChat
 from sandbox.phone import Link, Person, Phone
@@ -279,3 +280,24 @@ def test_the_page_loads_nothing_from_elsewhere_and_writes_no_markup() -> None:
     for name in ("index.html", "phone.css"):
         text = (PAGE / name).read_text(encoding="utf-8")
         assert not re.search(r"(src|href)=\"(https?:)?//|url\(|@import| on\w+=", text)
+
+
+async def test_an_article_that_went_to_many_can_be_read(visitor: Visitor, fake: FakeWeChat) -> None:
+    mass = fake.mass
+    mass.articles["a1"] = {
+        "title": "新课 <1>",
+        "url": f"{ARTICLES}a1",
+        "content": f'<p>好</p><img src="{PICTURES}m1"><script>alert(1)</script>',
+    }
+    card = {"title": "新课", "description": "", "url": f"{ARTICLES}a1", "picurl": ""}
+    fake.members["o_lin"].followed = True
+    fake.show("o_lin", Received("news", "新课", {}, "mass", fake.now(), (card,)))
+    [bubble] = (await visitor.state())["people"][0]["chat"]
+    assert (bubble["route"], bubble["articles"][0]["url"]) == ("mass", "/article/a1")
+    async with visitor.http.get(f"{visitor.url}article/a1") as response:
+        page = await response.text()
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+    assert "<h1>新课 &lt;1&gt;</h1>" in page
+    assert 'src="/media/m1"' in page
+    async with visitor.http.get(f"{visitor.url}article/none") as response:
+        assert response.status == 404

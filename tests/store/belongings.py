@@ -33,6 +33,22 @@ _ROWS = (
     "insert into used_up (fingerprint, what, count, member_id) "
     "values (:key, 'offer:9', 1, :member)",
     "insert into quiz_prizes (quiz_id, member_id, rank, note, at) values (1, :member, 1, :word, 0)",
+    "insert into mass_received (channel, month, member_id, count) "
+    "values ('mp', '2026-11', :member, 2)",
+    "insert into wechat_tagged (channel, tag, member_id, at) values ('mp', :word, :member, 0)",
+    "insert into group_members (place, member_id, since) values (:word, :member, 0)",
+    "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
+    "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
+    "values ('mp', :member, :word, 1, 0)",
+    "insert into journeys (id, name, channel, trigger, status, created_at, created_by) "
+    "values (1, '旅程', 'mp', 'follow', 'running', 0, 'cli') on conflict do nothing",
+    "insert into journey_members (journey_id, member_id, occasion, started_at) "
+    "values (1, :member, 'follow:0', 0)",
+    "insert into campaigns (id, title, channel, audience, routes, status, window_s, seed, "
+    "created_at, created_by) values (1, '上新', 'mp', 'everyone', 'custom', 'running', 0, :key, "
+    "0, 'cli') on conflict do nothing",
+    "insert into deliveries (campaign_id, member_id, occasion, status, due_at, wechat_id) "
+    "values (1, :member, 'follow:' || :word, 'planned', 0, :word)",
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from store import Store
 from store.content import NewFaq, QuestionTaken
 from store.learning import By
-from tests.store.rows import CHANNEL, LIN, MEI, NOW, course, key
+from tests.store.rows import CHANNEL, LIN, NOW, course, key
 
 REFUND = NewFaq("怎么退款", "七天内可以退款。", ("退钱", "能退吗"))
 INVOICE = NewFaq("怎么开发票", "在订单页申请。")
@@ -145,14 +145,3 @@ async def test_subscribing_twice_is_subscribing_once(store: Store) -> None:
     assert not await store.content.subscribe(member.id, "写作", NOW + 1)
     assert await store.content.subscribe(member.id, "绘画", NOW - 1)
     assert await store.content.topics_of(member.id) == ["绘画", "写作"], "oldest first"
-
-
-async def test_unsubscribing_touches_one_topic_of_one_member(store: Store) -> None:
-    lin, mei = [await store.members.meet(CHANNEL, name, NOW) for name in (LIN, MEI)]
-    for member in (lin, mei):
-        for topic in ("写作", "绘画"):
-            await store.content.subscribe(member.id, topic, NOW)
-    assert await store.content.unsubscribe(lin.id, "写作")
-    assert not await store.content.unsubscribe(lin.id, "写作")
-    assert await store.content.topics_of(lin.id) == ["绘画"]
-    assert len(await store.content.topics_of(mei.id)) == 2

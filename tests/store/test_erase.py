@@ -164,6 +164,11 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "quiz_answers",
         "quiz_prizes",
         "referral_rewards",
+        "wechat_tagged",
+        "group_members",
+        "optouts",
+        "notice_grants",
+        "deliveries",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -198,6 +203,13 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "quiz_answers": 1,
         "quiz_prizes": 1,
         "used_up": 1,
+        "mass_received": 1,
+        "wechat_tagged": 1,
+        "group_members": 1,
+        "optouts": 1,
+        "notice_grants": 1,
+        "journey_members": 1,
+        "deliveries": 1,
         "memberships": 1,
     }
     assert places_of(store.db.path, TRACES) == set()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from store import Store
 from store.ledgers import AuditRow
+from tests.blank import blank
 from tests.store.rows import NOW
 
 
@@ -43,6 +45,17 @@ async def test_every_call_is_counted_once_whoever_makes_it(store: Store, other: 
     )
     assert sorted(counts) == list(range(1, 51)), "each caller gets its own number"
     assert await store.quota.used("mp", "custom", "2025-11-20") == 50
+
+
+async def test_calls_of_one_moment_are_counted_in_one_write(tmp_path: Path) -> None:
+    batches: list[int] = []
+    store = Store(blank(tmp_path / "one.db"), observe=batches.append)
+    await store.open()
+    names = ["custom"] * 60 + ["menu"] * 3
+    counts = await asyncio.gather(*(store.quota.count("mp", name, "1") for name in names))
+    assert counts == [*range(1, 61), 1, 2, 3]
+    assert batches == [63]
+    await store.close()
 
 
 async def test_channels_apis_and_days_are_counted_apart(store: Store) -> None:

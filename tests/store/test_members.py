@@ -310,6 +310,8 @@ async def test_two_members_found_to_be_one_become_the_older_one(
     [
         ("member", "operator", "operator"),
         ("owner", "operator", "owner"),
+        ("analyst", "member", "analyst"),
+        ("operator", "analyst", "operator"),
         ("member", "owner", "owner"),
         ("member", "member", "member"),
     ],

@@ -1,0 +1,59 @@
+"""What is wrong with a rule, in the chat: where it stops making sense, and what belongs there.
+
+A mark under the place would not stand under it in WeChat's letters, so the piece is quoted.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from handlers.context import Context
+from handlers.texts import Texts
+from store import rules
+from store.rules import RuleError
+
+_PIECE = 12
+"""Characters that are quoted from the place on."""
+
+
+def fault(texts: Texts, bad: RuleError, rule: str) -> str:
+    """One sentence. rule: as it was typed."""
+    why = _why(texts, bad)
+    piece = rule[bad.at - 1 : bad.at - 1 + _PIECE].strip()
+    if not piece:
+        return texts("rule.end", why=why)
+    return texts("rule.at", at=bad.at, piece=" ".join(piece.split()), why=why)
+
+
+async def lost(ctx: Context, rule: str) -> str:
+    """What is wrong with the segments that a rule names, "" for nothing, and for no rule.
+
+    For one that can be read. Errors: StoreError.
+    """
+    if not rule.strip():
+        return ""
+    try:
+        await ctx.store.segments.check(rule)
+    except RuleError as bad:
+        return fault(ctx.texts, bad, rule)
+    return ""
+
+
+def _why(texts: Texts, bad: RuleError) -> str:
+    if bad.code == "unknown-condition":
+        near = difflib.get_close_matches(bad.value.lower(), rules.NAMES, n=1, cutoff=0.6)
+        if near:
+            return texts("rule.why_unknown_near", value=bad.value, near=near[0])
+        return texts("rule.why_unknown_condition", value=bad.value, names="、".join(rules.NAMES))
+    if bad.code == "too-long":
+        return texts("rule.why_too_long", limit=rules.LONGEST)
+    if bad.code == "too-many":
+        expanded = rules.MOST_EXPANDED
+        return texts("rule.why_too_many", limit=rules.MOST_TERMS, expanded=expanded)
+    if bad.code == "did-expected":
+        return texts("rule.why_did_expected", names="、".join(rules.DID))
+    if bad.code == "time-expected":
+        return texts("rule.why_time_expected", days=rules.MOST_DAYS)
+    if bad.code in ("no-segment", "segment-loop"):
+        return texts(f"rule.why_{bad.code.replace('-', '_')}", value=bad.value)
+    return texts(f"rule.why_{bad.code.replace('-', '_')}")
