@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from store import dialect
+from store.activity import Activity
+from store.assets import Assets
+from store.audience import Audiences
+from store.campaign_changes import Campaigns
+from store.campaign_outcomes import CampaignReports
 from store.catalogue import Catalogue
 from store.checkins import Checkins
 from store.claimable import Claimable
@@ -19,30 +24,44 @@ from store.content import Content
 from store.coupons import Coupons
 from store.courses import Courses
 from store.db import Database, StoreError
+from store.deliveries import Deliveries
 from store.dialect import Connection
 from store.documents import Documents
 from store.events import Events
+from store.freezing import Freezing
 from store.funnel import Funnel
+from store.gathering import Gathering
 from store.hooks import Hooks
 from store.interactions import Interactions
+from store.journeys import Journeys
 from store.keys import Keys
 from store.learning import Learning
+from store.leases import Leases
 from store.ledgers import Audit, Meta, Quota, Tokens
 from store.links import Links
+from store.mass_quota import MassQuota
 from store.members import Members
 from store.memberships import Memberships
 from store.messages import Messages
+from store.notices import Notices
 from store.offers import Offers
+from store.optouts import Optouts
 from store.orders import Orders
+from store.paces import Paces
+from store.parts import Parts
 from store.points import Points
+from store.polls import Polls
+from store.portraits import Portraits
 from store.profiles import Profiles
 from store.quiz_play import QuizPlay
 from store.quizzes import Quizzes
 from store.redemption import Redemptions
 from store.referrals import Referrals
+from store.segments import Segments
 from store.sends import Sends
 from store.tags import Tags
 from store.used_up import UsedUp
+from store.wechat_tags import WeChatTags
 
 __all__ = ["Store", "StoreError"]
 
@@ -104,6 +123,8 @@ class Store:
         self.quizzes = Quizzes(self.db)
         self.quiz_play = QuizPlay(self.db)
         self.tags = Tags(self.db)
+        self.segments = Segments(self.db)
+        self.audiences = Audiences(self.db)
         self.profiles = Profiles(self.db)
         self.offers = Offers(self.db)
         self.points = Points(self.db)
@@ -112,6 +133,23 @@ class Store:
         self.claimable = Claimable(self.db)
         self.redemptions = Redemptions(self.db)
         self.referrals = Referrals(self.db, self.members)
+        self.campaigns = Campaigns(self.db)
+        self.campaign_reports = CampaignReports(self.db)
+        self.journeys = Journeys(self.db)
+        self.activity = Activity(self.db)
+        self.polls = Polls(self.db)
+        self.assets = Assets(self.db)
+        self.mass_quota = MassQuota(self.db)
+        self.leases = Leases(self.db)
+        self.paces = Paces(self.db)
+        self.deliveries = Deliveries(self.db)
+        self.freezing = Freezing(self.db)
+        self.parts = Parts(self.db)
+        self.gathering = Gathering(self.db)
+        self.wechat_tags = WeChatTags(self.db)
+        self.optouts = Optouts(self.db)
+        self.notices = Notices(self.db)
+        self.portraits = Portraits(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from store import campaigns
 from store.campaigns import Campaign, NewCampaign, Status, changed, digest, of_plain, plain
@@ -16,6 +17,16 @@ from store.dialect import Connection
 from store.ledgers import Deed
 
 _UNDOABLE = ("new", "edit", "schedule")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one message or request has changed. kind: "new", "edit", "undo", "schedule", "pause",
+    "resume" or "cancel"; after: what the campaign was then."""
+
+    campaign_id: int
+    kind: str
+    after: NewCampaign
 
 
 def _state(campaign: Campaign) -> str:
@@ -103,6 +114,21 @@ class Campaigns:
                 limit,
             )
         )
+
+    async def change(self, key: bytes) -> Change | None:
+        """What the message with this key has changed; None when it changed nothing."""
+
+        def run(conn: Connection) -> Change | None:
+            row = conn.execute(
+                "select campaign_id, kind, after from campaign_changes where message_key = ? "
+                "union all select h.campaign_id, h.kind, h.after from campaigns as c "
+                "join campaign_changes as h on h.campaign_id = c.id and h.kind = 'new' "
+                "where c.message_key = ?",
+                (key, key),
+            ).fetchone()
+            return None if row is None else Change(row[0], row[1], of_plain(json.loads(row[2])))
+
+        return await self._db.read(run)
 
     async def steps(self, journey_id: int) -> list[Campaign]:
         """The steps of a journey in the order of their delays, those taken out included."""

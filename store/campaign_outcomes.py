@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from store import claims
+from store import claims, polls
 from store.campaign_report import Arm, MassCounts, Report, of_many
 from store.db import Database
 from store.dialect import Connection
@@ -365,6 +365,7 @@ class CampaignReports:
             arms=_arms(sums, weights) if sums else (),
             left_out=left_out,
             mass=mass,
+            votes=await self._db.read(lambda conn: polls.votes(conn, campaign_id)),
         )
 
     async def deliveries(

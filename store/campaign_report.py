@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from store.polls import Votes
+
 METRICS = ("click", "claim", "purchase", "reply")
 """What a campaign may be judged by."""
 
@@ -83,7 +85,7 @@ class Report:
     arms: the variants by name, then who got a winner later, the hold-out last; empty before
     the list is frozen. left_out: on the list but in no arm, by reason: they could not have got
     it. closes_at: when the last window ends; None while nothing has gone out, and too early
-    while something is still to go.
+    while something is still to go. votes: of its polls.
     """
 
     campaign_id: int
@@ -106,6 +108,7 @@ class Report:
     left_out: Mapping[str, int] = field(default_factory=dict)
     mass: MassCounts = field(default_factory=MassCounts)
     campaigns: int = 1
+    votes: tuple[Votes, ...] = ()
 
     @property
     def sent(self) -> Arm:

@@ -183,6 +183,8 @@ _DELIVERIES = (
     "where claimed_at is not null",
     "create index deliveries_part on deliveries(part_id) where part_id is not null",
     "create index deliveries_wechat on deliveries(wechat_id) where wechat_id <> ''",
+    # Votes in polls are rows of the log.
+    "create index interactions_polls on interactions(item, member_id) where handler = 'poll'",
     f"""create table parts (
         id {ID_FOREVER},
         campaign_id integer not null references campaigns(id),

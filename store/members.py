@@ -28,7 +28,7 @@ _CACHE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person as one channel sees them. role: member, operator or owner.
+    """A person as one channel sees them. role: member, analyst, operator or owner.
 
     tier: of membership, "" for none; ask `tier_at`, for it ends at tier_until (None: never).
     """
@@ -50,6 +50,15 @@ class Member:
     def is_operator(self) -> bool:
         """Whether operator commands are open to them."""
         return self.role in ("operator", "owner")
+
+    @property
+    def may_read(self) -> bool:
+        """Whether commands that only show something are open to them: operators and analysts."""
+        return self.is_operator or self.role == "analyst"
+
+
+NOBODY = Member(0, "", "", "member", False)
+"""Who stands where a message comes from no member: reports of the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +249,7 @@ class Members:
             if other[0] == mine:
                 return mine
             keep, drop = sorted((mine, int(other[0])))
-            rank = {"member": 0, "operator": 1, "owner": 2}
+            rank = {"member": 0, "analyst": 1, "operator": 2, "owner": 3}
             roles = [
                 row[0]
                 for row in conn.execute("select role from members where id in (?, ?)", (keep, drop))
@@ -257,7 +266,7 @@ class Members:
         return await self._change(run)
 
     async def set_role(self, member_id: int, role: str) -> bool:
-        """Make somebody member, operator or owner; False when there is no such member."""
+        """Make somebody member, analyst, operator or owner; False when there is no such member."""
 
         def run(conn: Connection) -> bool:
             return (

@@ -12,13 +12,19 @@ from store import (
     aliases,
     checkins,
     coupons,
+    deliveries,
     honours,
     hooks,
+    journeys,
+    mass_quota,
     memberships,
+    notices,
+    optouts,
     points_personal,
     quizzes,
     referral_people,
     used_up,
+    wechat_tags,
 )
 from store.dialect import Connection
 from store.statements import rows_of
@@ -30,6 +36,7 @@ _ONCE_TABLES = {
     "reminders": "item_id, since",
     "faq_votes": "faq_id, useful, at",
     "member_settings": "name, value",
+    "group_members": "place, since, left_at",
 }
 """What a member has once of each kind: table -> its columns besides the member."""
 _PASSING = ("states", "attempts")
@@ -58,6 +65,12 @@ _ROOMS: tuple[_Room, ...] = (
     honours,
     memberships,
     referral_people,
+    optouts,
+    notices,
+    journeys,
+    mass_quota,
+    wechat_tags,
+    deliveries,
 )
 
 
@@ -92,6 +105,9 @@ def told(conn: Connection, member_id: int) -> dict[str, Any] | None:
         "aliases": rows("select name, since from aliases where member_id = ?"),
         "member_tags": rows("select tag, since from member_tags where member_id = ?"),
         "member_settings": rows("select name, value from member_settings where member_id = ?"),
+        "group_members": rows(
+            "select place, since, left_at from group_members where member_id = ?"
+        ),
         "homework": rows(
             "select item_id, chapter_id, text, submitted_at from homework "
             "where member_id = ? order by id"

@@ -122,13 +122,15 @@ async def opened(
     faq: Sequence[NewFaq] = (),
     accounts: Mapping[str, Mapping[str, Any]] | None = None,
     sections: Mapping[str, Any] | None = None,
+    now: Callable[[], float] = time.time,
+    drain_s: float = 3.0,
     **fake_options: Any,
 ) -> AsyncIterator[World]:
     """A bot, ready, and a fake for each channel; all closed at the end.
 
     channels: name -> settings beside the credentials (default: one, "mp"). accounts: name ->
-    what differs on the fake's side. sections: of the configuration, by name.
-    fake_options: patience and retries of the fakes.
+    what differs on the fake's side. sections: of the configuration, by name. now: the clock of
+    both sides. drain_s: patience at the end. fake_options: patience and retries of the fakes.
     """
     fakes: dict[str, FakeWeChat] = {}
     settings: dict[str, ChannelSettings] = {}
@@ -136,7 +138,7 @@ async def opened(
         for number, (name, extra) in enumerate((channels or {"mp": {}}).items()):
             own = (accounts or {}).get(name, {})
             account = replace(ACCOUNT, app_id=f"{ACCOUNT.app_id}{number}", **own)
-            fake = fakes[name] = FakeWeChat(account, **fake_options)
+            fake = fakes[name] = FakeWeChat(account, now=now, **fake_options)
             stack.push_async_callback(fake.close)
             extra = {"owners": (OPERATOR,), **extra}
             if "api_base" not in extra:
@@ -150,14 +152,14 @@ async def opened(
                 **extra,
             )
         config = Config(
-            server=ServerSettings(port=0, ops_port=0, api_port=0),
+            server=ServerSettings(port=0, ops_port=0, api_port=0, drain_s=drain_s),
             store=StoreSettings(path=blank(folder / "zhiqun.db")),
             inbox=InboxSettings(deadline_s=deadline_s),
             business=BusinessSettings(topics=TOPICS),
             channels=MappingProxyType(settings),
             **(sections or {}),
         )
-        app = App(config, routers=routers, say=lambda _: None)
+        app = App(config, routers=routers, now=now, say=lambda _: None)
         await app.start()
         stack.push_async_callback(app.stop)
         await app.ready.wait()
