@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 # Only what every command needs is imported here; `zhiqun --help` answers at once.
 from bot import carry, carry_audit
-from bot.terminal import FAILED, OK, USAGE, CommandError, config_of, run_loop
+from bot.terminal import FAILED, OK, USAGE, CommandError, UsageError, config_of, run_loop
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="keep the demo's data here (default: a new one)"
     )
     _add_carriers(add)
+    _add_campaigns(add)
     return parser
 
 
@@ -123,6 +124,32 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     )
 
 
+def _add_campaigns(add: Callable[..., Any]) -> None:
+    """Campaigns, and what they are made of."""
+    campaign = add(
+        "campaign",
+        "Write, preview, confirm, stop and judge campaigns, as /campaign in the chat.",
+        _campaign,
+    )
+    campaign.add_argument(
+        "what",
+        choices=(
+            *("list", "show", "new", "edit", "preview", "lint", "confirm", "schedule"),
+            *("pause", "resume", "cancel", "undo", "report", "deliveries", "unknown", "settle"),
+            *("asset", "segment"),
+        ),
+    )
+    campaign.add_argument(
+        "args", nargs="*", metavar="ARG", help="the campaign's number, a file and so on"
+    )
+    campaign.add_argument(
+        "--override", action="store_true", help="confirm: in spite of errors that are not fixed"
+    )
+    campaign.add_argument(
+        "--csv", default="", metavar="FILE", help="report: write the table instead; - prints it"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     args = build_parser().parse_args(argv)
@@ -134,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return int(args.run(args))
-    except (ConfigError, TextsError, WordsError) as error:
+    except (ConfigError, TextsError, WordsError, UsageError) as error:
         print(f"zhiqun: {error}", file=sys.stderr)
         return USAGE
     except (CommandError, BadFile, StoreError) as error:
@@ -229,6 +256,12 @@ async def serve(config: Config) -> int:
             task.cancel()
         await asyncio.gather(running, stopping, return_exceptions=True)
         await app.stop()
+
+
+def _campaign(args: argparse.Namespace) -> int:
+    from bot.carry_campaigns import campaign
+
+    return campaign(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -47,6 +47,8 @@ ARTICLE = "article"
 """Under this name `media` holds the draft of an article."""
 JOIN = "答题"
 """What a member says to take part in the running quiz; see `handlers/quiz.py`."""
+VOTE = "回复数字投票"
+"""What a poll without buttons asks for; see `handlers/polls.py`."""
 
 _APPID = re.compile(r"wx[0-9a-f]{16}")
 _DATA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
@@ -416,7 +418,8 @@ def payload_custom(
         case "quiz":
             body = _menu(values["text"], f"quiz:{values['quiz']}", [JOIN])
         case "poll":
-            body = _menu(values["question"], "poll", values["options"])
+            # Whose name it bears is known to who fills it; a preview's votes are nobody's.
+            body = _menu(values["question"], values.get("poll", "poll"), values["options"])
         case _:
             raise ContentError("route", "a kind that goes by customer-service message")
     return [{"touser": openid, **body}]
@@ -443,7 +446,7 @@ def payload_mass(rendered: Rendered, media: Mapping[str, str]) -> dict[str, Any]
             options = [f"{number}. {one}" for number, one in enumerate(values["options"], 1)]
             return {
                 "msgtype": "text",
-                "text": {"content": "\n".join((values["question"], *options))},
+                "text": {"content": "\n".join((values["question"], *options, VOTE))},
             }
         case "image":
             return {"msgtype": "image", "images": {"media_ids": [media[values["asset"]]]}}

@@ -173,13 +173,13 @@ def export(args: argparse.Namespace) -> int:
     if args.file == "-":
         sys.stdout.write(text)
     else:
-        with _private(args.file) as file:
+        with private_file(args.file) as file:
             file.write(text)
         print(f"{args.file} written")
     return OK
 
 
-def _private(name: str) -> TextIO:
+def private_file(name: str) -> TextIO:
     """A file for members' words: like the database, only its owner may read it."""
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     # newline="": CSV brings its own line ends.
@@ -202,7 +202,7 @@ def _events(store: Store) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
 async def _export_coupons(store: Store, name: str) -> None:
     from bot.carry_coupons import export
 
-    out = sys.stdout if name == "-" else _private(name)
+    out = sys.stdout if name == "-" else private_file(name)
     try:
         count = await export(store, out, time.time())
     finally:
@@ -215,7 +215,7 @@ async def _export_rows(
     page: Callable[[int], Awaitable[list[dict[str, Any]]]], what: str, name: str
 ) -> None:
     """A log as NDJSON, page by page: it may be larger than memory."""
-    out = sys.stdout if name == "-" else _private(name)
+    out = sys.stdout if name == "-" else private_file(name)
     count = after = 0
     try:
         while rows := await page(after):

@@ -49,6 +49,10 @@ SCOPES = (
     "coupons:redeem",
     "quizzes:read",
     "quizzes:write",
+    "campaigns:read",
+    "campaigns:write",
+    "campaigns:send",
+    "campaigns:own",
 )
 PER_MINUTE = 600
 MAX_PER_MINUTE = 1_000_000

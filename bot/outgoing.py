@@ -46,7 +46,9 @@ LOOK_S = 1.0
 _JOURNEYS_S = 5.0
 _WINNERS_S = 60.0
 _TAGS_S = 300.0
-_REASONS = frozenset({"late", "errors", "busy", "day_quota", "unknown", "audience", "nobody"})
+_REASONS = frozenset(
+    {"late", "grown", "errors", "busy", "day_quota", "unknown", "audience", "nobody"}
+)
 
 
 def campaign_rules(config: Config) -> CampaignRules:
@@ -262,6 +264,8 @@ class Outgoing:
         match why:
             case "late":
                 return texts("campaign_told.late", **said)
+            case "grown":
+                return texts("campaign_told.grown", approved=campaign.approved, **said)
             case "errors":
                 return texts("campaign_told.errors", **said)
             case "busy":

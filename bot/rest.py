@@ -42,6 +42,7 @@ from bot.rest_body import (
 )
 from bot.rest_path import ITEM_ID, NUMBER, Param, checked_headers, checked_path
 from bot.rest_running import Running
+from handlers.campaigning import Campaigns
 from handlers.rewards import Rewards
 from store import Store, StoreError
 from store.ledgers import Deed
@@ -151,7 +152,7 @@ class Services:
     items for a full-text query, best first, at most so many. read_document: takes a
     document's name and bytes, see `bot/rest_documents.py`. linker: `bot/links.py`.
     private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
-    rewards: the rules for coupons.
+    rewards: the rules for coupons. campaigns: the desk of campaigns.
     """
 
     store: Store
@@ -167,6 +168,7 @@ class Services:
     replays: signature.Replays = field(default_factory=signature.Replays)
     rewards: Rewards = field(default_factory=Rewards)
     guesses: Guesses = field(default_factory=Guesses)
+    campaigns: Campaigns | None = None
 
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""

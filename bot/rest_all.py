@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bot import (
     openapi,
+    rest_audiences,
+    rest_campaign_reports,
+    rest_campaigns,
     rest_community,
     rest_coupons,
     rest_documents,
@@ -28,6 +31,9 @@ _OURS: tuple[Operation, ...] = (
     *rest_offers.OPERATIONS,
     *rest_coupons.OPERATIONS,
     *rest_quizzes.OPERATIONS,
+    *rest_campaigns.OPERATIONS,
+    *rest_campaign_reports.OPERATIONS,
+    *rest_audiences.OPERATIONS,
 )
 
 ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))

@@ -24,6 +24,10 @@ class CommandError(Exception):
     """What went wrong and what to do next, for the terminal."""
 
 
+class UsageError(CommandError):
+    """What was typed is no command; the message shows how it is typed."""
+
+
 def config_of(args: argparse.Namespace) -> Config:
     """The configuration the command line names. Errors: ConfigError."""
     from bot.config import ConfigError, load

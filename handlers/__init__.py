@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from handlers import (
     about,
+    campaign_dialogue,
+    campaign_sending,
     changes,
     choices,
     content,
@@ -22,6 +24,7 @@ from handlers import (
     membership,
     operators,
     points,
+    polls,
     privacy,
     quiz,
     rankings,
@@ -35,8 +38,11 @@ ROUTERS: tuple[Router, ...] = (
     events.router,  # no words: nobody else may see them
     media.router,  # nothing to read; what WeChat put into words passes
     privacy.router,  # the right to be forgotten waits behind no other rule
+    polls.taps,  # a tap on a campaign's option, whatever its words are
     operators.router,  # a slash and a letter: a command, never a question
+    campaign_sending.router,  # 确认 7K2M, from operators only
     changes.router,  # 确认: operators are asked, members hear that nothing waits
+    campaign_dialogue.router,  # an answer to its open question; lets the rest pass
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     help.router,  # fixed words that touch no database, so before those that do
     quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise
@@ -51,6 +57,7 @@ ROUTERS: tuple[Router, ...] = (
     about.router,  # 优惠券怎么用, 积分会过期吗: how it works here; lets 微积分怎么学 pass
     quiz.router,  # 答题, 排名
     quiz.answers,  # A, 2 or words, while a question is open; lets the rest pass
+    polls.typed,  # 2 after a campaign's poll; lets it pass otherwise
     followups.router,  # 2, 多少钱, 还有吗: about what was shown last; lets the rest pass
     topics.router,  # 订阅 X and 退订 X; lets 订阅号是什么 pass
     content.router,  # 课程, 分类, 最新, 搜索 X; lets 搜索不到课程怎么办 pass

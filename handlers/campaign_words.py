@@ -49,7 +49,7 @@ _REASONS = (
     "reached",
 )
 _PROBLEMS = ("nobody", "api_quota", "day_quota", "no_channel", "to_all")
-_NOTES = ("late", "errors", "busy", "day_quota", "unknown", "audience", "nobody", "undone")
+_NOTES = ("late", "grown", "errors", "busy", "day_quota", "unknown", "audience", "nobody", "undone")
 
 
 def people(count: int) -> str:

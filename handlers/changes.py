@@ -17,7 +17,7 @@ from handlers.router import Router, asking, folded
 
 router = Router("operator.confirm")
 
-ROLES = ("member", "operator", "owner")
+ROLES = ("member", "analyst", "operator", "owner")
 
 _STATE = "confirm"
 _TAKEN_S = 3600.0
@@ -55,6 +55,14 @@ async def audited(
     await ctx.store.audit.add(
         ctx.at, f"member:{ctx.member.id}", action, target, f"{detail} {mark}".lstrip()
     )
+
+
+def read_only(ctx: Context) -> Reply | None:
+    """What an analyst hears of a command that changes something; None for an operator.
+
+    A command with `analyst` lets analysts in: what changes something asks this first.
+    """
+    return None if ctx.is_operator() else Reply.text(ctx.texts("operator.read_only"))
 
 
 # Asking first
@@ -124,7 +132,7 @@ async def _menu_pushed(message: Message, ctx: Context, args: Mapping[str, Any]) 
 
 
 async def role(message: Message, ctx: Context, rest: str) -> Reply:
-    """/role N member|operator|owner: only an owner, never one's own, so that one always stays."""
+    """/role N member|analyst|operator|owner: only an owner, never one's own, so that one always stays."""
     texts = ctx.texts
     if ctx.member.role != "owner":
         return Reply.text(texts("operator.owner_only"))

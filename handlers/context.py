@@ -112,6 +112,10 @@ class Context:
         """Whether this member may use operator commands."""
         return self.member.is_operator
 
+    def may_read(self) -> bool:
+        """Whether this member may use commands that only show: operators and analysts."""
+        return self.member.may_read
+
 
 class Links(Protocol):
     """Tracked links: `bot/links.py`."""

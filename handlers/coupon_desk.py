@@ -23,7 +23,8 @@ from handlers.coupon_words import day_of, last_day, terms, worth, yuan
 from handlers.coupons import fitting
 from handlers.message import Message, Reply
 from handlers.router import folded
-from store import eligibility
+from handlers.rule_words import lost
+from store import eligibility, rules
 from store.coupons import Claim, Outcome, gift_key
 from store.offers import NewOffer, Offer, OfferReport, fold
 
@@ -77,6 +78,8 @@ async def _new(message: Message, ctx: Context, rest: str) -> Reply:
         return Reply.text("\n".join((head, *lines, tail)))
     if await ctx.store.offers.by_word(new.word) is not None:
         return Reply.text(texts("coupon_desk.taken", word=new.word))
+    if why := await lost(ctx, new.audience):
+        return Reply.text(why)
     strange = _strange(ctx, new)
     if new.kind == "bundle" and strange:
         return Reply.text(texts("coupon_desk.bundle_unknown", items="、".join(strange[:_NAMED])))
@@ -133,7 +136,8 @@ def preview(ctx: Context, new: NewOffer) -> str:
 
 def _unknown_tiers(ctx: Context, rule: str) -> list[str]:
     """Tiers of a rule that the configuration does not have: nobody would ever fit."""
-    tiers = [term.value for term in eligibility.parse(rule) if term.name == "tier"]
+    written = rules.terms(eligibility.parse(rule))
+    tiers = [term.value for term in written if term.name == "tier"]
     return [one for one in tiers if one not in ctx.rewards.membership.tiers]
 
 

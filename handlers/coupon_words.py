@@ -119,27 +119,33 @@ def audience(
     """Who may claim it: "等级「常客」以上、交过作业的成员"; "" for everyone.
 
     levels: of the configuration, lowest first; one that is not among them is told by its
-    number. Tags are an operator's own words and stay with them. Errors: BadRule.
+    number. Tags and what is more than a list of conditions are an operator's own words and stay
+    with them. Errors: BadRule.
     """
-    said = [_condition(texts, term, items, levels) for term in eligibility.parse(rule)]
+    said = [_condition(texts, one, items, levels) for one in eligibility.conditions(rule)]
     return texts("coupon.audience", who="、".join(dict.fromkeys(said))) if said else ""
 
 
 def _condition(
-    texts: Texts, term: eligibility.Term, items: Mapping[str, Item], levels: Sequence[Level]
+    texts: Texts, term: eligibility.Rule, items: Mapping[str, Item], levels: Sequence[Level]
 ) -> str:
-    if term.name == "level":
-        sign = {">=": "from", "<=": "to", "=": "at"}[term.sign]
+    if not isinstance(term, eligibility.Term):
+        return texts("coupon.who_tag")
+    if term.name == "level" and term.sign in _LEVEL_SIGNS:
         number = int(term.value)
         level = f"「{levels[number - 1].name}」" if 0 < number <= len(levels) else f" {number} "
-        return texts(f"coupon.who_level_{sign}", level=level).rstrip()
+        return texts(f"coupon.who_level_{_LEVEL_SIGNS[term.sign]}", level=level).rstrip()
     if term.name == "tier":
         return texts("coupon.who_tier", tier=name_of(texts, term.value))
     if term.name == "bought":
         return texts("coupon.who_bought", item=_names(texts, (term.value,), (), items))
-    if term.name in ("did", "segment"):
+    if term.name == "did" or (term.name == "segment" and term.value in _SEGMENTS):
         return texts(f"coupon.who_{term.value}")
     return texts("coupon.who_tag")
+
+
+_LEVEL_SIGNS = {">=": "from", "<=": "to", "=": "at"}
+_SEGMENTS = ("new", "active", "quiet")
 
 
 def code_line(texts: Texts, coupon: Coupon) -> str:

@@ -17,14 +17,19 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from handlers import (
+    audit_desk,
     business,
+    campaign_desk,
     changes,
     coupon_desk,
     courses,
+    journey_desk,
     membership,
     points_desk,
     quiz_desk,
     referral_desk,
+    segment_desk,
+    tag_desk,
     teaching,
 )
 from handlers.context import SHANGHAI, Context
@@ -59,12 +64,18 @@ Run = Callable[[Message, Context, str], Awaitable[Reply]]
 class Command:
     """run: gets what follows the command's name, as typed. open: not only for operators.
 
-    quiet: the log keeps the command's name only.
+    quiet: the log keeps the command's name only. analyst: open to analysts, too; what changes
+    something in it asks `changes.read_only`.
     """
 
     run: Run
     open: bool = False
     quiet: bool = False
+    analyst: bool = False
+
+    def admits(self, ctx: Context) -> bool:
+        """Whether this member may use it."""
+        return self.open or ctx.is_operator() or (self.analyst and ctx.may_read())
 
 
 def parsed(text: str) -> tuple[str, str]:
@@ -89,7 +100,7 @@ async def command(message: Message, ctx: Context) -> Reply:
     if found is None or found.quiet:
         # A claim code or an openid follows, or may: also after a misspelt command.
         ctx.logged = "/" + name[:_SHOWN_CHARS]
-    if found is not None and (found.open or ctx.is_operator()):
+    if found is not None and found.admits(ctx):
         ctx.handler = f"operator.{name}"
         return await found.run(message, ctx, rest)
     if not ctx.is_operator():
@@ -108,7 +119,8 @@ async def command(message: Message, ctx: Context) -> Reply:
 
 
 async def _help(message: Message, ctx: Context, rest: str) -> Reply:
-    return Reply.text(ctx.texts("help.operator"))
+    key = "help.operator" if ctx.is_operator() else "help.analyst"
+    return Reply.text(ctx.texts(key))
 
 
 async def _stats(message: Message, ctx: Context, rest: str) -> Reply:
@@ -236,11 +248,11 @@ def _day(ctx: Context, at: float) -> str:
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "help": Command(_help),
-        "stats": Command(_stats),
+        "help": Command(_help, analyst=True),
+        "stats": Command(_stats, analyst=True),
         "teach": Command(teaching.teach),
         "faq": Command(teaching.faq),
-        "funnel": Command(business.report),
+        "funnel": Command(business.report, analyst=True),
         "link": Command(business.link),
         "docs": Command(business.documents),
         "menu": Command(changes.menu),
@@ -251,8 +263,13 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "homework": Command(courses.homework),
         "coupon": Command(coupon_desk.coupon, quiet=True),
         "quiz": Command(quiz_desk.command),
+        "journey": Command(journey_desk.journey, analyst=True),
         "referral": Command(referral_desk.command),
         "points": Command(points_desk.points),
+        "segment": Command(segment_desk.command, analyst=True),
+        "tag": Command(tag_desk.command, analyst=True),
+        "campaign": Command(campaign_desk.campaign, analyst=True),
+        "audit": Command(audit_desk.audit, analyst=True),
         "claim": Command(_claim, open=True, quiet=True),
     }
 )
@@ -262,7 +279,11 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 _BARE = "|".join(name for name in COMMANDS if name != "help")
 
 
-@router.text(_BARE, guard=lambda message, ctx: ctx.is_operator())
+def _has_bare(message: Message, ctx: Context) -> bool:
+    return COMMANDS[folded(message.text)].admits(ctx) and ctx.may_read()
+
+
+@router.text(_BARE, guard=_has_bare)
 async def without_slash(message: Message, ctx: Context) -> Reply:
     """stats: the command is named, not run; what has no slash is conversation."""
     return Reply.text(ctx.texts("operator.needs_slash", command=f"/{folded(message.text)}"))

@@ -19,6 +19,7 @@ from handlers.message import Message, Reply
 from handlers.quiz import LISTED, ranked, when, wins
 from handlers.quiz_text import BadQuiz, read
 from handlers.router import folded
+from handlers.rule_words import lost
 from store import Store
 from store.quiz_rules import Question
 from store.quizzes import CANCELLED, CLOSED, DRAFT, RUNNING, SCHEDULED, NewQuiz, Quiz
@@ -93,6 +94,8 @@ async def _new(message: Message, ctx: Context, rest: str) -> Reply:
     word = await missing_offer(ctx.store, new)
     if word:
         return Reply.text(ctx.texts("quiz.unknown_offer", word=short(word)))
+    if why := await lost(ctx, new.audience):
+        return Reply.text(why)
     question = f"{preview(ctx, new)}\n{ctx.texts('quiz.create_ask')}"
     return await changes.ask(ctx, "quiz.new", {"text": rest, "key": message.key}, question)
 

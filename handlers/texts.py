@@ -25,6 +25,13 @@ FILES = (
     "texts_quiz.toml",
     "texts_membership.toml",
     "texts_about.toml",
+    "texts_journeys.toml",
+    "texts_campaigns.toml",
+    "texts_campaign_new.toml",
+    "texts_tags.toml",
+    "texts_segments.toml",
+    "texts_outgoing.toml",
+    "texts_polls.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from datetime import time as clock
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,6 +23,7 @@ from bot import logs
 from bot.app import App
 from bot.config import (
     BusinessSettings,
+    CampaignSettings,
     ChannelSettings,
     Config,
     LogSettings,
@@ -75,6 +77,8 @@ _TRY = (
     "兑换 书签",
     *SUGGESTIONS,
     "慢慢想",
+    "退订",
+    "订阅",
 )
 MEMBERS = (
     Person("oLinXiao_demo_member_0000001", "林晓", "成员", "#5b8def", _TRY),
@@ -87,6 +91,11 @@ OPERATOR = Person(
     "#4aa564",
     suggestions=(
         "/help",
+        "/campaign new",
+        "/campaign list",
+        "/campaign preview 1",
+        "/campaign report 1 图",
+        "/audit",
         "/stats",
         "/coupon list",
         "/coupon report 早鸟",
@@ -127,6 +136,8 @@ MENU = (
 
 
 THINKING_S = 7.0
+MIDNIGHT = clock(0, 0)
+FINISH_S = 1.0
 
 slow = Router("demo.slow")
 
@@ -152,6 +163,15 @@ def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
         store=StoreSettings(path=folder / "zhiqun.db"),
         log=LogSettings(level="warning"),
         business=BusinessSettings(name=TITLE),
+        # Whoever tries it may do so at night and several times a day, with two members.
+        campaigns=CampaignSettings(
+            quiet_from=MIDNIGHT,
+            quiet_until=MIDNIGHT,
+            cap_per_day=20,
+            cap_per_week=100,
+            holdout_percent=0,
+            window_days=1.0,
+        ),
         # On here, where nobody real is invited; docs/going-live.md says what WeChat allows.
         referral=ReferralSettings(enabled=True, ladder=seeds.LADDER),
         channels=MappingProxyType(
@@ -191,6 +211,8 @@ class Demo:
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.fake = FakeWeChat(ACCOUNT)
+        # WeChat tells some time after a mass send how it went.
+        self.fake.mass.finish_after_s = FINISH_S
         self.shop = Shop(TITLE)
         self.phone = Phone(self.fake, (*MEMBERS, OPERATOR), title=TITLE)
         self.url = ""
@@ -300,7 +322,8 @@ async def demo(port: int = 8765, folder: Path | None = None) -> int:
         print(
             f"\n  Open this page: {stage.url}\n\n"
             "  It is a phone. Choose who you are, follow the account, type 怎么退款, 签到 or\n"
-            "  领券 早鸟; 邀请好友 makes a picture that somebody else can scan.\n"
+            "  领券 早鸟; 邀请好友 makes a picture that somebody else can scan. As 苏老师,\n"
+            "  /campaign new writes to them all, one question at a time.\n"
             "  The panel beside it shows what goes over the wire. Ctrl-C ends the demo.\n"
             f"  (ready in {time.monotonic() - started:.1f} s)",
             flush=True,

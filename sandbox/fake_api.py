@@ -294,6 +294,9 @@ class FakeApi(Platform):
         articles: tuple[Mapping[str, str], ...] = ()
         if kind == "news":
             articles = tuple(card(article) for article in part["articles"])
+        elif kind == "mpnews":
+            kind, articles = "news", self.mass.cards(content)
+            content = articles[0]["title"]
         left = self.allowance(openid)
         if left < 1:
             raise ApiError(45015 if left < 0 else 45047)

@@ -122,6 +122,12 @@ class FakeMass:
         """Mass sends this member got in the month of `at`."""
         return self._month.get(_month(at), Counter())[openid]
 
+    def cards(self, media_id: str) -> tuple[dict[str, str], ...]:
+        """The articles of a draft. Errors: ApiError, 40007, when there is none."""
+        if media_id not in self.drafts:
+            raise ApiError(40007)
+        return tuple(card(one) for one in self.drafts[media_id].articles)
+
     def by_hand(self, text: str, openids: Iterable[str] | None = None) -> MassJob:
         """A send from WeChat's website: it counts, and only its finish event is heard."""
         payload = {"msgtype": "text", "text": {"content": text}}
@@ -424,6 +430,7 @@ class FakeMass:
             "content": kept,
             "description": str(given.get("digest", "")),
             "url": ARTICLES + self._api.rng.randbytes(11).hex(),
+            "picurl": f"{PICTURES}{given['thumb_media_id']}",
             "media_id": media_id,
         }
 

@@ -144,6 +144,14 @@ def _news(part: Mapping[str, Any]) -> str:
     return card(articles[0])["title"]
 
 
+def _miniprogram(part: Mapping[str, Any]) -> str:
+    if not part.get("thumb_media_id"):
+        raise ApiError(40007)
+    if not all(part.get(name) for name in ("title", "appid", "pagepath")):
+        raise ApiError(40097)
+    return str(part["title"])
+
+
 def _msgmenu(part: Mapping[str, Any]) -> str:
     rows = part.get("list")
     if not isinstance(rows, list) or not rows:
@@ -161,6 +169,8 @@ CUSTOM: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "video": _media,
     "music": _music,
     "news": _news,
+    "mpnews": _media,
+    "miniprogrampage": _miniprogram,
     "msgmenu": _msgmenu,
 }
 """Type of a customer-service message -> its check, which returns what a member reads."""

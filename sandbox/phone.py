@@ -414,7 +414,11 @@ def _received_json(received: Received) -> dict[str, Any]:
         "text": received.content,
         "route": received.route,
         "articles": [
-            {**one, "url": one["url"].replace(ARTICLES, "/article/", 1)}
+            {
+                **one,
+                "url": one["url"].replace(ARTICLES, "/article/", 1),
+                "picurl": one["picurl"].replace(PICTURES, "/media/", 1),
+            }
             for one in received.articles
         ],
     }

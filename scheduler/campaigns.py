@@ -38,7 +38,7 @@ TURN_S = 3.0
 """How long a campaign sends before the next has its turn."""
 
 Told = Callable[[Campaign, str], Awaitable[None]]
-"""Tells the campaign's owner why it does not go on: "late", "errors", "busy", "day_quota",
+"""Tells the campaign's owner why it does not go on: "late", "grown", "errors", "busy", "day_quota",
 "unknown", "audience", "nobody", or what WeChat said, in Chinese."""
 
 
@@ -231,8 +231,8 @@ class _Round:
                     ended = await self._store.freezing.end(
                         campaign.id, self._watch.hold, self._now()
                     )
-                    if ended is not None and ended.ended:
-                        await self._runner._tell(campaign.id, "nobody")
+                    if ended is not None and ended.note:
+                        await self._runner._tell(campaign.id, ended.note)
                     return
                 rows, to, hour = page
                 if not await self._store.freezing.add(

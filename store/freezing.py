@@ -7,18 +7,20 @@ how far it is. A slice that was written twice changes nothing the second time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from store import campaigns, leases
+from store import campaigns, leases, statements
 from store.campaigns import Campaign
 from store.db import Database
 from store.dialect import Connection
 from store.leases import Hold
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What becomes of a member: a row of `deliveries`. See `scheduler/planner.py`."""
+class Row(NamedTuple):
+    """What becomes of a member: a row of `deliveries`. See `scheduler/planner.py`.
+
+    A tuple, for there may be a million.
+    """
 
     member_id: int
     status: str
@@ -26,6 +28,15 @@ class Row:
     reason: str = ""
     variant: str = ""
     due_at: float | None = None
+
+
+# Who was erased since the page was read is not there any more.
+_ADD = (
+    "insert into deliveries (campaign_id, member_id, status, route, reason, variant, due_at, "
+    "settled_at) select v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, "
+    "v.column7, v.column8 from (values {rows}) as v "
+    "where exists (select 1 from members where id = v.column2) on conflict do nothing"
+)
 
 
 def begin(conn: Connection, campaign_id: int, hold: Hold, now: float) -> Campaign | None:
@@ -62,25 +73,10 @@ def add(
     ).rowcount
     if not moved:
         return False
-    conn.executemany(
-        "insert into deliveries (campaign_id, member_id, variant, route, status, reason, due_at, "
-        "settled_at) select ?, ?, ?, ?, ?, ?, ?, ? "
-        # Who was erased since the page was read is not there any more.
-        "where exists (select 1 from members where id = ?) on conflict do nothing",
-        [
-            (
-                campaign.id,
-                row.member_id,
-                row.variant,
-                row.route,
-                row.status,
-                row.reason,
-                row.due_at,
-                now if row.status == "skipped" else None,
-                row.member_id,
-            )
-            for row in rows
-        ],
+    statements.run(
+        conn,
+        _ADD,
+        [(campaign.id, *row, now if row.status == "skipped" else None) for row in rows],
     )
     return True
 
@@ -96,21 +92,29 @@ def planned(conn: Connection, campaign_id: int) -> int:
     )
 
 
+def grown(campaign: Campaign, planned: int) -> bool:
+    """Whether far more are on the list than were confirmed: a segment was changed since, or a
+    rule means something else by now."""
+    return 0 < campaign.approved < (planned - 100) / 1.5
+
+
 def end(
     conn: Connection, campaign_id: int, hold: Hold, planned: int, now: float
 ) -> Campaign | None:
-    """The list is complete: the campaign runs, or is done when nobody is on it. None when it is
-    not being frozen any more."""
+    """The list is complete: the campaign runs; it is done when nobody is on it, and asks when
+    it has grown. None when it is not being frozen any more."""
     if not leases.holds(conn, hold, now):
         return None
-    moved = campaigns.set_status(
-        conn,
-        campaign_id,
-        "running" if planned else "done",
-        now,
-        was=("freezing",),
-        note="" if planned else "nobody",
-    )
+    campaign = campaigns.get(conn, campaign_id)
+    if campaign is None:
+        return None
+    to: campaigns.Status = "running"
+    note = ""
+    if not planned:
+        to, note = "done", "nobody"
+    elif grown(campaign, planned):
+        to, note = "paused", "grown"
+    moved = campaigns.set_status(conn, campaign_id, to, now, was=("freezing",), note=note)
     if moved is None:
         return None
     conn.execute("update campaigns set planned = ? where id = ?", (planned, campaign_id))

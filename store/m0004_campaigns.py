@@ -160,7 +160,8 @@ _DELIVERIES = (
     f"""create table deliveries (
         id {ID},
         campaign_id integer not null references campaigns(id),
-        member_id integer references members(id),
+        -- No reference: an erased member would have it looked for in millions of rows.
+        member_id integer,
         occasion text not null default '',
         variant text not null default '',
         route text not null default '',

@@ -158,6 +158,8 @@ def test_every_metric_and_label_value_is_described() -> None:
         metrics.REFRESHES,
         metrics.SEND_STATES,
         metrics.HOOK_STATES,
+        metrics.ROUTES,
+        metrics.ENDS,
     ):
         for value in values:
             assert f"`{value}`" in page, value

@@ -99,9 +99,9 @@ function putText(node, text) {
   node.append(text.slice(from));
 }
 
-const MEDIA = { voice: "[语音]", video: "[视频]", music: "[音乐]" };
+const MEDIA = { miniprogrampage: "[小程序] ", voice: "[语音]", video: "[视频]", music: "[音乐]" };
 const ROUTES = {
-  custom: "稍后送达（客服消息）",
+  custom: "客服消息（单独送达）",
   mass: "群发消息",
   template: "模板消息",
   notice: "订阅通知",
@@ -113,7 +113,11 @@ function picture(media, owner) {
   const image = make("img");
   image.alt = "[图片]";
   image.src = `/media/${encodeURIComponent(media)}`;
-  image.addEventListener("load", () => { $("chat").scrollTop = $("chat").scrollHeight; });
+  image.addEventListener("load", () => {
+    // Posters with a code stand; covers and charts lie, and nobody scans them.
+    row.hidden = image.naturalWidth > image.naturalHeight;
+    $("chat").scrollTop = $("chat").scrollHeight;
+  });
   const row = make("div", "scan", "扫码关注：");
   for (const openid of order.filter((other) => other !== owner)) {
     const button = make("button", "", people.get(openid).name);
@@ -124,8 +128,19 @@ function picture(media, owner) {
     });
     row.append(button);
   }
-  box.append(image, row);
+  const link = outside(image.src, "");
+  link.append(image);
+  box.append(link, row);
   return box;
+}
+
+// The picture of a mass send's article; of any other a sign, for pictures elsewhere are not loaded.
+function cover(card) {
+  if (!/^\/media\//.test(card.picurl || "")) return make("div", "cover", [...card.title][0] || "文");
+  const image = make("img", "cover");
+  image.alt = "";
+  image.src = card.picurl;
+  return image;
 }
 
 function article(cards) {
@@ -133,7 +148,7 @@ function article(cards) {
   cards.forEach((card, index) => {
     const safe = card.url ? webAddress(card.url) : null;
     const row = safe ? outside(safe, "") : make("a");
-    if (index === 0) row.append(make("div", "cover", [...card.title][0] || "文"));
+    if (index === 0) row.append(cover(card));
     row.append(make("b", "", card.title));
     if (card.description) row.append(make("span", "", card.description));
     box.append(row);
@@ -173,6 +188,7 @@ function drawBubble(bubble) {
   else {
     box = make("div", `bubble ${bubble.side}`);
     if (bubble.side === "out") box.textContent = bubble.text;
+    else if (bubble.kind === "miniprogrampage") box.textContent = MEDIA[bubble.kind] + bubble.text;
     else putText(box, MEDIA[bubble.kind] || bubble.text);
   }
   if (ROUTES[bubble.route]) {
@@ -316,13 +332,17 @@ function drawMenu() {
 
 const NAMES = {
   text: "文本消息", image: "图片消息", voice: "语音消息", location: "位置消息", link: "链接消息",
-  subscribe: "关注事件", unsubscribe: "取消关注事件", scan: "扫码事件", click: "菜单点击", view: "菜单链接",
+  subscribe: "关注事件", unsubscribe: "取消关注事件", scan: "扫码事件", masssendjobfinish: "群发结束事件", click: "菜单点击", view: "菜单链接",
   "/cgi-bin/token": "取 access_token", "/cgi-bin/stable_token": "取 access_token",
-  "/cgi-bin/message/custom/send": "客服消息：迟到的答案或推送",
+  "/cgi-bin/message/custom/send": "客服消息：迟到的答案、推送或活动",
   "/cgi-bin/message/custom/typing": "正在输入", "/cgi-bin/menu/create": "设置菜单",
   "/cgi-bin/menu/get": "读取菜单", "/cgi-bin/menu/delete": "删除菜单",
   "/cgi-bin/user/info": "读取用户资料", "/cgi-bin/qrcode/create": "生成二维码",
-  "/cgi-bin/media/upload": "上传图片",
+  "/cgi-bin/media/upload": "上传图片", "/cgi-bin/media/uploadimg": "上传文章里的图片",
+  "/cgi-bin/material/add_material": "上传永久素材", "/cgi-bin/draft/add": "新建图文草稿",
+  "/cgi-bin/message/mass/send": "群发：按名单", "/cgi-bin/message/mass/sendall": "群发：按标签或全员",
+  "/cgi-bin/message/mass/preview": "群发预览：只给一个人", "/cgi-bin/message/mass/get": "群发到哪一步了",
+  "/cgi-bin/tags/create": "新建标签", "/cgi-bin/tags/members/batchtagging": "给成员打标签",
 };
 
 const QUERY_NOTES = {
@@ -539,6 +559,12 @@ function listen() {
   });
 }
 
+// Enter sends, as on a phone; with Shift it begins a line. What is being composed is not sent.
+$("input").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("form").requestSubmit();
+});
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = $("input").value;

@@ -423,7 +423,7 @@ def test_mass_sends_carry_what_is_the_same_for_all() -> None:
         return payload_mass(render(content(kind), VALUES), media)
 
     assert mass("text") == {"msgtype": "text", "text": {"content": "周五开课"}}
-    assert mass("poll")["text"]["content"] == "几点上课好？\n1. 早上\n2. 晚上"
+    assert mass("poll")["text"]["content"] == "几点上课好？\n1. 早上\n2. 晚上\n回复数字投票"
     assert mass("image") == {"msgtype": "image", "images": {"media_ids": ["MEDIA"]}}
     assert mass("article")["mpnews"] == {"media_id": "DRAFT"}
     for kind in ("coupon", "item", "miniprogram", "notice"):

@@ -181,6 +181,8 @@ async def test_what_is_no_campaign_is_refused(world: ApiWorld) -> None:
     changes: list[dict[str, Any]] = [
         {"title": ""},
         {"title": "两\n行"},
+        {"channel": ""},
+        {"channel": "公众号"},
         {"audience": ""},
         {"audience": "x" * 1001},
         {"variants": []},
@@ -219,6 +221,26 @@ async def test_a_content_as_deep_as_a_well_is_refused_and_not_a_crash(world: Api
         if got.status == 201:
             shown = await world.get(f"/campaigns/{got.json['id']}/preview")
             assert shown.status in (200, 422), (depth, shown.body[:300])
+
+
+async def test_ugly_values_are_kept_as_they_are_or_refused(world: ApiWorld) -> None:
+    texts = ['"\\u0000"', '"\\ud800"', "1e308", "1e999", "9" * 400, "null", '"{{ x }}{% for %}"']
+    for at, text in enumerate(texts):
+        body = (
+            '{"title":"t","channel":"mp","audience":"active 1d",'
+            f'"variants":[{{"content":{{"kind":"text","text":{text}}}}}]}}'
+        )
+        got = await world.post(
+            "/campaigns",
+            data=body.encode(),
+            headers={"Content-Type": "application/json", "Idempotency-Key": f"u{at}"},
+        )
+        assert got.status in (201, 400, 422), (text[:20], got.body[:300])
+        if got.status == 201:
+            told = await world.get(f"/campaigns/{got.json['id']}/preview")
+            assert told.status == 200, (text[:20], told.body[:300])
+            rules = {one["rule"] for one in told.json["findings"]}
+            assert "content-broken" in rules, text[:20]
 
 
 async def test_a_change_needs_an_idempotency_key(world: ApiWorld) -> None:

@@ -298,8 +298,11 @@ async def test_an_upload_that_fails_sent_nothing(c: Campaigning, fault: str, end
 
 async def test_a_question_goes_as_a_menu(c: Campaigning) -> None:
     c.world.fake.open_window(LIN, "message")
-    await c.send({"kind": "poll", "question": "想学什么？", "options": ["写作", "Python"]})
+    number = await c.campaign({"kind": "poll", "question": "想学？", "options": ["写作", "Python"]})
+    await c.again(number)
     assert c.inbox[0].kind == "msgmenu"
+    ids = [one["id"] for one in c.inbox[0].raw["msgmenu"]["list"]]
+    assert ids == [f"poll:c{number}:A:1", f"poll:c{number}:A:2"], "a tap says whose vote it is"
     assert "写作" in c.inbox[0].content
 
 

@@ -28,6 +28,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not in
 
 from selenium.webdriver.chrome.service import Service  # noqa: E402 - after the skip
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,16 @@ class Browser:
         self.wait("[data-test=input]:enabled").send_keys(text)
         self.click("[data-test=send]")
         self.wait(".row.out .bubble", text)
+
+    def write(self, *lines: str) -> None:
+        """Several lines in one message, sent by Enter."""
+        field = self.wait("[data-test=input]:enabled")
+        for number, line in enumerate(lines):
+            if number:
+                field.send_keys(Keys.SHIFT, Keys.ENTER, Keys.NULL)
+            field.send_keys(line)
+        field.send_keys(Keys.ENTER)
+        self.wait(".row.out .bubble", lines[-1])
 
     def texts(self, css: str) -> list[str]:
         return [one.text for one in self.all(css)]
@@ -260,6 +271,23 @@ def test_an_invitation_is_a_picture_and_a_friends_phone_scans_it(browser: Browse
     browser.wait("#wire .card.delivery:first-child", "200 已回复")
     assert any("生成二维码" in card for card in browser.texts("#wire .card.api summary"))
     assert any("上传图片" in card for card in browser.texts("#wire .card.api summary"))
+
+
+def test_an_operators_campaign_arrives_on_both_members_phones(browser: Browser) -> None:
+    for name in ("林晓", "周雨", "苏老师"):
+        browser.become(name)
+        if "取消" not in browser.wait("[data-test=follow]").text:
+            browser.click("[data-test=follow]", "关注")
+        browser.wait(".row.in .bubble", "欢迎来到知行小课")
+    browser.write("/campaign new 写两行", "对象：所有人", "文字：今晚见，不想收到请回复退订")
+    shown = browser.wait(".row.in .bubble", "没问题就回复「确认").text
+    code = re.search(r"确认 ([0-9A-Z]{4})", shown)
+    assert code is not None, shown
+    browser.say(f"确认 {code[1]}")
+    browser.wait(".row.in .bubble", "马上开始")
+    for name in ("林晓", "周雨"):
+        browser.become(name)
+        assert browser.wait(".row.in .bubble.custom", "今晚见").text.startswith("今晚见")
 
 
 def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:
