@@ -154,7 +154,8 @@ class App:
         await self.store.open()
         self.store.db.changed = self._changed_elsewhere
         await self.linker.open()
-        self._session = new_session()
+        # The chat's calls must not wait behind a campaign's.
+        self._session = new_session(config.campaigns.parallel + 32)
         for name, settings in config.channels.items():
             self.channels[name] = self._channel(name, settings, self._session)
         self._late = LateAnswers(

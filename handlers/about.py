@@ -15,6 +15,7 @@ from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
 from knowledge import Band
+from store.optouts import EVERYTHING
 
 router = Router("about")
 
@@ -105,6 +106,12 @@ _SUBJECTS: dict[str, tuple[str, str]] = {
         "|(?:都?有(?:什么|没有)?|送什么|给什么)(?:奖励|奖品|奖)*|什么时候(?:开始|有|结束)?)"
         rf"|{_WHERE}(?:参加|参与|玩|进行?|报名){_Q}|(?:最近|现在|今天)?有(?:没有|什么)?{_Q}(?:活动)?(?:可以参加)?",
     ),
+    "opt_out": (
+        "退订",
+        "(?:我)?(?:要|该|想)?(?:怎么|如何|咋|怎样|能|可以|可不可以|能不能)(?:才)?(?:能|可以)?(?:取消)?"
+        "(?:退订|取消(?:订阅|推送|群发)|不(?:再)?收(?:到)?(?:群发|推送|广告)|关(?:闭|掉)(?:推送|群发))"
+        "|我(?:已经|是不是)?退订(?:成功)?了?|退订(?:了)?(?:之?后)?(?:会怎(?:么)?样|还能收到回答|有什么影响)",
+    ),
     "member": (
         "会员",
         rf"(?:会员|vip)(?:{_GOOD}|(?:都?有(?:什么|哪些)?)?(?:权益|特权|福利|内容)(?:有哪些|是什么)?|是(?:什么|啥)"
@@ -119,7 +126,10 @@ _ABOUT = {
     name: (word, re.compile(f"{_BEFORE}(?:{asked}){_AFTER}"))
     for name, (word, asked) in _SUBJECTS.items()
 }
-_ANY = "(?:[券劵签榜]|优惠[卷码]|兑换码|积分|打卡|邀请|排行|竞赛|答题|比赛|会员|vip|续费)"
+_ANY = (
+    "(?:[券劵签榜]|优惠[卷码]|兑换码|积分|打卡|邀请|排行|竞赛|答题|比赛|会员|vip|续费"
+    "|退订|订阅|推送|群发|广告)"
+)
 _LONGEST = 30
 
 
@@ -246,6 +256,12 @@ async def _quiz(message: Message, ctx: Context) -> Reply:
     return Reply.text(now + ctx.texts("about.quiz"))
 
 
+async def _opt_out(message: Message, ctx: Context) -> Reply:
+    left = await ctx.store.optouts.of(ctx.member.id)
+    said = ctx.texts("about.opt_out_done" if EVERYTHING in left else "about.opt_out")
+    return Reply.text(said)
+
+
 async def _member(message: Message, ctx: Context) -> Reply | None:
     ctx.handler = "membership.mine"
     return await membership.mine(message, ctx)
@@ -263,5 +279,6 @@ _TELLS: dict[str, Tell] = {
     "invite": _invite,
     "ranking": _ranking,
     "quiz": _quiz,
+    "opt_out": _opt_out,
     "member": _member,
 }

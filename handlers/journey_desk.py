@@ -23,6 +23,7 @@ from handlers.context import SHANGHAI, Context
 from handlers.journey_text import Written, read_journey, read_step
 from handlers.message import Message, Reply
 from handlers.router import folded
+from store import rules
 from store.campaigns import Campaign, NewCampaign
 from store.journeys import MOST_STEPS, Journey
 from store.ledgers import Deed
@@ -32,6 +33,8 @@ LISTED = 15
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
 
+_FEW, _NEARLY_ALL = 50, 0.95
+"""From so many members on a rule that finds so many of them is as good as everyone."""
 _FORCE = ("强制", "override")
 
 
@@ -263,7 +266,7 @@ async def _refusal(
     """Why this member may not start it; None when they may."""
     texts = ctx.texts
     owner = ctx.member.role == "owner"
-    if one.trigger == "date" and one.audience == "everyone" and not owner:
+    if one.trigger == "date" and not owner and await _nearly_all(ctx, one):
         return Reply.text(texts("journey.owner_everyone"))
     errors = [found for found in await _check(message, ctx, steps) if found.severity == "error"]
     if forced and owner:
@@ -274,6 +277,19 @@ async def _refusal(
     if not any(found.fixed for found in errors):
         lines.append(texts("journey.override_hint", journey=one.id))
     return Reply.text("\n".join(lines))
+
+
+async def _nearly_all(ctx: Context, one: Journey) -> bool:
+    """Whether a journey takes everybody along, also by a rule that everybody fits."""
+    if isinstance(rules.parse(one.audience), rules.Everyone):
+        return True
+    found = await ctx.store.audiences.look(
+        one.audience,
+        ctx.at,
+        levels=tuple(level.points for level in ctx.rewards.levels),
+        tiers=ctx.rewards.membership.tiers,
+    )
+    return found.members >= _FEW and found.matched >= _NEARLY_ALL * found.members
 
 
 @executes("journey.start")

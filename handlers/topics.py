@@ -28,14 +28,24 @@ _ASK = "(?:请|麻烦|拜托)?(?:你们?|您)?(?:以后|今后)?(?:别|不要|�
 _SEND = "(?:推送|发送|群发|发|推)"
 _THINGS = "(?:消息|信息|广告|推送|通知|短信|东西|内容)"
 _END = "(?:了|啦)?(?:吧|哈|谢谢|好吗|行吗|好不好)?"
+_OFF = (
+    r"[【「\[“\"]?\s*(?:请|麻烦|帮忙?|我|给我|想|要|你好|您好|老师|回复?|谢谢|[\s,，])*[【「\[“\"]?"
+    "(?:退订|退訂|退定|td|t|stop|unsubscribe|取消订阅|退订全部|全部退订|拒收(?:消息|推送|群发)?"
+    "|停止推送|取消推送|关闭推送|不要推送|停止群发|取消群发)"
+    r"[】」\]”\"]?(?:一下|谢谢你?们?|了|啦|吧|哈|我|[\s,，])*[】」\]”\"]?"
+)
+"""退订 with the manners and the marks that people put around it."""
 _STOP = (
+    r"(?:(?:烦死了?|好烦|太烦了?|够了|求你们?)[\s,，]*别(?:再)?(?:发|推送?)(?:了|啦)?|"
     # Something of it must be there: 别发 alone may mean anything.
-    f"{_ASK}(?=.*(?:再|老|总|天天|一直|我|了|啦|{_THINGS}))(?:再|老|总|天天|一直)*(?:给我|跟我)?"
+    f"{_ASK}(?:再|老|总|天天|一直)*(?:打扰|骚扰|烦)我?(?:我)?{_END}|{_ASK}(?=.*(?:再|老|总|天天|一直|我|了|啦|{_THINGS}))(?:再|老|总|天天|一直)*(?:给我|跟我)?"
     f"{_SEND}我?(?:这些|这种|这类|任何|垃圾|营销)*{_THINGS}*(?:给我)?{_END}"
-    f"|我?不(?:想|要|愿意?)再?(?:收到?|看到?)(?:你们的?|这些|这种|任何|垃圾|营销)*{_THINGS}{_END}"
+    f"|我?不(?:想|要|愿意?)再?(?:收到?|看到?)(?:你们的?|这些|这种|任何|垃圾|营销)*{_THINGS}{_END})"
 )
 _STOP_ONE = re.compile(
-    f"{_ASK}(?:再|老|总)*(?:给我|跟我)?{_SEND}我?(.+?)(?:的?{_THINGS})?{_END}", re.DOTALL
+    f"{_ASK}(?:再|老|总)*(?:给我|跟我)?{_SEND}我?(.+?)(?:的?{_THINGS})?{_END}"
+    f"|我?不(?:想|要)?再?(?:看|收|听)(.+?)(?:的?{_THINGS})?(?:了|啦)",
+    re.DOTALL,
 )
 _POLITE = re.compile(r"(?:好吗|行吗|好不好)[?？\s]*")
 
@@ -112,11 +122,7 @@ async def subscribe(message: Message, ctx: Context) -> Reply | None:
     return Reply.text(ctx.texts("topics.already", topic=topic))
 
 
-@router.text(
-    "退订|td|t|取消订阅|退订全部|全部退订|我要退订|拒收|停止推送|取消推送|关闭推送|不要推送"
-    "|停止群发|取消群发|unsubscribe",
-    name="topics.off",
-)
+@router.text(_OFF, name="topics.off")
 async def leave(message: Message, ctx: Context) -> Reply | None:
     """退订 alone: hear nothing any more. 退订？ is a question, and sees the topics."""
     if asking(message.text):
@@ -152,7 +158,7 @@ async def leave_one_in_words(message: Message, ctx: Context) -> Reply | None:
     found = _STOP_ONE.fullmatch(folded(message.text))
     if found is None or (asking(message.text) and not _POLITE.search(message.text)):
         return None
-    wanted = folded(found[1].strip().strip(_QUOTES))
+    wanted = folded((found[1] or found[2]).strip().strip(_QUOTES))
     mine = await ctx.store.content.topics_of(ctx.member.id)
     topic = next((one for one in (*ctx.business.topics, *mine) if folded(one) == wanted), None)
     return None if topic is None else await _leave(ctx, topic)

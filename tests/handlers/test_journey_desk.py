@@ -237,12 +237,24 @@ async def test_one_without_steps_does_not_start(desk: Conversation) -> None:
     assert "还没有步骤" in await desk.say("/journey start 1")
 
 
-async def test_a_date_for_everybody_is_the_owners(desk: Conversation) -> None:
-    await drafted(desk, "/journey new 直播\n开始：日期 12-01 20:00\n提前1天\n文字：明天直播。")
-    assert "只有所有者可以开始" in await desk.say("/journey start 1")
-    await desk.promote("o_lin", "owner")
-    assert "12月1日 20:00" in await desk.say("/journey start 1")
-    assert "进行中" in await desk.say("确认")
+@pytest.mark.parametrize("everybody", ["", "对象：所有人\n", "对象：全部\n", "对象：Everyone\n"])
+async def test_a_date_for_everybody_is_the_owners(desk: Conversation, everybody: str) -> None:
+    text = (
+        f"/journey new 直播\n开始：日期 12-01 20:00\n{everybody}提前1天\n文字：明天直播，退订回复TD"
+    )
+    await drafted(desk, text)
+    assert await desk.say("/journey start 1") == desk.texts("journey.owner_everyone")
+
+
+async def test_a_rule_that_everybody_fits_is_the_owners_too(desk: Conversation) -> None:
+    for number in range(60):
+        await desk.member(f"o_{number}")
+    text = (
+        "/journey new 直播\n开始：日期 12-01 20:00\n对象：member:1 or not member:1\n"
+        "提前1天\n文字：明天直播，退订回复TD"
+    )
+    await drafted(desk, text)
+    assert await desk.say("/journey start 1") == desk.texts("journey.owner_everyone")
 
 
 async def test_analysts_look_and_change_nothing(talk: Conversation) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from handlers.context import Business
+from store.content import NewFaq
 from tests.handlers.conftest import Conversation
 
 
@@ -126,6 +127,19 @@ async def test_a_question_unsubscribes_from_nothing(talk: Conversation, typed: s
         "不要发消息给我",
         "不想再收到你们的广告",
         "不想收到任何推送了",
+        "帮我退订",
+        "麻烦退订一下",
+        "退订谢谢",
+        "请帮我退订，谢谢",
+        "「退订」",
+        "【退订】",
+        "回复退订",
+        "回复「退订」",
+        "退訂",
+        "拒收消息",
+        "stop",
+        "请不要再打扰我",
+        "烦死了别发了",
     ],
 )
 async def test_no_more_is_understood_in_many_words(talk: Conversation, typed: str) -> None:
@@ -153,6 +167,9 @@ async def test_no_more_is_understood_in_many_words(talk: Conversation, typed: st
         "TDD 是什么",
         "不要再发新的作业了",
         "别再说了",
+        "不看视频了",
+        "我要退",
+        "stop loss 是什么",
         "取消推送的课怎么看",
         "停止推送之后还能看课吗",
     ],
@@ -176,6 +193,7 @@ async def test_what_only_sounds_like_it_leaves_everything_as_it_was(
         "TD 新课",
         "td：新课",
         "别再发新课了",
+        "不看新课了",
         "不要给我推送新课的消息",
         "别发新课的通知了好吗",
     ],
@@ -229,3 +247,28 @@ async def test_leaving_works_without_topics_and_by_a_click(talk: Conversation) -
     assert await talk.happen("click", "退订") == talk.texts("topics.off_all")
     assert await talk.say("退订", crash_first=True) == talk.texts("topics.off_already")
     assert await talk.say("订阅") == talk.texts("topics.back")
+
+
+# How it is done
+
+
+@pytest.mark.parametrize(
+    "typed", ["怎么退订", "如何退订？", "能退订吗", "可以退订吗", "怎么取消订阅", "怎么取消推送"]
+)
+async def test_who_asks_how_to_leave_is_told_and_has_not_left(
+    talk: Conversation, typed: str
+) -> None:
+    assert await talk.say(typed) == talk.texts("about.opt_out")
+    assert await opted_out(talk) == []
+
+
+async def test_who_left_and_asks_is_told_so(talk: Conversation) -> None:
+    await talk.say("退订")
+    for typed in ("我退订了吗", "退订会怎样", "怎么退订"):
+        assert await talk.say(typed) == talk.texts("about.opt_out_done"), typed
+
+
+async def test_an_entry_on_it_in_the_faq_goes_first(talk: Conversation) -> None:
+    await talk.store.content.add_faq(NewFaq("怎么退订", "在课程页点取消。"), talk.at)
+    await talk.reload()
+    assert "课程页" in await talk.say("怎么退订")
