@@ -16,14 +16,18 @@ async def tick(store: Store, now: float) -> str:
     """Decide what can be decided; "" when nothing was."""
     did = []
     for campaign in await store.db.read(campaigns.active):
-        if not campaign.test_share or campaign.winner or campaign.started_at is None:
+        if not campaign.test_share or campaign.winner or campaign.status != "running":
             continue
-        over = now >= campaign.started_at + campaign.test_s
+        # Of a test whose members all left meanwhile nothing is ever sent: its time ends as well.
+        began = campaign.started_at or campaign.frozen_at or campaign.created_at
+        over = now >= began + campaign.test_s
         arms = await store.campaign_reports.test(campaign.id, now, over=over)
-        if not arms:
+        if not arms and not over:
             continue
         # The statistics' library takes 0.4 s to load.
         best = await asyncio.to_thread(experiments.winner, arms, campaign.metric, over=over)
+        if not best and over:
+            best = max(campaign.variants, key=lambda one: one.weight).name
         if best and await store.deliveries.decide(campaign.id, best, now):
             did.append(f"{campaign.label} goes on with {best}")
     return ", ".join(did)

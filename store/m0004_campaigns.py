@@ -287,7 +287,7 @@ _JOURNEYS = (
     )""",
     "create unique index journeys_name on journeys(name) where status <> 'closed'",
     f"""create table journey_members (
-        id {ID},
+        id {ID_FOREVER},
         journey_id integer not null references journeys(id),
         member_id integer references members(id),
         occasion text not null,

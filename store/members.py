@@ -207,7 +207,7 @@ class Members:
                 hooks.queue(conn, topic, f"{topic}:{before[2]}:{now}", data, now, now)
             if followed:
                 conn.execute(
-                    "update identities set followed = 1, followed_at = ? "
+                    "update identities set followed = 1, followed_at = ?, blocked_at = null "
                     "where channel = ? and external_id = ?",
                     (now, channel, external_id),
                 )
@@ -302,6 +302,22 @@ class Members:
             return True
 
         return await self._change(run)
+
+    async def owners(self) -> list[int]:
+        """Numbers of all owners, by the table or by the configuration."""
+
+        def run(conn: Connection) -> list[int]:
+            found = {row[0] for row in conn.execute("select id from members where role = 'owner'")}
+            for channel, external_id in self._owners:
+                row = conn.execute(
+                    "select member_id from identities where channel = ? and external_id = ?",
+                    (channel, external_id),
+                ).fetchone()
+                if row is not None:
+                    found.add(row[0])
+            return sorted(found)
+
+        return await self._db.read(run)
 
     async def has_owner(self) -> bool:
         """Whether anybody is owner, by the table or by the configuration."""

@@ -141,7 +141,7 @@ _interaction_of = attrgetter("at", "channel", "sender", "kind", "text", "handler
 # or scan does follow.
 _WINDOW = (
     "update identities set {name} = v.column3, {name}_until = v.column4 + {seconds}, "
-    "last_seen_at = v.column4, followed = 1 from (values {rows}) as v "
+    "last_seen_at = v.column4, followed = 1, blocked_at = null from (values {rows}) as v "
     "where identities.channel = v.column1 and identities.external_id = v.column2"
 )
 _WINDOWS = tuple(

@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from store import Store, StoreError
 from store.members import OWNER_CLAIM, Member
+from tests.blank import blank
 from tests.store.rows import (
     CHANNEL,
     LIN,
@@ -22,6 +24,7 @@ from tests.store.rows import (
     ask_file,
     change_file,
     finished,
+    incoming,
     key,
     late,
 )
@@ -510,3 +513,38 @@ async def test_what_concerns_an_erased_member_is_not_written(store: Store) -> No
     assert not await store.content.subscribe(met.id, "写作", NOW)
     for table in ("states", "attempts", "subscriptions"):
         assert ask_file(store.db.path, f"select count(*) from {table}") == [(0,)]
+
+
+async def test_who_was_blocked_and_writes_again_is_blocked_no_more(store: Store) -> None:
+    await store.members.meet(CHANNEL, LIN, NOW)
+
+    async def block() -> None:
+        await store.db.write(lambda conn: conn.execute("update identities set blocked_at = 1.0"))
+
+    async def blocked() -> object:
+        return await store.db.read(
+            lambda conn: conn.execute("select blocked_at from identities").fetchone()[0]
+        )
+
+    await block()
+    await store.messages.record(incoming(1))
+    await store.messages.finish(finished(1, allowance=5))
+    assert await blocked() is None
+    await block()
+    await store.members.follow(CHANNEL, LIN, False, NOW)
+    assert await blocked() == 1.0, "leaving says nothing of it"
+    await store.members.follow(CHANNEL, LIN, True, NOW)
+    assert await blocked() is None
+
+
+async def test_owners_are_those_of_the_table_and_of_the_configuration(tmp_path: Path) -> None:
+    store = Store(blank(tmp_path / "z.db"), owners=[(CHANNEL, MEI), (CHANNEL, "o_not_met")])
+    await store.open()
+    try:
+        lin = await store.members.meet(CHANNEL, LIN, NOW)
+        mei = await store.members.meet(CHANNEL, MEI, NOW)
+        assert await store.members.owners() == [mei.id]
+        await store.members.set_role(lin.id, "owner")
+        assert await store.members.owners() == [lin.id, mei.id]
+    finally:
+        await store.close()
