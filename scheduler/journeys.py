@@ -8,7 +8,7 @@ no harm. Work goes in slices, so that no chat message waits long behind one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 
@@ -74,7 +74,7 @@ async def tick(
             if thorough:
                 did.append(f"journey {journey.id}: its audience cannot be read: {wrong}")
             continue
-        for step in steps:
+        for step in await store.db.read(partial(_unfinished, steps=steps)):
             planned += await _plan(store, journey, step, now, rules)
         if thorough:
             await store.db.write(partial(travellers.seen, journey_id=journey.id, to=now))
@@ -203,6 +203,11 @@ async def _everybody(
 # What follows
 
 
+def _unfinished(conn: Connection, steps: Sequence[Campaign]) -> list[Campaign]:
+    """Steps that somebody on the journey has no delivery of."""
+    return [one for one in steps if travellers.unplanned(conn, one, 1)[1] != one.frozen_to]
+
+
 async def _plan(
     store: Store, journey: Journey, step: Campaign, now: float, rules: CampaignRules
 ) -> int:
@@ -270,21 +275,24 @@ def _seed(journey: Journey) -> bytes:
 async def _stop(store: Store, journey: Journey, steps: Sequence[Campaign], now: float) -> int:
     """Stop who bought, left or answered; the runner asks the same again before each message."""
     count = 0
-    for step in steps:
-        after: tuple[float, int] | None = (0.0, 0)
-        while after is not None:
-            rows, after = await store.db.read(
-                partial(
-                    travellers.to_stop,
-                    journey=journey,
-                    step_id=step.id,
-                    after=after,
-                    limit=LOOKED_AT,
-                )
+    places = {step.id: (0.0, 0) for step in steps}
+    while places:
+        looked = await store.db.read(partial(_to_stop, journey=journey, places=places))
+        places = {step_id: last for step_id, (_, last) in looked.items() if last is not None}
+        rows = [row for found, _ in looked.values() for row in found]
+        for at in range(0, len(rows), SLICE):
+            piece = rows[at : at + SLICE]
+            count += await store.db.write(
+                partial(travellers.stop, journey_id=journey.id, rows=piece, now=now)
             )
-            for at in range(0, len(rows), SLICE):
-                piece = rows[at : at + SLICE]
-                count += await store.db.write(
-                    partial(travellers.stop, journey_id=journey.id, rows=piece, now=now)
-                )
     return count
+
+
+def _to_stop(
+    conn: Connection, journey: Journey, places: Mapping[int, tuple[float, int]]
+) -> dict[int, tuple[list[tuple[int, str]], tuple[float, int] | None]]:
+    """`travellers.to_stop` of several steps, by their numbers."""
+    return {
+        step_id: travellers.to_stop(conn, journey, step_id, after, LOOKED_AT)
+        for step_id, after in places.items()
+    }

@@ -44,6 +44,8 @@ _AUDIENCES = (
     )""",
     "create index group_members_member on group_members(member_id)",
     "alter table identities add column blocked_at real",
+    # Who followed since: asked every few seconds while a journey waits for them.
+    "create index identities_followed on identities(channel, followed_at)",
     # What WeChat's own tags hold, as far as we have put it there.
     """create table wechat_tags (
         channel text not null,

@@ -144,10 +144,10 @@ class Month:
         hour = pace.second_of_day(self.now) / HOUR
         wrote = self.some(0.004 if hour > 22 else 0.03, lambda one: one.follows)
         looked = self.some(0.01, lambda one: one.follows)
-        bought = self.some(0.004, lambda one: one.follows)
+        bought = self.some(0.006, lambda one: one.follows)
         left = self.some(0.0005, lambda one: one.follows)
         came = self.some(0.01, lambda one: not one.follows)
-        out = self.some(0.0004, lambda one: one.out is None)
+        out = self.some(0.001, lambda one: one.out is None)
         back = self.some(0.01, lambda one: one.out is not None)
         at = self.now
 
@@ -317,14 +317,16 @@ class Month:
 
     async def settle(self) -> None:
         """Send until nothing is due now. The clock only moves where the pace makes it wait."""
-        for _ in range(400):
+        for _ in range(100):
             did = await self.runner.run_once()
             await self.report()
             if not await self.store.db.read(self._due):
                 return
             if not did:
                 self.now += 2.0
-        raise AssertionError("the runner does not come to an end")
+        raise AssertionError(
+            "what is due does not leave, though nothing but the pace is in its way"
+        )
 
     def _due(self, conn: Connection) -> bool:
         """Whether something waits for nothing but the pace."""

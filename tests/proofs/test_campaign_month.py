@@ -52,8 +52,7 @@ async def beginning(world: Month, members: int) -> None:
     await world.journey(SERVICE, "silence 7d", 0.0, routes=mass)
     await world.journey(SERVICE, "abandoned 1d", 0.0)
     await world.journey(SERVICE, "window 2h", 0.0)
-    await world.journey(SUBSCRIPTION, "follow", 0.0, 3 * DAY, 7 * DAY)
-    await world.journey(SUBSCRIPTION, "abandoned 1d", 0.0)
+    await world.journey(SUBSCRIPTION, "follow", 0.0, 3 * DAY)
     for channel in (SERVICE, SUBSCRIPTION):
         await world.plan(
             channel,
@@ -85,7 +84,7 @@ async def campaigns_of(world: Month, day: int, hour: float) -> None:
         # A second one on the day is more than a subscription account may send.
         other = await world.plan(SUBSCRIPTION, "tag:data", **by_tag)
         told = await world.expected(other)
-        assert "day_quota" in told.problems or not told.recipients, told
+        assert "day_quota" in told.problems or not told.routes.get("mass_tag"), told
         await world.store.campaigns.cancel(other.id, world.now, "cli")
         world.figures["refused beforehand"] += "day_quota" in told.problems
 
@@ -199,16 +198,17 @@ def ledger(conn: Connection) -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("members", "moments"),
+    ("members", "moments", "seed"),
     [
-        pytest.param(150, few, id="a-few"),
-        pytest.param(5000, all_of, id="five-thousand", marks=pytest.mark.nightly),
+        # Few people: what is to happen to somebody is not left to chance.
+        pytest.param(120, few, 7, id="a-few"),
+        pytest.param(5000, all_of, 0, id="five-thousand", marks=pytest.mark.nightly),
     ],
 )
 async def test_a_month_without_a_word_of_refusal(
-    tmp_path: Path, members: int, moments: Callable[[int], Sequence[float]]
+    tmp_path: Path, members: int, moments: Callable[[int], Sequence[float]], seed: int
 ) -> None:
-    seed = time.time_ns() % 1_000_000
+    seed = seed or time.time_ns() % 1_000_000
     print(f"seed {seed}")
     figures = await lived(tmp_path, members=members, seed=seed, moments=moments)
     print(json.dumps(figures, ensure_ascii=False))

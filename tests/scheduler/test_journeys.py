@@ -492,6 +492,26 @@ async def test_many_who_begin_at_once_all_begin(town: Town) -> None:
     assert len(set(town.begun())) == len(town.planned()) == count
 
 
+async def test_what_can_wait_is_looked_for_once_a_minute(town: Town) -> None:
+    await town.journey("follow", *WELCOME, stops=("bought",))
+    await town.journey("window 2h", step("还有什么可以帮你", 0))
+    minute = NOW + 60 - NOW % 60
+    await town.tick(minute + 1)
+    lin = await town.follows("o_lin", minute + 2)
+    mei = await town.writes("o_mei", minute + 3 - 46 * HOUR)
+    # A follower is greeted at once, the window looked at when the minute is over.
+    await town.tick(minute + 5, DAYTIME)
+    await town.does("purchase", lin, minute + 6)
+    assert await town.tick(minute + 10, DAYTIME) == ""
+    assert [who for who, _ in town.begun()] == [lin]
+    said = await town.tick(minute + 61, DAYTIME)
+    assert said.split("; ") == [
+        "journey 1: 0 began, 0 deliveries planned, 1 stopped",
+        "journey 2: 1 began, 1 deliveries planned, 0 stopped",
+    ]
+    assert [who for who, _ in town.begun()] == [lin, mei]
+
+
 async def test_an_erased_member_is_on_no_journey(town: Town) -> None:
     await town.journey("follow", *WELCOME)
     lin = await town.follows("o_lin", NOW + 60)
