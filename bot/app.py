@@ -310,19 +310,21 @@ class App:
             for site in list(runner.sites):
                 await site.stop()
         left = 0
+        # Beside the answers: each may take drain_s.
+        sending = asyncio.create_task(self._outgoing.close()) if self._outgoing else None
         if self._inbox is not None:
             left = await self._inbox.drain(self.config.server.drain_s)
         if self._introductions is not None:
             await self._introductions.close()
         if self._invitations is not None:
             await self._invitations.close()
-        if self._outgoing is not None:
-            await self._outgoing.close()
         if self._late is not None:
             self._late.close()
             if self._late_task is not None:
                 # Not cancelled: a claim under way would leave rows that nobody sends.
                 await asyncio.wait({self._late_task}, timeout=1.5)
+        if sending is not None:
+            await sending
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
         for task in left_over:
             task.cancel()

@@ -14,6 +14,7 @@ import structlog
 from bot import campaign_content as contents
 from bot.campaign_content import ContentError, Rendered
 from bot.campaign_filling import NOBODY, Filling
+from bot.campaign_lint import told
 from bot.campaign_media import Caller, CampaignMedia
 from bot.errcodes import WeChatError
 from bot.sender import CUSTOM
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 PREVIEW = "/cgi-bin/message/mass/preview"
 
+_LINES, _LINE = 4, 60
+"""Lines and characters of each that a preview shows of an article."""
 _WORDS = ("coupon", "item")
 """Kinds that are words to their reader, whatever they are to the planner."""
 
@@ -61,7 +64,7 @@ class Phone:
             rendered = await self._filling.fill(text, member_id)
             await self._send(rendered, client, new.channel, openid)
         except ContentError as error:
-            return f"内容有问题：{error}"
+            return f"内容有问题：{told(error)}"
         except WeChatError as error:
             log.warning("preview_not_sent", errcode=error.errcode, error=str(error))
             return error.chat
@@ -109,6 +112,13 @@ class Phone:
             return ""
 
 
+def _beginning(markdown: str) -> list[str]:
+    """The first lines of an article, an "…" behind them when there are more."""
+    lines = [line.strip() for line in markdown.splitlines() if line.strip()]
+    shown = [line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in lines[:_LINES]]
+    return [*shown, "…"] if len(lines) > _LINES else shown
+
+
 def words_of(rendered: Rendered) -> str:
     """What a member reads; of pictures and cards a line that says so."""
     values = rendered.values
@@ -116,8 +126,9 @@ def words_of(rendered: Rendered) -> str:
         case "image":
             return f"[图片] {values['asset']}"
         case "article":
-            digest = str(values.get("digest") or "")
-            return f"[图文] {values['title']}" + (f"\n{digest}" if digest else "")
+            lines = [f"[图文] {values['title']}", f"[封面] {values['cover']}"]
+            lines += [str(values["digest"])] if values.get("digest") else []
+            return "\n".join((*lines, *_beginning(str(values["markdown"]))))
         case "miniprogram":
             return f"[小程序] {values['title']}"
         case "notice":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -34,7 +35,7 @@ from scheduler.clock import Job
 from scheduler.planner import Account
 from scheduler.rules import CampaignRules
 from scheduler.tags import TagSync
-from store import Store
+from store import Store, StoreError
 from store.campaigns import Campaign
 from store.catalogue import Item
 from store.claims import gift_key
@@ -46,8 +47,21 @@ LOOK_S = 1.0
 _JOURNEYS_S = 5.0
 _WINNERS_S = 60.0
 _TAGS_S = 300.0
+_LAST_S = 0.5
+"""How long the end of what was stopped by force may take."""
 _REASONS = frozenset(
-    {"late", "grown", "errors", "busy", "day_quota", "unknown", "audience", "nobody"}
+    {
+        "late",
+        "grown",
+        "errors",
+        "busy",
+        "day_quota",
+        "unknown",
+        "audience",
+        "nobody",
+        "overdue",
+        "to_all",
+    }
 )
 
 
@@ -187,8 +201,10 @@ class Outgoing:
             # What was under way is unknown after the start, as after a kill.
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            # Else whoever starts next would wait for the lease to end.
-            await self._runner.close()
+            # Else whoever starts next waits for the lease to end; as it does after a kill, and
+            # when the file is locked.
+            with suppress(TimeoutError, StoreError):
+                await asyncio.wait_for(self._runner.close(), _LAST_S)
 
     async def _run(self) -> None:
         while not self._closing:
@@ -239,11 +255,17 @@ class Outgoing:
         return await asyncio.to_thread(_drawn, told, self._letters)
 
     async def _tell(self, campaign: Campaign, why: str) -> None:
-        """Tell whoever made it; the campaign's own note says it, too, to who asks."""
-        if not campaign.created_by.startswith("member:"):
-            return
-        member_id = int(campaign.created_by.removeprefix("member:"))
+        """Tell whoever made it, or the owners when that was a program; the campaign's own note
+        says it, too, to who asks."""
         words = self._words(campaign, why)
+        made_by = campaign.created_by
+        if made_by.startswith("member:"):
+            await self._tell_one(campaign, why, int(made_by.removeprefix("member:")), words)
+            return
+        for member_id in await self._store.members.owners():
+            await self._tell_one(campaign, why, member_id, words)
+
+    async def _tell_one(self, campaign: Campaign, why: str, member_id: int, words: str) -> None:
         # What WeChat refuses to members it refuses to their operator: a preview is another call,
         # and reaches who has not written for days.
         ours = why in _REASONS
@@ -255,7 +277,7 @@ class Outgoing:
             await self._push(campaign, why, member_id, words)
 
     async def _push(self, campaign: Campaign, why: str, member_id: int, words: str) -> bool:
-        key = gift_key(f"campaign.told:{campaign.id}:{why}:{int(self._now())}")
+        key = gift_key(f"campaign.told:{campaign.id}:{why}:{int(self._now())}:{member_id}")
         return await self._pushes.plan(key, member_id, Reply.text(words))
 
     def _words(self, campaign: Campaign, why: str) -> str:
@@ -278,4 +300,8 @@ class Outgoing:
                 return texts("campaign_told.audience", **said)
             case "nobody":
                 return texts("campaign_told.nobody", **said)
+            case "overdue":
+                return texts("campaign_told.overdue", **said)
+            case "to_all":
+                return texts("campaign_told.to_all", **said)
         return texts("campaign_told.other", why=why, **said)

@@ -152,7 +152,7 @@ async def test_from_a_draft_in_chat_to_every_phone(tmp_path: Path) -> None:
             assert (seen.route, seen.content) == ("custom", TEXT)
         assert await desk.counts(number) == {"accepted": 4}
         await desk.says(f"/campaign report {number}", "已结束", "该发 4 人，微信已接收 4 人")
-        await desk.says("/audit", "操作记录完整", f"campaign.confirm campaign:{number}")
+        await desk.says("/audit", "操作记录完整", f"确认群发 活动 {number}")
 
 
 async def test_a_mass_send_is_settled_by_its_finish_event(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_a_stop_in_the_middle_takes_seconds_and_a_start_goes_on(tmp_path: 
     fans = tuple(f"oFAN_in_the_middle_{number:02}_____" for number in range(12))
     async with office(tmp_path, parallel=2) as desk:
         await desk.audience(*fans)
-        desk.world.fake.api_hang_s = 0.2
+        desk.world.fake.api_hang_s = 0.1
         number = await desk.sends("对象：所有人", "对照：无")
         await until(lambda: any(desk.got(one) for one in fans), "the first message")
         assert await _seconds(desk.world.app.stop()) < 3.0

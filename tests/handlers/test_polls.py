@@ -90,6 +90,44 @@ async def test_a_number_belongs_to_what_was_shown_last(poll: Poll) -> None:
     assert "投票 0 人" in await poll.report(number)
 
 
+@pytest.mark.parametrize(
+    "typed", ["晚上8点", "晚上 8 点", "２．晚上８点", "晚上8点。", "选2", "我选晚上8点", "第二个"]
+)
+async def test_an_options_own_words_are_a_vote(poll: Poll, typed: str) -> None:
+    number = await poll.send(FORM.replace("早上 / 取消 / 签到", "早上 10 点 / 晚上 8 点"))
+    poll.talk.later(hours=2)
+    said = await poll.talk.say(typed, LIN, crash_first=True)
+    assert said.startswith("收到，你选的是「晚上 8 点」")
+    assert "投票 1 人：早上 10 点 0 票、晚上 8 点 1 票。" in await poll.report(number)
+
+
+@pytest.mark.parametrize("typed", ["晚上 8 点？", "晚上", "早上10点还是晚上8点", "选3", "怎么退款"])
+async def test_other_words_are_no_vote(poll: Poll, typed: str) -> None:
+    number = await poll.send(FORM.replace("早上 / 取消 / 签到", "早上 10 点 / 晚上 8 点"))
+    assert "你选的是" not in await poll.talk.say(typed, LIN)
+    assert "投票 0 人" in await poll.report(number)
+
+
+async def test_an_options_words_mean_nothing_to_others_and_after_the_end(poll: Poll) -> None:
+    await poll.send()
+    assert "你选的是" not in await poll.talk.say("早上", "o_stranger")
+    assert "签到成功" in await poll.talk.say("签到", LIN), "what is a command stays one"
+    poll.talk.later(days=1, minutes=1)
+    assert "你选的是" not in await poll.talk.say("早上", LIN)
+    assert await poll.talk.say("投票结果", LIN) == "现在没有发给你的投票。"
+
+
+@pytest.mark.parametrize("typed", ["投票", "投票结果", "怎么投票？"])
+async def test_who_asks_for_the_poll_sees_it_again(poll: Poll, typed: str) -> None:
+    await poll.send()
+    await poll.talk.say("早上", MEI)
+    assert await poll.talk.say(typed, LIN) == (
+        "回复数字或选项就是投票，再回复一次就改过来：\n1. 早上\n2. 取消\n3. 签到\n"
+        "到现在：早上 1 票、取消 0 票、签到 0 票。"
+    )
+    assert await poll.talk.say(typed, "o_stranger") == "现在没有发给你的投票。"
+
+
 async def test_a_vote_after_the_end_is_none(poll: Poll) -> None:
     number = await poll.send()
     poll.talk.later(days=1, minutes=1)
