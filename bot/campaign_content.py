@@ -79,7 +79,7 @@ LONGEST: Mapping[str, Any] = MappingProxyType(
         "invited": 1_000_000,
         "topic": "题" * 20,
         "business": "店" * 30,
-        "coupon": {"code": "X" * 64, "title": "券" * 64, "ends": "2026-12-31 23:59"},
+        "coupon": {"code": "X" * 64, "title": "券" * 64, "ends": "2026年12月31日 23:59"},
         "item": {"title": "课" * 64, "url": _LINK, "price": "1000000.00"},
         "link": lambda target: _LINK,
     }

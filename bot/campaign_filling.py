@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
+from bot import campaign_article as article
 from bot import campaign_content as contents
-from bot import targets
+from bot import campaign_links, targets
 from bot.campaign_content import ContentError, Rendered
 from bot.campaign_template import MEMBER
 from bot.links import BOT, BadLink, Linker
-from handlers.context import SHANGHAI
-from store import Store
+from handlers.coupon_words import last_day
+from store import Store, codes
 from store.campaigns import NewCampaign
 from store.catalogue import Item
 from store.portraits import Portrait
@@ -35,7 +36,7 @@ Best = Callable[[Collection[int]], Awaitable[Mapping[int, str]]]
 """The best item for each of these members; who is left out gets the content's own."""
 
 _MOST = 200
-_SAMPLE_CODE = "ABCD-2345"
+_SAMPLE_CODE = "ABCD2345EFGH" + codes.check_sign("ABCD2345EFGH")
 _SAMPLE = Portrait()
 
 
@@ -64,7 +65,8 @@ class Filling:
     """Contents for members.
 
     levels: points ever earned that each level needs, lowest first. tier_name: a tier in words.
-    linker: None leaves every address as it is. now: Unix seconds.
+    linker: it knows where addresses may lead; None leaves those that gaps put in as they are, and
+    knows no other. now: Unix seconds.
     """
 
     def __init__(
@@ -85,6 +87,10 @@ class Filling:
         self._levels = tuple(levels)
         self._tier_name = tier_name
         self._best = best
+        self._hosts: tuple[str, ...] = ()
+        if linker is not None:
+            ours = urlsplit(linker.public_url).hostname
+            self._hosts = (*linker.hosts, *((ours,) if ours else ()))
         self._texts: dict[tuple[int, str], asyncio.Task[Text]] = {}
         self._items: dict[tuple[str, str, str], tuple[float, Item, int | str]] = {}
         self._portraits = _Slices(lambda ids: store.portraits.of(ids, now()))
@@ -120,6 +126,8 @@ class Filling:
         content = next((one.content for one in new.variants if one.name == variant), None)
         if content is None:
             raise ContentError("missing", "a variant of this name")
+        if content["kind"] == "article":
+            article.check(str(content["markdown"]))
         names = frozenset(name for gaps in contents.gaps(content).values() for name in gaps.names)
         wanted = dict.fromkeys((*contents.links(content), *contents.urls(content)))
         links = {target: await self._link(target, label, variant) for target in wanted}
@@ -161,12 +169,20 @@ class Filling:
     async def fill(self, text: Text, member_id: int, *, coupon: str = "") -> Rendered:
         """The content as this member gets it; `NOBODY` for one that many read.
 
-        coupon: the code they were given; "" shows a sample. Errors: ContentError; StoreError.
+        coupon: the code they were given; "" shows a sample. Errors: ContentError, also for an
+        address that only the filled text has and that is not on the list; StoreError.
         """
+        ours: set[str] = set()
+
+        def address(target: str) -> str:
+            found = self._address(text.links[target], member_id)
+            ours.update(campaign_links.addresses(found))
+            return found
+
         values: dict[str, Any] = {
             "topic": text.new.topic,
             "business": self._business,
-            "link": lambda target: self._address(text.links[target], member_id),
+            "link": address,
         }
         if not text.names.isdisjoint(MEMBER):
             portrait = _SAMPLE
@@ -175,11 +191,14 @@ class Filling:
             values |= self._of_member(portrait)
         if text.content["kind"] == "coupon":
             title, ends_at = text.offer
-            code = coupon or _SAMPLE_CODE
-            values["coupon"] = {"code": code, "title": title, "ends": _day(ends_at)}
+            code = codes.shown(coupon or _SAMPLE_CODE)
+            ends = "" if ends_at is None else last_day(ends_at, self._now())
+            values["coupon"] = {"code": code, "title": title, "ends": ends}
         elif text.content["kind"] == "item":
             values["item"] = await self._item(text, member_id)
+            ours.update(campaign_links.addresses(values["item"]["url"]))
         rendered = contents.render(text.content, values)
+        campaign_links.check(rendered.values, self._hosts, ours)
         if rendered.kind == "poll" and text.label:
             name = f"poll:{text.label}:{text.variant}"
             rendered = replace(rendered, values={**rendered.values, "poll": name})
@@ -293,8 +312,3 @@ def _is_over(task: asyncio.Task[Text], now: float) -> bool:
 def _looked_at(task: asyncio.Task[Text]) -> None:
     if not task.cancelled():
         task.exception()  # so that asyncio does not complain when all who asked have gone
-
-
-def _day(at: float | None) -> str:
-    """A coupon's end as members read it; "" for one without."""
-    return "" if at is None else f"{datetime.fromtimestamp(at, SHANGHAI):%Y-%m-%d %H:%M}"

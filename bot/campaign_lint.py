@@ -16,9 +16,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from bot import targets
+from bot import campaign_links, campaign_values, targets
 from bot.campaign_content import ContentError, assets, faults, links, personal, urls
 from handlers.campaigning import Finding
 from handlers.context import SHANGHAI
@@ -26,6 +27,7 @@ from scheduler.planner import Account
 from store import Store, rules
 from store.campaigns import NewCampaign, Variant
 from store.offers import Offer, fold
+from store.rule_values import Stranger
 
 MASS = frozenset({"mass_list", "mass_tag", "mass_all"})
 NOTICES = frozenset({"template", "notice"})
@@ -56,6 +58,8 @@ _NO_NEED = re.compile(
     r"(?:无需|无须|不用|不必|不需要|不需|不要|请勿|禁止|严禁|拒绝|杜绝|切勿|不得|不会|别|勿|没有|从不|不收)"
     r"[^|]{0,4}$"
 )
+_WORDLESS = ("image", "miniprogram")
+"""Kinds that have no room for words."""
 _ENDS = re.compile(r"[。！？!?;；\n\r|]+")
 _POINT = re.compile(r"(?<!\d)\.|\.(?!\d)")
 _GAPS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
@@ -72,9 +76,9 @@ class Rule:
     fixed: bool = False
     words: tuple[re.Pattern[str], ...] = ()
 
-    def finding(self, where: str, part: str = "") -> Finding:
-        """What it says of a place."""
-        said = self.say.replace("{part}", part)
+    def finding(self, where: str, part: str = "", number: int = 0) -> Finding:
+        """What it says of a place. number: the campaign's, for a command that mends it."""
+        said = self.say.replace("{number}", str(number or "编号")).replace("{part}", part)
         return Finding(self.name, self.severity, where, said, self.wechat, self.fixed)
 
 
@@ -120,10 +124,13 @@ class Facts:
     """What a campaign is judged by.
 
     account: None for a channel there is not. hosts: as of `bot/targets.py`. topics: what members
-    may subscribe to, () for nothing facts. owner: whether an owner asks. share: of the account's members
-    that the audience takes in, 0 to 1; None for a small account, or when nobody counted. quiet: the same time
-    twice means none. segments, offers (by folded word), items, quizzes (number -> status),
-    assets: what there is of what it needs; None: nobody looked, and nothing is said of it.
+    may subscribe to, () for nothing facts. owner: whether an owner asks. share: of the account's
+    members that the audience takes in, 0 to 1; None for a small account, or when nobody counted.
+    unknown: conditions of the audience whose values there are not. number: the campaign's, 0 for
+    none yet. variants: recipients of each, {} when nobody counted. quiet: the same time twice
+    means none. segments, offers (by folded word), items,
+    quizzes (number -> status), assets: what there is of what it needs; None: nobody looked, and
+    nothing is said of it.
     """
 
     now: float
@@ -132,6 +139,9 @@ class Facts:
     topics: tuple[str, ...] = ()
     owner: bool = False
     share: float | None = None
+    unknown: tuple[Stranger, ...] = ()
+    number: int = 0
+    variants: Mapping[str, int] = field(default_factory=dict)
     quiet: tuple[time, time] = (time(22, 0), time(8, 0))
     segments: Mapping[str, str] | None = None
     offers: Mapping[str, Offer] | None = None
@@ -152,6 +162,9 @@ class Facts:
         quiet: tuple[time, time],
         now: float,
         share: float | None = None,
+        number: int = 0,
+        variants: Mapping[str, int] = MappingProxyType({}),
+        tiers: Sequence[str] = (),
     ) -> Facts:
         """The same, with all that the campaign names looked up. Errors: StoreError."""
         wanted = await asyncio.to_thread(needs, new)
@@ -166,6 +179,9 @@ class Facts:
             topics=tuple(topics),
             owner=owner,
             share=share,
+            number=number,
+            variants=variants,
+            unknown=await campaign_values.unknown(store, new.audience, tiers=tiers, topics=topics),
             quiet=quiet,
             segments={one.name: one.rule for one in await store.segments.all()},
             offers={word: one for word, one in offers.items() if one is not None},
@@ -181,8 +197,8 @@ class _Found:
 
     all: list[Finding] = field(default_factory=list)
 
-    def add(self, rule: str, where: str, part: str = "") -> None:
-        finding = table()[rule].finding(where, part)
+    def add(self, rule: str, where: str, part: str = "", number: int = 0) -> None:
+        finding = table()[rule].finding(where, part, number)
         if finding not in self.all:
             self.all.append(finding)
 
@@ -227,9 +243,11 @@ def _judge_audience(new: NewCampaign, facts: Facts, found: _Found) -> None:
     except rules.RuleError as error:
         found.add("audience-broken", f"audience:{error.at}", str(error.at))
         return
+    for one in facts.unknown:
+        found.add("unknown-value", f"audience:{one.term.at}", campaign_values.part(one))
     everyone = isinstance(audience, rules.Everyone)
     if not everyone and facts.share is not None and facts.share >= _NEARLY_ALL:
-        found.add("nearly-everyone", "audience", f"{facts.share:.0%}")
+        found.add("nearly-everyone", "audience", f"{facts.share:.0%}", facts.number)
     # A step of a journey goes to whom the journey takes.
     if everyone and new.kind != "step" and not facts.owner:
         found.add("everyone-needs-owner", "audience")
@@ -280,6 +298,8 @@ def _judge_variant(new: NewCampaign, variant: Variant, facts: Facts, found: _Fou
         # A mini program and an article's own text are no links of ours.
         if not targets.on_list(url, facts.hosts):
             found.add("link-off-list", where, url)
+    for rule, address in campaign_links.wrong(content, facts.hosts):
+        found.add(rule, where, address)
     _judge_needs(new, content, facts, where, found)
 
 
@@ -287,7 +307,7 @@ def _add_fault(error: ContentError, where: str, found: _Found) -> None:
     if error.code == "too-many-articles":
         found.add("more-than-one-article", where)
     elif error.code == "too-long":
-        found.add("text-too-long", where, error.where)
+        found.add("text-too-long", where, _field(error.where))
     else:
         found.add("content-broken", where, told(error))
 
@@ -320,9 +340,16 @@ def _judge_words(new: NewCampaign, text: str, where: str, kind: str, found: _Fou
         found.add("promotion-in-notice", where, promoted)
     elif promoted and not new.marketing:
         found.add("marketing-undeclared", where, promoted)
-    if new.marketing and kind in ("text", "quiz", "coupon", "item", "poll"):
-        if _HINT.search(said):
-            return
+    if not new.marketing or _HINT.search(said):
+        return
+    if kind in _WORDLESS:
+        if "custom" in routes:
+            found.add("no-optout-place", where)
+    elif kind == "article":
+        # Its reader has opened a page of ours; by mass send that is how everybody does it.
+        if "custom" in routes:
+            found.add("no-optout-hint", where)
+    elif kind in ("text", "quiz", "coupon", "item", "poll"):
         if "custom" in routes:
             found.add("no-optout-hint", where)
         elif routes & MASS:
@@ -346,14 +373,24 @@ def _judge_needs(
         begins = facts.now if new.starts_at is None else max(new.starts_at, facts.now)
         if offer is None or not _gives(offer, begins):
             found.add("offer-unavailable", where, content["offer"])
+        elif offer.left is not None:
+            wanted = sum(
+                facts.variants.get(one.name, 0)
+                for one in new.variants
+                if one.content.get("kind") == "coupon"
+                and fold(str(one.content.get("offer", ""))) == fold(content["offer"])
+            )
+            if wanted > offer.left:
+                part = f"「{content['offer']}」只剩 {offer.left} 张，要发 {wanted} 张"
+                found.add("offer-too-few", where, part)
     if kind == "quiz" and facts.quizzes is not None:
         number = content["quiz"]
         if facts.quizzes.get(number) not in ("scheduled", "running"):
             found.add("quiz-unavailable", where, str(number))
     if facts.items is not None:
-        wanted = [link for link in links(content) if "://" not in link]
-        wanted += [content["fallback"]] if kind == "item" else []
-        for item in wanted:
+        items = [link for link in links(content) if "://" not in link]
+        items += [content["fallback"]] if kind == "item" else []
+        for item in items:
             if item not in facts.items:
                 found.add("item-unavailable", where, item)
     if facts.assets is not None:
@@ -378,11 +415,13 @@ def _judge_whole(new: NewCampaign, facts: Facts, found: _Found) -> None:
         _may_cause(new.metric, one.content) for one in new.variants
     ):
         found.add("metric-without-cause", "metric", words("names")[new.metric])
-    if new.kind == "step" or new.starts_at is None:
+    if new.kind == "step" or (new.kind == "cron" and new.starts_at is None):
         return
-    if new.kind == "once" and new.starts_at < facts.now:
+    # Without a time it begins when it is confirmed.
+    begins = facts.now if new.starts_at is None else new.starts_at
+    if new.kind == "once" and begins < facts.now:
         found.add("starts-in-the-past", "starts_at")
-    if until := _sleeps_until(new.starts_at, facts.quiet):
+    if until := _sleeps_until(begins, facts.quiet):
         found.add("sleeps-first", "starts_at", until)
 
 
@@ -410,7 +449,15 @@ def _sleeps_until(at: float, quiet: tuple[time, time]) -> str:
 
 def told(error: ContentError) -> str:
     """A broken content in Chinese, with its place."""
-    place = f"{error.where} " if error.where else ""
+    place = _field(error.where)
     if error.line:
-        place += f"第 {error.line} 行第 {error.column} 个字"
-    return f"{place.strip()}：{words('why').get(error.code, error.expected)}。"
+        place += f" 第 {error.line} 行第 {error.column} 个字"
+    why = words("why").get(error.code, words("why")["other"])
+    return f"{place.strip()}：{why}。" if place else f"{why}。"
+
+
+def _field(name: str) -> str:
+    """A field as the written form calls it: "封面", of a notice "字段 thing1"."""
+    whole, _, part = name.partition(".")
+    label = words("fields").get(whole, whole)
+    return f"{label} {part}" if part else label

@@ -229,6 +229,8 @@ def _check(tree: nodes.Template, names: frozenset[str]) -> None:
                 raise _At(node.lineno, "attribute", f"one of {parts}")
             if node.name == LINK:
                 raise _At(node.lineno, "call", 'link("…")')
+            if node.name in OBJECTS and node.name not in names:
+                raise _elsewhere(node)
             if node.name not in names:
                 known = ", ".join((*sorted(names), 'link("…")'))
                 raise _At(node.lineno, "variable", f"one of {known}")
@@ -250,11 +252,18 @@ def _check(tree: nodes.Template, names: frozenset[str]) -> None:
         todo += node.iter_child_nodes()
 
 
+def _elsewhere(node: nodes.Name) -> _At:
+    kind = f"a content of kind {node.name}"
+    return _At(node.lineno, f"{node.name}-elsewhere", f"{kind} around {node.name}")
+
+
 def _check_part(node: nodes.Getattr, names: frozenset[str]) -> None:
     whole = node.node
     if not isinstance(whole, nodes.Name):
         raise _At(node.lineno, "attribute", "one dot at most")
-    if whole.name not in OBJECTS or whole.name not in names:
+    if whole.name in OBJECTS and whole.name not in names:
+        raise _elsewhere(whole)
+    if whole.name not in OBJECTS:
         known = sorted(names & set(OBJECTS)) or ["no dot"]
         raise _At(whole.lineno, "attribute", f"one of {', '.join(known)} before a dot")
     if node.attr not in OBJECTS[whole.name]:

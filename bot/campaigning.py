@@ -12,12 +12,13 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
 
 from bot import campaign_content as contents
-from bot.campaign_lint import Facts, lint
+from bot.campaign_lint import Facts, lint, told
 from handlers.campaigning import (
     Answer,
     Finding,
@@ -28,11 +29,11 @@ from handlers.campaigning import (
     Told,
     Who,
 )
-from scheduler import clock, planner
+from scheduler import clock, pace, planner
 from scheduler.planner import Account
 from scheduler.rules import CampaignRules
 from store import Store
-from store.campaigns import Campaign, NewCampaign, code, digest
+from store.campaigns import Campaign, NewCampaign, code, state
 from store.ledgers import Deed
 
 log = structlog.get_logger()
@@ -112,12 +113,21 @@ class Desk:
             window_s=self._rules.window_s,
         )
 
+    def opens_at(self, now: float) -> float:
+        """When something leaves that is to leave at once."""
+        return pace.open_at(now, self._rules.quiet)
+
     async def check(self, new: NewCampaign, who: Who) -> Sequence[Finding]:
         """What is wrong with it, as far as can be said without the audience."""
         return await self._check(new, who)
 
     async def _check(
-        self, new: NewCampaign, who: Who, share: float | None = None
+        self,
+        new: NewCampaign,
+        who: Who,
+        share: float | None = None,
+        number: int = 0,
+        variants: Mapping[str, int] = MappingProxyType({}),
     ) -> Sequence[Finding]:
         place = self._places.get(new.channel)
         facts = await Facts.gather(
@@ -126,10 +136,13 @@ class Desk:
             account=place.account if place is not None else None,
             hosts=place.hosts if place is not None else (),
             topics=self._topics,
+            tiers=self._tiers,
             owner=who.role == "owner",
             quiet=self._rules.quiet,
             now=self._now(),
             share=share,
+            number=number,
+            variants=variants,
         )
         # Templates are compiled and tried with their longest values: not on the loop.
         return await asyncio.to_thread(lint, new, facts)
@@ -182,8 +195,9 @@ class Desk:
         forecast = await self._forecast(found)
         members = await self._store.audiences.members(found.channel)
         share = forecast.matched / members if members >= _FEW else None
-        findings = tuple(await self._check(found.new, who, share))
-        return Look(found, shown, findings, forecast, code(found, who.actor))
+        findings = tuple(await self._check(found.new, who, share, found.id, forecast.variants))
+        said_yes = await self._store.campaigns.approved_by(found)
+        return Look(found, shown, findings, forecast, code(found, who.actor), said_yes)
 
     async def _shown(self, campaign: Campaign, name: str, who: Who) -> Shown:
         variant = campaign.variant(name)
@@ -194,7 +208,7 @@ class Desk:
         try:
             text = await self._phone.shown(campaign.new, name, int(reader) if reader else None)
         except contents.ContentError as error:
-            text = f"（{error}）"
+            text = f"（{told(error)}）"
         return Shown(name, kind, text)
 
     async def _forecast(self, campaign: Campaign) -> Forecast:
@@ -255,23 +269,24 @@ class Desk:
         if forecast.problems:
             nobody = "nobody" in forecast.problems
             return Answer(Said.NOBODY if nobody else Said.IMPOSSIBLE, campaign, look)
-        now, state = self._now(), digest(campaign)
-        said_yes = await self._store.campaigns.approve(campaign_id, state, who.actor, now)
+        now, seen = self._now(), state(campaign)
+        said_yes = await self._store.campaigns.approve(campaign_id, seen, who.actor, now)
         most = self._rules.two_person_over
         if said_yes < (2 if most and forecast.recipients > most else 1):
             # 0: it was changed while we looked at it.
             return Answer(Said.WAITS if said_yes else Said.WRONG_CODE, campaign, look)
-        overridden = " ".join(one.rule for one in look.errors)
+        overridden = " ".join(dict.fromkeys(one.rule for one in look.errors))
         action = "campaign.override" if overridden else "campaign.confirm"
         done = await self._store.campaigns.schedule(
             campaign_id,
-            state,
+            seen,
             forecast.recipients,
             now,
             who.actor,
             who.key,
             Deed(now, who.actor, action),
             starts_at=forecast.at if campaign.kind == "cron" else None,
+            overridden=overridden,
         )
         if done is None:
             answer = await self._answer(campaign_id, None)
@@ -285,10 +300,29 @@ class Desk:
         return await self._verb("pause", campaign_id, who)
 
     async def resume(self, campaign_id: int, who: Who) -> Answer:
-        """Go on; also the yes of one that is late."""
+        """Go on; also the yes of one that is late. A list that is not the one that was confirmed
+        goes on with an owner's yes, and a second person's where a confirmation wants two."""
+        if (no := await self._refused(campaign_id, who)) is not None:
+            return no
+        if (wait := await self._grown(campaign_id, who)) is not None:
+            return wait
         answer = await self._verb("resume", campaign_id, who)
         self._wake()
         return answer
+
+    async def _grown(self, campaign_id: int, who: Who) -> Answer | None:
+        """Why a list that has grown does not go on yet; None when it does, or has not grown."""
+        found = await self._store.campaigns.get(campaign_id)
+        if found is None or found.status != "paused" or found.note != "grown":
+            return None
+        seen, most = state(found), self._rules.two_person_over
+        # The first of them is an owner, so whoever follows need not be one.
+        if who.role != "owner" and not await self._store.campaigns.approved_by(found):
+            return Answer(Said.OWNER_ONLY, found)
+        said_yes = await self._store.campaigns.approve(found.id, seen, who.actor, self._now())
+        if said_yes < (2 if most and found.planned > most else 1):
+            return Answer(Said.WAITS, found)
+        return None
 
     async def cancel(self, campaign_id: int, who: Who) -> Answer:
         """End it for good."""
@@ -341,10 +375,13 @@ class Desk:
 
 
 def _is_code(typed: str, campaign: Campaign, actor: str) -> bool:
-    """Whether these signs confirm this state, or have: a draft without a time gets one with it."""
+    """Whether these signs confirm this state, or have: the confirmation itself is a change, and
+    a draft without a time gets one with it."""
     states = [campaign]
-    if campaign.confirmed_at is not None and campaign.kind == "once":
-        states.append(replace(campaign, starts_at=None))
+    if campaign.confirmed_at is not None:
+        states.append(replace(campaign, serial=campaign.serial - 1))
+        if campaign.kind == "once":
+            states.append(replace(states[-1], starts_at=None))
     shown = "".join(typed.split()).upper().encode(errors="replace")
     return any(hmac.compare_digest(shown, code(one, actor).encode()) for one in states)
 

@@ -40,7 +40,7 @@ from handlers.campaigning import Answer, Said, Who
 from handlers.context import SHANGHAI
 from insights.experiments import judge
 from scheduler.clock import CronError
-from store.assets import MAX_BYTES, BadAsset
+from store.assets import MAX_BYTES, AssetInUse, BadAsset
 from store.campaign_outcomes import DELIVERY_COLUMNS
 from store.campaign_report import table
 from store.campaigns import STATUSES, Campaign, NewCampaign
@@ -397,7 +397,7 @@ async def _asset(door: _Door) -> int:
     deed = Deed(door.now, ACTOR, "asset.put")
     try:
         one = await door.store.assets.put(name, data, door.now, ACTOR, deed)
-    except BadAsset as bad:
+    except (BadAsset, AssetInUse) as bad:
         raise CommandError(str(bad)) from bad
     print(f"{one.name}: {one.mime}, {one.size} bytes")
     return OK

@@ -10,7 +10,7 @@ from msgspec import Meta
 from bot.rest import Answer, Call, Fault, Operation, Param, Problem, invalid, not_found, stamp
 from bot.rest_campaigns import AUDIENCE_LIMIT_S
 from store import rules
-from store.assets import MAX_BYTES, BadAsset
+from store.assets import MAX_BYTES, AssetInUse, BadAsset
 from store.rules import RuleError
 from store.segments import MOST, Saved, Segment
 
@@ -174,6 +174,14 @@ async def put_asset(call: Call) -> Answer:
         one = await assets.put(name, call.body, call.now, call.actor, call.deed("asset.put"))
     except BadAsset as bad:
         raise invalid(bad.why) from None
+    except AssetInUse as used:
+        raise Problem(
+            409,
+            "In use",
+            "Confirmed campaigns show it: end them first, or take another name.",
+            type="asset-in-use",
+            errors=[Fault("", one) for one in used.campaigns],
+        ) from None
     made = AssetOut(one.name, one.mime, one.size, stamp(one.added_at), one.added_by)
     return Answer(201 if known is None else 200, made)
 
@@ -229,13 +237,13 @@ OPERATIONS: tuple[Operation, ...] = (
         name="putAsset",
         summary="Keep a picture for contents",
         description="The body is the PNG or JPEG as it is, of any Content-Type; the picture that "
-        "had the name is replaced.",
+        "had the name is replaced, unless a confirmed campaign shows it.",
         scope=_WRITE,
         run=put_asset,
         params={"name": ASSET},
         body_type="binary",
         max_bytes=MAX_BYTES,
         answers={200: AssetOut, 201: AssetOut},
-        problems=(422,),
+        problems=(409, 422),
     ),
 )

@@ -7,9 +7,10 @@ it, the same code confirms it, and the same audit says who did it. What became o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from bot.rest import NUMBER, PREFIX, Answer, Call, Fault, Operation, Problem, not_found, unix
@@ -276,7 +277,14 @@ async def settle(call: Call) -> Answer:
     return Answer(204)
 
 
-def _verb(name: str, operation: str, run: Any, summary: str, description: str) -> Operation:
+def _verb(
+    name: str,
+    operation: str,
+    run: Any,
+    summary: str,
+    description: str,
+    answers: Mapping[int, Any] = MappingProxyType({200: CampaignOut}),
+) -> Operation:
     return Operation(
         method="POST",
         path=f"/campaigns/{{id}}/{name}",
@@ -287,7 +295,7 @@ def _verb(name: str, operation: str, run: Any, summary: str, description: str) -
         run=run,
         params={"id": NUMBER},
         headers=IDEMPOTENT,
-        answers={200: CampaignOut},
+        answers=answers,
         problems=(409, 422),
     )
 
@@ -397,7 +405,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "resumeCampaign",
         resume,
         "Go on where it was",
-        "Also the yes of one that is late.",
+        "Also the yes of one that is late. Of a list that is not the one that was confirmed it "
+        "needs an owner, and 202 says that a second operator has to resume it, too.",
+        answers={200: CampaignOut, 202: CampaignOut},
     ),
     _verb(
         "cancel",

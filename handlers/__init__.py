@@ -10,6 +10,7 @@ from handlers import (
     about,
     campaign_dialogue,
     campaign_sending,
+    campaign_wishes,
     changes,
     choices,
     content,
@@ -36,6 +37,7 @@ from handlers.router import Router, Rules
 
 ROUTERS: tuple[Router, ...] = (
     events.router,  # no words: nobody else may see them
+    campaign_dialogue.pictures,  # a picture where a question is open
     media.router,  # nothing to read; what WeChat put into words passes
     privacy.router,  # the right to be forgotten waits behind no other rule
     polls.taps,  # a tap on a campaign's option, whatever its words are
@@ -43,6 +45,7 @@ ROUTERS: tuple[Router, ...] = (
     campaign_sending.router,  # 确认 7K2M, from operators only
     changes.router,  # 确认: operators are asked, members hear that nothing waits
     campaign_dialogue.router,  # an answer to its open question; lets the rest pass
+    campaign_wishes.router,  # 群发, 先别发: from operators only
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     help.router,  # fixed words that touch no database, so before those that do
     quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise

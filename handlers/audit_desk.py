@@ -34,12 +34,27 @@ async def audit(message: Message, ctx: Context, rest: str) -> Reply:
             "audit.line",
             when=f"{datetime.fromtimestamp(row.at, SHANGHAI):%m-%d %H:%M}",
             actor=actor(texts, row.actor),
-            action=row.action,
-            target=short(row.target),
+            action=action(texts, row.action),
+            target=short(target(texts, row.target)),
         ).rstrip()
         for row in rows
     ]
     return Reply.text("\n".join((head, *lines)))
+
+
+def action(texts: Texts, name: str) -> str:
+    """ "campaign.undo" as 撤销群发的修改; what we have no word for as it is."""
+    key = f"deed.{name.replace('.', '_')}"
+    return texts(key) if key in texts.keys() else name  # noqa: SIM118 - no mapping
+
+
+def target(texts: Texts, name: str) -> str:
+    """ "campaign:3" as 活动 3; what we have no word for as it is."""
+    kind, _, which = name.partition(":")
+    key = f"target.{kind}"
+    if not which or key not in texts.keys():  # noqa: SIM118 - no mapping
+        return name
+    return texts(key, which=which)
 
 
 def actor(texts: Texts, name: str) -> str:

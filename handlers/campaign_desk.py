@@ -27,12 +27,12 @@ from handlers.campaign_asked import (
     which,
     who,
 )
-from handlers.campaign_text import BadForm, amend, read, timed
+from handlers.campaign_text import BadForm, amend, label_of, read, timed
 from handlers.campaign_when import BadTime
 from handlers.campaign_words import findings, note, status
-from handlers.campaign_written import write
+from handlers.campaign_written import changes, write, write_terms, write_version
 from handlers.campaigning import Answer, Said
-from handlers.changes import number_from, read_only
+from handlers.changes import number_from, read_only, short
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import folded
@@ -40,6 +40,8 @@ from store.campaigns import STATUSES, Campaign, NewCampaign
 
 PAGE = 10
 """Campaigns in one list."""
+_ONE_MESSAGE = 1800
+"""Bytes of a written form beside which its heading has room, too."""
 
 Run = Callable[[Message, Context, str], Awaitable[Reply]]
 
@@ -51,6 +53,8 @@ async def campaign(message: Message, ctx: Context, rest: str) -> Reply:
     typed = unicodedata.normalize("NFKC", found[1]).lower()
     name = _ALIASES.get(typed, typed)
     run = _COMMANDS.get(name)
+    if run is None and name in _HELP:
+        name = ""
     if run is None:
         near = difflib.get_close_matches(name, [*_COMMANDS, *_ALIASES], n=1, cutoff=0.5)
         if name and near:
@@ -67,13 +71,17 @@ async def campaign(message: Message, ctx: Context, rest: str) -> Reply:
 
 # Making and changing
 
+_ASKS_FOR_FORM = ("form", "格式", "写法", "怎么写", "例子", "示例", "帮助", "help", "?")
+
 
 async def _new(message: Message, ctx: Context, rest: str) -> Reply:
     """/campaign new and a form, or the guided dialogue without one."""
     if not rest:
         return await campaign_dialogue.begin(message, ctx)
-    if folded(rest) in ("form", "格式", "写法"):
+    if folded(rest) in _ASKS_FOR_FORM:
         return Reply.text(ctx.texts("campaign.form"))
+    if "\n" not in rest and label_of(rest) is None:
+        return await campaign_dialogue.begin(message, ctx, " ".join(rest.split()))
     try:
         new = read(rest, ctx.now, empty(ctx))
     except BadForm as bad:
@@ -92,7 +100,7 @@ async def _edit(message: Message, ctx: Context, rest: str) -> Reply:
     if not one.editable:
         return refused(ctx, Answer(Said.WRONG_STATUS, one), "edit")
     if not text:
-        form = write(one)
+        form = _written(ctx, one)
         return Reply.text(ctx.texts("campaign.edit_form", campaign=number, form=form))
     try:
         new = amend(text, ctx.now, one.new)
@@ -108,7 +116,17 @@ async def _changed(message: Message, ctx: Context, one: Campaign, new: NewCampai
         return Reply.text(unreadable(ctx, bad, new))
     if answer.said not in (Said.DONE, Said.AGAIN):
         return refused(ctx, answer, "edit", one.id)
-    return await looked(message, ctx, one.id)
+    return await _after(message, ctx, one, answer.campaign or new)
+
+
+async def _after(message: Message, ctx: Context, was: Campaign, new: NewCampaign) -> Reply:
+    """What was changed, that it wants a new confirmation, and the preview."""
+    texts, reply = ctx.texts, await looked(message, ctx, was.id)
+    told = [short(one) for one in changes(was, new)]
+    lines = [texts("campaign.changed", changes="；".join(told))] if told else []
+    if told and (was.confirmed_at is not None or await ctx.store.campaigns.approved_by(was)):
+        lines.append(texts("campaign.unconfirmed"))
+    return Reply.text("\n".join((*lines, reply.content)))
 
 
 async def _schedule(message: Message, ctx: Context, rest: str) -> Reply:
@@ -129,7 +147,7 @@ async def _schedule(message: Message, ctx: Context, rest: str) -> Reply:
         answer = await desk(ctx).schedule(number, said["starts_at"], who(message, ctx))
         if answer.said not in (Said.DONE, Said.AGAIN):
             return refused(ctx, answer, "schedule", number)
-        return await looked(message, ctx, number)
+        return await _after(message, ctx, one, answer.campaign or one)
     if not one.editable:
         return refused(ctx, Answer(Said.WRONG_STATUS, one), "schedule")
     return await _changed(message, ctx, one, replace(one.new, **said))
@@ -140,13 +158,17 @@ async def _undo(message: Message, ctx: Context, rest: str) -> Reply:
     number, _ = number_of(rest)
     if number is None:
         return await which(ctx, "undo")
+    was = await ctx.store.campaigns.get(number)
     answer = await desk(ctx).undo(number, who(message, ctx))
     if answer.said not in (Said.DONE, Said.AGAIN):
         return refused(ctx, answer, "undo", number)
     if answer.campaign is not None and answer.campaign.ended:
         return Reply.text(ctx.texts("campaign.undone_all", campaign=number))
     reply = await looked(message, ctx, number)
-    return Reply.text(f"{ctx.texts('campaign.undone')}\n{reply.content}")
+    lines = [ctx.texts("campaign.undone"), reply.content]
+    if was is not None and was.confirmed_at is not None:
+        lines.insert(0, ctx.texts("campaign.unconfirmed"))
+    return Reply.text("\n".join(lines))
 
 
 # Looking
@@ -169,6 +191,8 @@ async def _preview(message: Message, ctx: Context, rest: str) -> Reply:
     for word in words[1:]:
         if (typed := number_from(word)) is not None:
             member = typed
+        elif len(word) > 1 and one.variant(word.upper()) is None and not word.isascii():
+            return Reply.text(ctx.texts("operator.who_not_found"))
         else:
             variant = word.upper()
     if one.variant(variant) is None:
@@ -183,8 +207,8 @@ async def _preview(message: Message, ctx: Context, rest: str) -> Reply:
 
 
 async def _lint(message: Message, ctx: Context, rest: str) -> Reply:
-    """/campaign lint N: what is wrong with it, all of it."""
-    number, _ = number_of(rest)
+    """/campaign lint N [page]: what is wrong with it, all of it."""
+    number, after = number_of(rest)
     if number is None:
         return await which(ctx, "lint")
     one = await ctx.store.campaigns.get(number)
@@ -193,13 +217,14 @@ async def _lint(message: Message, ctx: Context, rest: str) -> Reply:
     found = await desk(ctx).check(one.new, who(message, ctx))
     if not found:
         return Reply.text(ctx.texts("campaign.lint_fine", campaign=number))
-    lines = findings(ctx.texts, found, limit=PAGE)
+    page = number_from(after.strip()) or 1
+    lines = findings(ctx.texts, found, one, limit=PAGE, page=page)
     return Reply.text("\n".join((ctx.texts("campaign.lint_head", campaign=number), *lines)))
 
 
 async def _show(message: Message, ctx: Context, rest: str) -> Reply:
-    """/campaign show N: all that it says."""
-    number, _ = number_of(rest)
+    """/campaign show N: all that it says; of long versions one at a time: show N B."""
+    number, after = number_of(rest)
     if number is None:
         return await which(ctx, "show")
     one = await ctx.store.campaigns.get(number)
@@ -209,9 +234,24 @@ async def _show(message: Message, ctx: Context, rest: str) -> Reply:
     texts = ctx.texts
     lines = [texts("campaign.head", campaign=one.id, title=one.title, status=status(texts, one))]
     if one.note:
-        lines.append(texts("campaign.note", note=note(texts, one.note)))
-    lines.append(write(one))
+        lines.append(texts("campaign.note", note=note(texts, one.note, number)))
+    if after:
+        said = write_version(one, folded(after).removeprefix("版本").strip().upper())
+        names = "、".join(each.name for each in one.variants)
+        return Reply.text(said or texts("campaign.no_variant", names=names))
+    lines.append(_written(ctx, one))
     return Reply.text("\n".join(lines))
+
+
+def _written(ctx: Context, one: Campaign) -> str:
+    """Its written form; where its versions are too long for one message, their names."""
+    form = write(one)
+    if len(one.variants) == 1 or len(form.encode()) <= _ONE_MESSAGE:
+        return form
+    names = "、".join(each.name for each in one.variants)
+    first = one.variants[0].name
+    long = ctx.texts("campaign.long_versions", campaign=one.id, names=names, first=first)
+    return f"{write_terms(one)}\n{long}"
 
 
 async def _list(message: Message, ctx: Context, rest: str) -> Reply:
@@ -227,7 +267,8 @@ async def _list(message: Message, ctx: Context, rest: str) -> Reply:
     found = await ctx.store.campaigns.all(only, limit=PAGE + 1, before=before)
     if not found:
         return Reply.text(texts("campaign.list_none"))
-    lines = [line(ctx, one) for one in found[:PAGE]]
+    waiting = [bool(await ctx.store.campaigns.approved_by(one)) for one in found[:PAGE]]
+    lines = [line(ctx, one, waits=waits) for one, waits in zip(found[:PAGE], waiting, strict=True)]
     if len(found) > PAGE:
         more = f"{rest.split()[0]} " if only is not None else ""
         lines.append(texts("campaign.list_more", more=f"{more}{found[PAGE - 1].id}"))
@@ -241,6 +282,7 @@ def _status_named(ctx: Context, typed: str) -> str | None:
     )
 
 
+_HELP = ("help", "帮助", "用法", "?")
 FOR_ANALYSTS = frozenset({"list", "show", "preview", "lint", "report", "unknown"})
 
 _COMMANDS: Mapping[str, Run] = MappingProxyType(
@@ -277,9 +319,15 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
         "排期": "schedule",
         "时间": "schedule",
         "暂停": "pause",
+        "停": "pause",
+        "停止": "pause",
+        "停下": "pause",
         "继续": "resume",
         "恢复": "resume",
         "取消": "cancel",
+        "删除": "cancel",
+        "删": "cancel",
+        "作废": "cancel",
         "撤销": "undo",
         "报告": "report",
         "效果": "report",

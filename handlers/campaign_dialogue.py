@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from handlers import campaign_asked
+from handlers import campaign_asked, privacy
 from handlers.campaign_asked import desk, looked, unreadable, who
 from handlers.campaign_steps import STEPS, Stay, following
+from handlers.campaign_text import metric_of
+from handlers.changes import let_go, waiting
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
-from store.campaigns import NewCampaign, Variant
+from store.campaigns import LONGEST_TITLE, NewCampaign, Variant
 
 router = Router("operator.campaign.new")
+pictures = Router("operator.campaign.picture")
 
 STATE = "campaign.dialogue"
 OPEN_S = 1800.0
@@ -28,9 +31,20 @@ KEPT_S = 86_400.0
 """So long it can be taken up again."""
 
 _BACK = ("上一步", "返回", "上一题", "后退")
-_DROP = ("取消", "不写了", "算了", "不要了", "放弃")
-_ASIDE = ("稍后", "退出", "先放着", "以后再写", "稍后再写")
-_AFRESH = ("重来", "重新开始", "从头来", "重写")
+_DROP = (
+    *("取消", "取消吧", "不写了", "算了", "算了吧", "不要了", "放弃", "不删了"),
+    *("不发了", "不想发了", "我不想发了", "我不发了", "不要发了", "不用发了"),
+)
+_ASIDE = (
+    *("稍后", "退出", "退出吧", "我要退出", "先放着", "以后再写", "稍后再写"),
+    *("停", "停下", "停止", "暂停", "先停", "先别发", "别发", "先不发", "等等", "等一下", "等会儿"),
+)
+_AFRESH = ("重来", "重新来", "重新开始", "从头来", "从头开始", "重写", "重新写")
+_LOST = (
+    *("帮助", "help", "怎么写", "怎么选", "怎么弄", "怎么填", "怎么回", "不懂", "看不懂", "不会"),
+    *("不知道", "什么意思", "说明", "继续", "?", "？"),
+)
+"""Words of who does not know what to say; no campaign says them."""
 
 _OTHER_ROUTES = (("custom", "mass_tag"), ("custom",), ("mass_list",), ("mass_tag",), ("mass_all",))
 """What is tried where an account cannot go the usual ways."""
@@ -76,10 +90,13 @@ async def _keep(ctx: Context, talk: Talk, before: Talk | None, key: str) -> None
     await ctx.store.members.set_state(ctx.member.id, STATE, data, ctx.at + KEPT_S)
 
 
-async def begin(message: Message, ctx: Context) -> Reply:
-    """The first question, or the open one of a dialogue that was left."""
+async def begin(message: Message, ctx: Context, title: str = "") -> Reply:
+    """The first question, or the open one of a dialogue that was left. title: what it is to be
+    called, if that was said already."""
     before = await _recall(ctx, message.key)
     talk = before or Talk()
+    if title:
+        talk = replace(talk, said={**talk.said, "title": title[:LONGEST_TITLE]})
     again = before is not None and len(before.path) > 1
     head = ctx.texts("campaign_new.resumed" if again else "campaign_new.begin")
     return await _ask(message, ctx, talk, before, head)
@@ -98,14 +115,46 @@ def _may_talk(message: Message, ctx: Context) -> bool:
     return ctx.is_operator() and ctx.campaigns is not None
 
 
+async def _open(message: Message, ctx: Context) -> Talk | None:
+    talk = await _recall(ctx, message.key)
+    return None if talk is None or talk.until <= ctx.at else talk
+
+
+async def again(message: Message, ctx: Context, head: str) -> Reply | None:
+    """The open question once more, behind `head`; None while there is none."""
+    talk = await _open(message, ctx)
+    if talk is None:
+        return None
+    ctx.handler = "operator.campaign.new"
+    return await _ask(message, ctx, talk, talk, head)
+
+
+async def _waits_first(message: Message, ctx: Context, talk: Talk) -> bool:
+    """Whether 退出 means a question of another command, asked after ours; it is let go anyway."""
+    asked = await waiting(ctx, message.key)
+    await let_go(ctx, message.key)
+    erasing = await ctx.store.members.clear_states(ctx.member.id, privacy.FORGET)
+    return bool(erasing) or (asked is not None and asked + OPEN_S >= talk.until)
+
+
+@pictures.kind("image", guard=_may_talk)
+async def picture(message: Message, ctx: Context) -> Reply | None:
+    """A picture in the middle of it: no answer, but there is somebody who can keep it."""
+    return await again(message, ctx, ctx.texts("campaign_new.picture"))
+
+
 @router.question(guard=_may_talk)
 async def answer(message: Message, ctx: Context) -> Reply | None:
     """The answer to the open question; None while there is none."""
-    talk = await _recall(ctx, message.key)
-    if talk is None or talk.until <= ctx.at:
+    talk = await _open(message, ctx)
+    if talk is None:
         return None
     ctx.handler = "operator.campaign.new"
     texts, typed = ctx.texts, folded(message.text)
+    if typed in (*_DROP, *_ASIDE, "返回") and await _waits_first(message, ctx, talk):
+        return await _ask(message, ctx, talk, talk, texts("campaign_new.let_go"))
+    if typed in _LOST:
+        return await _ask(message, ctx, talk, talk, texts("campaign_new.help"))
     if typed in _DROP:
         await _end(message, ctx, talk)
         return Reply.text(texts("campaign_new.dropped"))
@@ -166,22 +215,15 @@ def _campaign(ctx: Context, said: Mapping[str, Any]) -> NewCampaign:
         title=_title(ctx, said),
         audience=said["audience"],
         variants=variants,
-        metric=_metric(said["content"]),
+        metric=metric_of([said["content"]]),
         **said["when"],
     )
     return replace(new, routes=("custom",)) if kind in _SINGLE else new
 
 
-def _metric(content: Mapping[str, Any]) -> str:
-    """What shows that it worked: what its readers can do with it."""
-    if content["kind"] == "coupon":
-        return "claim"
-    text = str(content.get("text", ""))
-    reads = content["kind"] in ("article", "item") or "://" in text or "link(" in text
-    return "click" if reads else "reply"
-
-
 def _title(ctx: Context, said: Mapping[str, Any]) -> str:
+    if title := "".join(sign for sign in said.get("title", "") if sign.isprintable()).strip():
+        return title
     content = said["content"]
     name = ctx.texts(f"campaign.kind_{content['kind']}")
     words = " ".join(str(content.get("title") or content.get("text", "")).split())

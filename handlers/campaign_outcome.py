@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers import campaign_results
 from handlers.campaign_asked import desk, no_campaign, number_of, which, who
-from handlers.campaign_words import moment, people
+from handlers.campaign_words import moment, people, when
 from handlers.changes import ask, executes, number_from, read_only
 from handlers.context import Context
 from handlers.message import Message, Reply
@@ -34,7 +34,9 @@ async def report(message: Message, ctx: Context, rest: str) -> Reply:
     ctx.item = f"campaign:{number}"
     # The statistics take a library with them, and time that others would wait for.
     verdict = await asyncio.to_thread(judge, told.report, told.report.metric)
-    text = campaign_results.told(ctx.texts, told.report, verdict, ctx.now)
+    one = await ctx.store.campaigns.get(number)
+    begins = when(ctx.texts, one, ctx.now) if one is not None and one.status == "scheduled" else ""
+    text = campaign_results.told(ctx.texts, told.report, verdict, ctx.now, begins)
     if told.media_id:
         ctx.then.append(Reply.image(told.media_id))
     elif chart:
@@ -67,6 +69,8 @@ async def unknown(message: Message, ctx: Context, rest: str) -> Reply:
 
 async def _list_unknown(ctx: Context, number: int | None) -> Reply:
     texts = ctx.texts
+    if number is not None and await ctx.store.campaigns.get(number) is None:
+        return no_campaign(ctx, number)
     found = await ctx.store.deliveries.unknown(number, PAGE + 1)
     if not found:
         return Reply.text(texts("campaign.unknown_none"))
@@ -88,6 +92,8 @@ async def _list_unknown(ctx: Context, number: int | None) -> Reply:
 
 
 async def _ask_all(ctx: Context, number: int, arrived: bool) -> Reply:
+    if await ctx.store.campaigns.get(number) is None:
+        return no_campaign(ctx, number)
     found = await ctx.store.deliveries.unknown(number, SETTLED_AT_ONCE)
     if not found:
         return Reply.text(ctx.texts("campaign.unknown_none"))

@@ -10,15 +10,16 @@ from handlers.campaign_words import moment, note, people, reasons
 from handlers.coupon_words import yuan
 from handlers.polls import report as polled
 from handlers.texts import Texts
-from insights.experiments import Effect, Money, Verdict
+from insights.experiments import Effect, Money, Verdict, difference
 from store.campaign_report import Arm, Report
 
 _NAMED = 5
 """Variants that have a line of their own."""
 
 
-def told(texts: Texts, report: Report, verdict: Verdict, now: datetime) -> str:
-    """A report as text. verdict: of the report's own metric."""
+def told(texts: Texts, report: Report, verdict: Verdict, now: datetime, begins: str = "") -> str:
+    """A report as text. verdict: of the report's own metric. begins: when, in words, while it
+    waits for its time."""
     lines = [
         texts(
             "campaign_report.head",
@@ -31,17 +32,27 @@ def told(texts: Texts, report: Report, verdict: Verdict, now: datetime) -> str:
         lines.append(texts("campaign_report.runs", count=report.campaigns))
     sent = report.sent
     if not sent.assigned and not any(report.left_out.values()):
-        return "\n".join((*lines, texts("campaign_report.nothing")))
+        return "\n".join((*lines, _nothing(texts, report, begins)))
     lines += _deliveries(texts, report, sent)
     lines += _responses(texts, sent)
     lines += polled(texts, report.votes)
     lines += _arms(texts, report, verdict.metric)
-    lines += _verdict(texts, verdict)
+    lines += _verdict(texts, report, verdict)
     if report.note:
-        lines.append(texts("campaign_report.note", note=note(texts, report.note)))
+        why = note(texts, report.note, report.campaign_id)
+        lines.append(texts("campaign_report.note", note=why))
     if not report.final:
         lines.append(_not_final(texts, report, now))
     return "\n".join(lines)
+
+
+def _nothing(texts: Texts, report: Report, begins: str) -> str:
+    """Why there is nothing to tell yet, and when there will be."""
+    if report.status == "draft":
+        return texts("campaign_report.nothing_draft", campaign=report.campaign_id)
+    if begins:
+        return texts("campaign_report.nothing_at", when=begins)
+    return texts("campaign_report.nothing")
 
 
 def _deliveries(texts: Texts, report: Report, sent: Arm) -> Iterable[str]:
@@ -105,6 +116,10 @@ def _arms(texts: Texts, report: Report, metric: str) -> Iterable[str]:
     for arm in arms[: _NAMED + 1]:
         if arm.held and metric == "click":
             continue
+        if arm.rest and not arm.variant:
+            # They get nothing before the test has its winner.
+            yield texts("campaign_report.waiting", members=people(arm.assigned))
+            continue
         if arm.held:
             name = texts("campaign_report.held")
         elif arm.rest:
@@ -124,7 +139,7 @@ def _arms(texts: Texts, report: Report, metric: str) -> Iterable[str]:
         yield texts("campaign_report.winner", name=report.winner)
 
 
-def _verdict(texts: Texts, verdict: Verdict) -> Iterable[str]:
+def _verdict(texts: Texts, report: Report, verdict: Verdict) -> Iterable[str]:
     """What it caused, or why that cannot be said yet."""
     if not verdict.srm_ok:
         yield texts("campaign_report.srm")
@@ -132,17 +147,36 @@ def _verdict(texts: Texts, verdict: Verdict) -> Iterable[str]:
         yield texts(f"campaign_report.why_{verdict.why}")
         return
     what = texts(f"campaign_report.metric_{verdict.metric}")
-    effects = verdict.effects if verdict.total is None else (verdict.total,)
+    effects: tuple[Effect, ...] = verdict.effects
+    if verdict.total is not None:
+        effects = (verdict.total, *_between(report, verdict.metric))
     for effect in effects[:_NAMED]:
         if not math.isnan(effect.diff):
             yield _effect(texts, effect, what)
-    if not verdict.enough:
-        if verdict.needed:
+    # While answers come in, and where nobody did it, nobody can say how many it takes.
+    if not verdict.enough and report.final:
+        if verdict.needed and any(effect.hits or effect.base_hits for effect in effects):
             yield texts("campaign_report.needed", count=people(verdict.needed))
         else:
             yield texts("campaign_report.not_enough")
     if verdict.money is not None:
         yield _money(texts, verdict.money)
+
+
+def _between(report: Report, metric: str) -> Iterable[Effect]:
+    """Each version beside the first: they were drawn by lot as the hold-out was. Who got a
+    test's winner afterwards was not."""
+    drawn = [arm for arm in report.arms if arm.variant and not arm.held and not arm.rest]
+    for arm in drawn[1:]:
+        first = drawn[0]
+        yield difference(
+            arm.hits(metric),
+            arm.assigned,
+            first.hits(metric),
+            first.assigned,
+            variant=arm.variant,
+            against=first.variant,
+        )
 
 
 def _effect(texts: Texts, effect: Effect, metric: str) -> str:
@@ -152,7 +186,15 @@ def _effect(texts: Texts, effect: Effect, metric: str) -> str:
         if effect.against
         else texts("campaign_report.versus_held")
     )
-    key = "high" if effect.diff > 0 else "low" if effect.diff < 0 else "same"
+    if round(abs(effect.diff) * 100, 1) == 0.0 and not effect.certain:
+        return texts(
+            "campaign_report.no_effect",
+            metric=metric,
+            who=who,
+            low=f"{effect.low * 100:+.1f}",
+            high=f"{effect.high * 100:+.1f}",
+        )
+    key = "high" if effect.diff > 0 else "low"
     # The interval in the sentence's own direction: 低 1.2 goes from less to more lower.
     low, high = (-effect.high, -effect.low) if key == "low" else (effect.low, effect.high)
     said = texts(

@@ -7,28 +7,36 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from handlers import campaign_words
+from handlers import campaign_dialogue, campaign_words
 from handlers.campaign_asked import (
-    LOOKED,
     desk,
+    last_seen,
     no_campaign,
     not_readable,
     number_of,
     refused,
+    seen,
     which,
     who,
 )
-from handlers.campaign_words import people
+from handlers.campaign_words import moment, people
 from handlers.campaigning import Answer, Said
-from handlers.changes import ask, executes
+from handlers.changes import ask, executes, waiting
 from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, asking, folded
 
 router = Router("operator.campaign")
 
-_BLANKS = re.compile(r"[\s:：]+")
+_OPEN, _CLOSE = "[「『“\"'《【(]?", "[」』”\"'》】)]?"
+_TYPED = re.compile(
+    rf"{_OPEN}确认[\s:,，]*{_OPEN}([0-9a-z]{{3,6}}){_CLOSE}"
+    rf"(?:\s*(强制|仍然发送)|\s+(override))?{_CLOSE}"
+)
+"""确认 7K2M, also in the brackets it was shown in. Three to six signs: people mistype."""
 _CODE = re.compile(r"[0-9A-Za-z]{4}")
+_SIGNS = 4
+_LOOKED_THROUGH = 20
 _FORCE = ("强制", "override", "仍然发送")
 _AT_ONCE_S = 5.0
 """What begins this soon after its confirmation begins at once, as its operator sees it."""
@@ -39,24 +47,74 @@ async def confirm(message: Message, ctx: Context, rest: str) -> Reply:
     number, after = number_of(rest)
     if number is None:
         return await which(ctx, "confirm")
-    words = after.split()
-    if not words or not _CODE.fullmatch(unicodedata.normalize("NFKC", words[0])):
+    words = folded(after).split()
+    if not words or not _CODE.fullmatch(words[0]) or asking(after):
         return Reply.text(ctx.texts("campaign.confirm_usage", campaign=number))
     return await _confirmed(message, ctx, number, words[0], words[1:])
 
 
-@router.text(
-    r"确认[\s:：]*[0-9a-z]{4}(?:\s+(?:强制|override|仍然发送))?",
-    guard=lambda message, ctx: ctx.is_operator() and ctx.campaigns is not None,
-)
+@router.text(_TYPED.pattern, guard=lambda message, ctx: ctx.campaigns is not None)
 async def confirm_last(message: Message, ctx: Context) -> Reply | None:
-    """确认 7K2M: the campaign that was previewed last."""
-    number = await ctx.store.members.state(ctx.member.id, LOOKED, ctx.at)
+    """确认 7K2M: the campaign that was previewed last. 确认 7K2M？ is a question, and does nothing.
+
+    Codes travel: who types another's hears that there is one for each. None where there is
+    no campaign at all.
+    """
+    found = _TYPED.fullmatch(folded(message.text))
+    assert found is not None, "the rule is this very pattern"
+    code = found[1].upper()
+    if not ctx.is_operator():
+        if len(code) != _SIGNS:
+            return None
+        ctx.handler = "confirm"
+        key = "operator.read_only" if ctx.may_read() else "operator.confirm_nothing"
+        return Reply.text(ctx.texts(key))
+    looked = await last_seen(ctx)
+    number = looked.campaign if looked is not None else await _newest(ctx)
     if number is None:
         return None
     ctx.handler = "operator.campaign.confirm"
-    words = _BLANKS.sub(" ", unicodedata.normalize("NFKC", message.text)[2:]).split()
-    return await _confirmed(message, ctx, int(number), words[0], words[1:])
+    if asking(message.text):
+        return Reply.text(ctx.texts("campaign_new.confirm_asked", code=code))
+    if looked is None or len(code) != _SIGNS:
+        return Reply.text(ctx.texts("campaign_new.code_wrong", campaign=number))
+    return await _confirmed(
+        message, ctx, number, code, [word for word in found.groups()[1:] if word]
+    )
+
+
+async def _newest(ctx: Context) -> int | None:
+    """The newest campaign that could be confirmed, or at least the newest; None for none."""
+    newest = await ctx.store.campaigns.all(limit=_LOOKED_THROUGH)
+    drafts = [one.id for one in newest if one.status == "draft"]
+    return next(iter(drafts or [one.id for one in newest]), None)
+
+
+@router.text(
+    rf"{_OPEN}确认\s*(?:发送|发出|群发|发|强制)?[吧了]?{_CLOSE}",
+    guard=lambda message, ctx: ctx.is_operator() and ctx.campaigns is not None,
+)
+async def confirm_without_code(message: Message, ctx: Context) -> Reply | None:
+    """确认 alone under a preview: it wants the four signs. None where it means something else."""
+    asked = await waiting(ctx, message.key)
+    looked = await last_seen(ctx)
+    if looked is not None and looked.at + campaign_dialogue.OPEN_S <= ctx.at:
+        looked = None
+    if asked is not None and (looked is None or asked >= looked.at or not looked.code):
+        return None
+    ctx.handler = "operator.campaign.confirm"
+    texts = ctx.texts
+    if looked is not None and looked.code:
+        said = texts("campaign_new.confirm_code", campaign=looked.campaign, code=looked.code)
+        # Two things could be meant, and one of them cannot be taken back.
+        return Reply.text(said if asked is None else f"{said}\n{texts('campaign_new.asked_first')}")
+    nothing = texts("operator.confirm_nothing")
+    reply = await campaign_dialogue.again(message, ctx, nothing)
+    if reply is None and looked is not None:
+        one = await ctx.store.campaigns.get(looked.campaign)
+        if one is not None and one.status == "draft":
+            reply = Reply.text(texts("campaign_new.confirm_not_yet", campaign=one.id))
+    return reply
 
 
 async def _confirmed(
@@ -73,11 +131,18 @@ async def _confirmed(
     if answer.said not in (Said.DONE, Said.AGAIN) or one is None:
         return refused(ctx, answer, "confirm", number)
     ctx.item = f"campaign:{number}"
+    await seen(ctx, number)
     count = people(one.approved)
     if one.kind == "cron":
         time = campaign_words.when(texts, one, ctx.now)
         return Reply.text(texts("campaign.confirmed_cron", campaign=number, when=time))
+    opens_at = desk(ctx).opens_at(ctx.at)
     if one.starts_at is None or one.starts_at <= ctx.at + _AT_ONCE_S:
+        if opens_at > ctx.at:
+            at = moment(texts, opens_at, ctx.now)
+            return Reply.text(
+                texts("campaign.confirmed_quiet", campaign=number, count=count, at=at)
+            )
         return Reply.text(texts("campaign.confirmed_now", campaign=number, count=count))
     time = campaign_words.when(texts, one, ctx.now)
     return Reply.text(texts("campaign.confirmed_at", campaign=number, count=count, when=time))
@@ -93,6 +158,8 @@ async def pause(message: Message, ctx: Context, rest: str) -> Reply:
         return refused(ctx, answer, "pause", number)
     counts = await ctx.store.deliveries.counts(number)
     left = sum(counts.get(name, 0) for name in ("planned", "waiting"))
+    if not counts:
+        return Reply.text(ctx.texts("campaign.paused_before", campaign=number))
     return Reply.text(ctx.texts("campaign.paused", campaign=number, left=people(left)))
 
 

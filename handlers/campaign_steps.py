@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +13,7 @@ from typing import Any
 from handlers import rule_words
 from handlers.campaign_text import timed
 from handlers.campaign_when import BadTime
-from handlers.choices import number_in
+from handlers.choices import NUMBER
 from handlers.context import Context
 from handlers.router import folded
 from store.campaigns import LONGEST_TITLE
@@ -46,6 +48,33 @@ def _numbered(texts: Sequence[str]) -> str:
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
 
 
+_CHOSEN = re.compile(rf"(?:我?选|要|就)?(?:第\s*)?(?:{NUMBER})\s*(?:个|项|条|种)?[吧的]?")
+_HAN = "一二三四五六七八九十"
+_MARGIN = re.compile(r"[（(].*|[\s「」『』《》“”\"'，,]")
+"""What is left out when a choice's own words are compared."""
+_NODS = frozenset(
+    ("好", "好的", "好吧", "嗯", "嗯嗯", "行", "可以", "收到", "知道了", "明白", "ok", "没问题")
+)
+
+
+def number_in(typed: str) -> int | None:
+    """ "2", "第二个", "选2" as a number; None for any other text."""
+    found = _CHOSEN.fullmatch(folded(typed))
+    if found is None:
+        return None
+    digits, han = found.groups()
+    return int(digits) if digits else _HAN.index(han) + 1
+
+
+def _named(typed: str, *names: str) -> bool:
+    """Whether one of these names was typed, whatever stands in its brackets."""
+    return _plain(typed) in map(_plain, names)
+
+
+def _plain(text: str) -> str:
+    return _MARGIN.sub("", folded(text))
+
+
 def _choice(ctx: Context, typed: str, count: int) -> int:
     """Which of so many was chosen, from 0. Errors: Stay."""
     number = number_in(typed)
@@ -55,6 +84,9 @@ def _choice(ctx: Context, typed: str, count: int) -> int:
 
 
 def _words(ctx: Context, typed: str) -> str:
+    """What is to be sent. A nod and a row of faces answer us, they are for nobody else."""
+    if folded(typed) in _NODS or not any(sign.isalnum() for sign in typed):
+        raise Stay(ctx.texts("campaign_new.no_words"))
     if len(typed.encode()) > MAX_BYTES:
         raise Stay(ctx.texts("campaign_new.too_long", limit=MAX_BYTES // 3))
     return typed
@@ -64,6 +96,33 @@ def _words(ctx: Context, typed: str) -> str:
 
 
 _OTHERS = ("article", "coupon", "quiz", "item")
+_ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "article": ("图文", "文章", "发文章", "发图文"),
+        "coupon": ("券", "发券", "发优惠券"),
+        "quiz": ("竞赛", "答题", "测验", "小测验"),
+        "item": ("推荐", "内容推荐"),
+        "everyone": (
+            *(
+                "所有人",
+                "全部",
+                "全部人",
+                "全员",
+                "全体",
+                "大家",
+                "每个人",
+                "所有成员",
+                "所有关注者",
+            ),
+            *("everyone", "发给所有人", "发给大家", "发给全部人", "给所有人", "给大家"),
+        ),
+        "active": ("活跃", "活跃的人", "最近来过的人", "最近30天", "30天内来过的人"),
+        "tag": ("标签", "有标签的人", "按标签"),
+        "segment": ("人群", "按人群"),
+        "rule": ("规则", "写规则"),
+    }
+)
+"""What else a choice is called."""
 
 
 async def _ask_what(ctx: Context, said: Said) -> str:
@@ -72,9 +131,18 @@ async def _ask_what(ctx: Context, said: Said) -> str:
 
 
 async def _take_what(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    if number_in(typed) is None:
-        return {"content": {"kind": "text", "text": _words(ctx, typed)}}
-    kind = _OTHERS[_choice(ctx, typed, len(_OTHERS))]
+    kind = next(
+        (
+            kind
+            for kind in _OTHERS
+            if _named(typed, ctx.texts(f"campaign_new.what_{kind}"), *_ALSO[kind])
+        ),
+        None,
+    )
+    if kind is None:
+        if number_in(typed) is None:
+            return {"content": {"kind": "text", "text": _words(ctx, typed)}}
+        kind = _OTHERS[_choice(ctx, typed, len(_OTHERS))]
     things = await _LISTS[kind](ctx)
     if not things:
         raise Stay(ctx.texts(f"campaign_new.no_{kind}"))
@@ -125,7 +193,7 @@ async def _ask_thing(ctx: Context, said: Said) -> str:
 async def _take_thing(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
     kind = said["content"]["kind"]
     things = await _LISTS[kind](ctx)
-    named = next((thing for thing, _ in things if folded(str(thing)) == folded(typed)), None)
+    named = next((thing for thing, name in things if _named(typed, str(thing), name)), None)
     if named is None or number_in(typed) is not None:
         named = things[_choice(ctx, typed, len(things))][0]
     return _added(said, **{_CALLED[kind]: named})
@@ -149,13 +217,16 @@ def _usual(ctx: Context, kind: str) -> str:
     return texts("campaign_new.words_quiz")
 
 
+_USUAL = ("用这句", "就这句", "就用这句", "这句", "默认", *_NODS)
+
+
 async def _ask_words(ctx: Context, said: Said) -> str:
     usual = _usual(ctx, said["content"]["kind"])
     return ctx.texts("campaign_new.words", usual=usual)
 
 
 async def _take_words(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    if number_in(typed) == 1:
+    if number_in(typed) == 1 or folded(typed) in _USUAL:
         return _added(said, text=_usual(ctx, said["content"]["kind"]))
     return _added(said, text=_words(ctx, typed))
 
@@ -165,7 +236,7 @@ async def _ask_title(ctx: Context, said: Said) -> str:
 
 
 async def _take_title(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    title = " ".join(typed.split())
+    title = " ".join(_words(ctx, typed).split())
     if len(title) > LONGEST_TITLE:
         raise Stay(ctx.texts("campaign_new.title_long", limit=LONGEST_TITLE))
     return _added(said, title=title)
@@ -191,9 +262,33 @@ async def _ask_who(ctx: Context, said: Said) -> str:
 
 
 async def _take_who(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    name = _WHOM[_choice(ctx, typed, len(_WHOM))]
+    name = next(
+        (
+            name
+            for name in _WHOM
+            if _named(typed, ctx.texts(f"campaign_new.who_{name}"), *_ALSO[name])
+        ),
+        None,
+    )
+    if name is None and number_in(typed) is None:
+        return await _take_rule_at_once(ctx, said, typed)
+    if name is None:
+        name = _WHOM[_choice(ctx, typed, len(_WHOM))]
     rules = {"everyone": "everyone", "active": "active 30d"}
     return {"who": name, "audience": rules.get(name, "")}
+
+
+_TAG = re.compile(r"(?:tag|标签)(?:\s*[:：]\s*|\s+)(\S+)", re.IGNORECASE)
+
+
+async def _take_rule_at_once(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    """标签：Python or a rule, of who skips the choice. What has no colon may be anything."""
+    found = _TAG.fullmatch(typed)
+    if found is not None:
+        return {"who": "at_once", **await _take_tag(ctx, said, found[1])}
+    if not any(sign in typed for sign in ":："):
+        raise Stay(ctx.texts("campaign_new.choose", count=len(_WHOM)))
+    return {"who": "at_once", **await _take_rule(ctx, said, typed)}
 
 
 async def _ask_tag(ctx: Context, said: Said) -> str:
@@ -207,13 +302,27 @@ async def _take_tag(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
         parse(quoted)
     except RuleError as bad:
         raise Stay(ctx.texts("campaign_new.bad_tag")) from bad
-    if not await ctx.store.tags.members(tag):
-        raise Stay(ctx.texts("campaign_new.no_tag", tag=tag[:30]))
-    return {"audience": quoted}
+    if await ctx.store.tags.members(tag):
+        return {"audience": quoted}
+    carried = [
+        one.tag for one in await ctx.store.wechat_tags.listed(ctx.member.channel) if one.members
+    ]
+    # The most carried first: of two that differ in case it is the one that is meant.
+    same = next((one for one in carried if folded(one) == folded(tag)), None)
+    if same is not None:
+        return {"audience": f'tag:"{same}"'}
+    by_fold = {folded(one): one for one in reversed(carried)}
+    near = difflib.get_close_matches(folded(tag), by_fold, n=1, cutoff=0.5)
+    if near:
+        raise Stay(ctx.texts("campaign_new.no_tag_near", tag=tag[:30], near=by_fold[near[0]]))
+    if not carried:
+        raise Stay(ctx.texts("campaign_new.no_tags"))
+    names = "、".join(carried[:LISTED])
+    raise Stay(ctx.texts("campaign_new.no_tag", tag=tag[:30], names=names))
 
 
 async def _segments(ctx: Context) -> list[tuple[str, str]]:
-    """Those that every store has, then the operators' own."""
+    """(its name, what an operator reads): those that every store has, then the operators' own."""
     builtin = [
         (name, ctx.texts(f"campaign_new.segment_{key}"))
         for name, key in (("new", "new"), ("quiet", "quiet"), ("about to leave", "leaving"))
@@ -229,7 +338,7 @@ async def _ask_segment(ctx: Context, said: Said) -> str:
 
 async def _take_segment(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
     things = await _segments(ctx)
-    named = next((name for name, _ in things if name == folded(typed)), None)
+    named = next((name for name, shown in things if _named(typed, name, shown)), None)
     if named is None:
         named = things[_choice(ctx, typed, len(things))][0]
     return {"audience": f'segment:"{named}"'}
@@ -271,9 +380,11 @@ async def _ask_when(ctx: Context, said: Said) -> str:
 
 
 async def _take_when(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    if number_in(typed) is not None:
-        times = _times(ctx)
-        typed = times[_choice(ctx, typed, len(times))][0]
+    times = _times(ctx)
+    named = next((time for time, name in times if _named(typed, name)), None)
+    if named is None and number_in(typed) is not None:
+        named = times[_choice(ctx, typed, len(times))][0]
+    typed = named or typed
     try:
         return {"when": timed(typed, ctx.now)}
     except BadTime as bad:
@@ -283,14 +394,17 @@ async def _take_when(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
 # Two wordings
 
 
+_ONE = ("不用", "不用了", "不要", "不", "不需要", "不试", "不试了", "一种", "一种就行", "没有")
+_TWO = ("要", "要的", "好", "好的", "需要", "试", "试试", "试一下", "可以", "行", "两种")
+
+
 async def _ask_two(ctx: Context, said: Said) -> str:
     return ctx.texts("campaign_new.two")
 
 
 async def _take_two(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    words = {"不用": 0, "不要": 0, "不": 0, "要": 1, "好": 1}
-    chosen = words.get(folded(typed))
-    chosen = _choice(ctx, typed, 2) if chosen is None else chosen
+    word = folded(typed)
+    chosen = 0 if word in _ONE else 1 if word in _TWO else _choice(ctx, typed, 2)
     return {"two": bool(chosen), "other": ""}
 
 

@@ -152,6 +152,12 @@ _PLACES: Mapping[str, str] = MappingProxyType(
 _HEADS = ("图片", "文章", "小程序", "答题", "竞赛", "优惠券", "券", "推荐", "投票", "通知")
 """Labels that say what kind of content it is; without one it is a text."""
 
+_ONE_BY_ONE = ("coupon", "item", "miniprogram")
+"""Kinds that no mass send can carry."""
+_WORDED = ("coupon", "quiz", "item")
+"""Kinds with words of their own beside what they are."""
+_HINT_CHARS = 40
+
 _LABELS = (*_FIELDS, *PARTS)
 LONG = ("text", "markdown")
 _LABEL = re.compile(r"\s*([A-Za-z_]{2,12}|[\u4e00-\u9fff]{1,4})\s*[:：]\s*(.*)", re.DOTALL)
@@ -165,6 +171,7 @@ _SPAN = re.compile(r"([0-9]{1,4})\s*(天|小时|分钟|d|h|m)")
 SPANS: Mapping[str, float] = MappingProxyType(
     {"天": DAY_S, "d": DAY_S, "小时": 3600.0, "h": 3600.0, "分钟": 60.0, "m": 60.0}
 )
+_METRIC = re.compile(rf"({'|'.join((*METRIC_NAMES, *METRICS))})[\s,，、]*(.*)")
 _NONE = ("无", "没有", "不要", "不用", "0", "0%")
 
 
@@ -224,7 +231,7 @@ class _Reader:
         if not line.strip():
             return
         first = not self.lines and not self.versions
-        labelled = label_of(line, spoken=self.edit and first)
+        labelled = label_of(line, spoken=self.edit or not first)
         if labelled is None:
             if first and not self.edit:
                 self.values["title"], self.lines["title"] = " ".join(line.split()), number
@@ -240,9 +247,12 @@ class _Reader:
     def _stray(self, number: int, line: str) -> None:
         """A line that belongs to nothing; a label that is only misspelt is named."""
         found = _LABEL.fullmatch(line)
-        near = difflib.get_close_matches(found[1], _LABELS, n=1, cutoff=0.5) if found else []
-        if near:
-            self.wrong(number, line, "label", near[0])
+        near = difflib.get_close_matches(found[1], _LABELS, n=3, cutoff=0.5) if found else []
+        if found and near:
+            # Of labels as near as each other the one that begins alike, and a text first of all.
+            typed = found[1]
+            meant = max(near, key=lambda one: (_likeness(typed, one), one == "文字"))
+            self.wrong(number, line, "label", meant)
         else:
             self.wrong(number, line, "stray")
 
@@ -324,12 +334,12 @@ class _Reader:
             self.values["holdout"] = share
 
     def metric(self, number: int, text: str) -> None:
-        word, _, span = text.partition(" ")
-        metric = METRIC_NAMES.get(word, word.lower())
-        window = _span(span) if span.strip() else self.base.window_s
-        if metric not in METRICS or window is None:
+        found = _METRIC.fullmatch(text.lower())
+        window = _span(found[2]) if found and found[2] else self.base.window_s
+        if found is None or window is None:
             self.wrong(number, text, "metric")
         else:
+            metric = METRIC_NAMES.get(found[1], found[1])
             self.values |= {"metric": metric, "window_s": window}
 
     def test(self, number: int, text: str) -> None:
@@ -402,6 +412,7 @@ class _Reader:
     def _variants(self) -> tuple[Variant, ...] | None:
         """The variants as they are now; None when something is wrong."""
         old = self.base.variants
+        unnamed = [one for one in self.versions if not one.name]
         for version in self.versions:
             if not version.name:
                 if len(self.versions) > 1 or (self.edit and len(old) > 1):
@@ -409,6 +420,12 @@ class _Reader:
                     return None
                 version.name = old[0].name if old else "A"
         read = [(one, self._content(one)) for one in self.versions if one.said or one.fields]
+        if self.edit:
+            kept = {one.name: one.content for one in old}
+            read = [
+                (one, self._after(kept.get(one.name, {}), one in unnamed, one, content))
+                for one, content in read
+            ]
         for one in self.versions:
             if not one.said and not one.fields:
                 self.wrong(one.line, f"版本 {one.name}", "says_nothing")
@@ -421,16 +438,37 @@ class _Reader:
         if self.edit and len(self.versions) == 1:
             # One version of several was changed: the others stay, and so does its share.
             name = self.versions[0].name
-            kept = {one.name: one for one in old}
-            if name in kept and self.versions[0].weight == 1:
-                made[name] = replace(made[name], weight=kept[name].weight)
-            made = {**kept, **made}
+            others = {one.name: one for one in old}
+            if name in others and self.versions[0].weight == 1:
+                made[name] = replace(made[name], weight=others[name].weight)
+            made = {**others, **made}
         return tuple(made[name] for name in sorted(made))
+
+    def _after(
+        self,
+        old: Mapping[str, Any],
+        unnamed: bool,
+        version: _Version,
+        content: dict[str, Any] | None,
+    ) -> dict[str, Any] | None:
+        """A content as an edit means it: other words for a coupon are no text without one, and
+        the line that says how to hear no more stays under them."""
+        if content is None or "text" not in content:
+            return content
+        if unnamed and list(version.said) == ["文字"] and old.get("kind") in _WORDED:
+            content = {**old, "text": content["text"]}
+        hint = _hint_of(str(old.get("text", "")))
+        marketing = self.values.get("marketing", self.base.marketing)
+        if hint and marketing and "退订" not in content["text"]:
+            content["text"] += f"\n{hint}"
+        return content
 
     def made(self) -> NewCampaign:
         """The campaign. Errors: BadForm."""
         if self.versions and (variants := self._variants()) is not None:
             self.values["variants"] = variants
+        if not self.edit:
+            self._usual()
         new = replace(self.base, **self.values)
         if not self.edit:
             for name in ("title", "audience"):
@@ -446,6 +484,15 @@ class _Reader:
             raise BadForm(sorted(self.faults, key=lambda one: one.line))
         return new
 
+    def _usual(self) -> None:
+        """What holds of what it says, where nobody says so: its ways and its goal."""
+        contents = [one.content for one in self.values.get("variants", ())]
+        single = any(one["kind"] in _ONE_BY_ONE for one in contents)
+        if single and "custom" in self.base.routes:
+            self.values.setdefault("routes", ("custom",))
+        if contents:
+            self.values.setdefault("metric", metric_of(contents))
+
     def _check(self, new: NewCampaign) -> None:
         """What the store would not take, at the line that said it."""
         for name, why in faults(new):
@@ -460,6 +507,32 @@ class _Reader:
 _READ: Mapping[str, Callable[[_Reader, int, str], None]] = MappingProxyType(
     {name: getattr(_Reader, name) for name in _FIELDS_EN}
 )
+
+
+def metric_of(contents: Sequence[Mapping[str, Any]]) -> str:
+    """What shows that it worked: what readers of these contents can do with one of them."""
+    if any(one["kind"] == "coupon" for one in contents):
+        return "claim"
+    return "click" if any(_leads(one) for one in contents) else "reply"
+
+
+def _leads(content: Mapping[str, Any]) -> bool:
+    """Whether there is something to tap on."""
+    text = str(content.get("text", ""))
+    if "://" in text or "link(" in text or content.get("url"):
+        return True
+    return content["kind"] in ("article", "item", "miniprogram")
+
+
+def _hint_of(text: str) -> str:
+    """The last line of a text, if it says how to hear no more; "" for none."""
+    before, _, last = text.rstrip().rpartition("\n")
+    return last if before and "退订" in last and len(last) <= _HINT_CHARS else ""
+
+
+def _likeness(typed: str, label: str) -> int:
+    """Signs of both that stand at the same place."""
+    return sum(one == other for one, other in zip(typed, label, strict=False))
 
 
 def _share(text: str) -> float | None:
@@ -498,7 +571,9 @@ def read(text: str, now: datetime, empty: NewCampaign) -> NewCampaign:
 def amend(text: str, now: datetime, base: NewCampaign) -> NewCampaign:
     """The campaign with what the text changes of it. Errors: BadForm.
 
-    A single version that is said replaces the one of its name, several replace all.
+    A single version that is said replaces the one of its name, several replace all. 文字 alone,
+    without a version, is other words for the same coupon, quiz or item; the line that says how
+    to hear no more stays.
     """
     return _lines(text, _Reader(base, now, edit=True))
 

@@ -5,13 +5,16 @@ A preview fits a phone: what is long is cut, what is many is counted. Members ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from handlers import rule_words
 from handlers.campaign_text import BadForm, Fault
-from handlers.campaign_when import days_of
-from handlers.campaigning import Finding, Forecast, Look, Shown
+from handlers.campaign_when import days_of, times_a_day
+from handlers.campaigning import Finding, Look, Shown
 from handlers.changes import short
 from handlers.context import SHANGHAI
 from handlers.coupon_words import day_of
@@ -20,7 +23,12 @@ from store.campaigns import Campaign, NewCampaign
 
 SHOWN_CHARS = 300
 """Characters of what a campaign says, in its preview; all variants together."""
+_SHORT_CHARS = 120
+"""So many where the rest of the preview is long."""
+_SCREEN_BYTES = 2048
+"""One message; more would come as several."""
 FINDINGS = 5
+_FEW_FINDINGS = 2
 FAULTS = 6
 SAMPLE = 5
 
@@ -47,9 +55,16 @@ _REASONS = (
     "late",
     "too_late",
     "reached",
+    "list",
+    "not_arrived",
+    "busy",
+    "lease",
+    "refused",
 )
 _PROBLEMS = ("nobody", "api_quota", "day_quota", "no_channel", "to_all")
-_NOTES = ("late", "grown", "errors", "busy", "day_quota", "unknown", "audience", "nobody", "undone")
+_NOTES = ("errors", "busy", "day_quota", "unknown", "audience", "nobody", "undone")
+_NUMBERED = ("late", "overdue", "grown", "to_all")
+"""Notes that ask for a decision, and name the commands of it."""
 
 
 def people(count: int) -> str:
@@ -101,6 +116,9 @@ def when(texts: Texts, new: NewCampaign, now: datetime) -> str:
 def _repeats(texts: Texts, cron: str) -> str:
     told = days_of(cron)
     if told is None:
+        times = times_a_day(cron)
+        if times > 1:
+            return texts("campaign.cron_often", cron=cron, count=times)
         return texts("campaign.cron", cron=cron)
     kind, days, hour, minute = told
     clock = f"{hour:02}:{minute:02}"
@@ -136,26 +154,65 @@ def _fault(texts: Texts, one: Fault) -> str:
         why = texts(f"campaign.fault_{one.why}", part=short(one.part))
     else:
         why = texts(f"campaign.fault_{one.why}")
+    if one.line == 1 and one.why in _NOWHERE:
+        return why
     return texts("campaign.fault", line=one.line, why=why)
 
 
 _NAMING = ("stray", "route", "field")
 """Faults whose sentence names what was typed."""
+_NOWHERE = ("no_title", "no_audience", "no_content", "no_change")
+"""Faults of what is not there: in a campaign no line has them; in a journey a step has."""
 
 
-def findings(texts: Texts, found: Sequence[Finding], limit: int = FINDINGS) -> list[str]:
-    """What is not right, errors first; what is more than `limit` is counted. [] for nothing."""
-    ranked = sorted(found, key=lambda one: one.severity != "error")
-    lines = []
-    for number, one in enumerate(ranked[:limit], 1):
-        mark = texts("campaign.error" if one.severity == "error" else "campaign.warning")
-        line = texts("campaign.finding", number=number, mark=mark, say=one.say)
-        if one.wechat:
-            line += texts("campaign.finding_rule", rule=one.wechat)
-        lines.append(line)
-    if len(ranked) > limit:
-        lines.append(texts("campaign.findings_more", count=len(ranked) - limit))
+def findings(
+    texts: Texts,
+    found: Sequence[Finding],
+    campaign: Campaign,
+    *,
+    limit: int = FINDINGS,
+    page: int = 0,
+) -> list[str]:
+    """What is not right, errors first; the same of several versions is said once.
+
+    page: from 1, of all of them; 0: the first ones, and where the others stand. [] for nothing.
+    """
+    ranked = _by_say(sorted(found, key=lambda one: one.severity != "error"))
+    first = max(0, page - 1) * limit
+    shown = ranked[first : first + limit]
+    lines = [
+        _finding(texts, number, one, places, several=len(campaign.variants) > 1)
+        for number, (one, places) in enumerate(shown, first + 1)
+    ]
+    more = len(ranked) - first - len(shown)
+    if more > 0 and page:
+        at = {"campaign": campaign.id, "page": page + 1}
+        lines.append(texts("campaign.findings_next", count=more, **at))
+    elif more > 0:
+        lines.append(texts("campaign.findings_more", count=more, campaign=campaign.id))
     return lines
+
+
+def _by_say(ranked: Sequence[Finding]) -> list[tuple[Finding, list[str]]]:
+    """Findings that say the same, with the versions that have them; [] for what is of none."""
+    merged: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
+    for one in ranked:
+        _, places = merged.setdefault((one.rule, one.say), (one, []))
+        section, _, name = one.where.partition(".")
+        if section == "content" and name:
+            places.append(name)
+    return list(merged.values())
+
+
+def _finding(
+    texts: Texts, number: int, one: Finding, places: Sequence[str], *, several: bool
+) -> str:
+    say = one.say
+    if several and places:
+        say = texts("campaign.finding_of", names="、".join(places), say=say)
+    mark = texts("campaign.error" if one.severity == "error" else "campaign.warning")
+    line = texts("campaign.finding", number=number, mark=mark, say=say)
+    return line + (texts("campaign.finding_rule", rule=one.wechat) if one.wechat else "")
 
 
 # What it would do
@@ -176,14 +233,22 @@ def reasons(texts: Texts, counts: Mapping[str, int]) -> str:
 
 
 def reason_name(texts: Texts, reason: str) -> str:
-    """A reason in Chinese; one we have no word for as it is."""
+    """A reason in Chinese; what WeChat said is Chinese already."""
     name = reason.partition(":")[0]
-    return texts(f"campaign.reason_{name}") if name in _REASONS else reason
+    if name in _REASONS:
+        return texts(f"campaign.reason_{name}")
+    return texts("campaign.reason_other") if reason.isascii() else reason
 
 
-def note(texts: Texts, said: str) -> str:
-    """Why it stands still, in Chinese; what WeChat said is Chinese already."""
-    return texts(f"campaign.note_{said}") if said in _NOTES else said
+def note(texts: Texts, said: str, campaign: int) -> str:
+    """Why this campaign stands still, in Chinese; what WeChat said is Chinese already."""
+    if said in _NUMBERED:
+        return texts(f"campaign.asks_{said}", campaign=campaign)
+    if said in _NOTES:
+        return texts(f"campaign.note_{said}")
+    if said in _REASONS:
+        return texts("campaign.stopped_by", reason=reason_name(texts, said))
+    return said
 
 
 def status(texts: Texts, campaign: Campaign) -> str:
@@ -200,35 +265,112 @@ def routes(texts: Texts, counts: Mapping[str, int]) -> str:
     )
 
 
-def preview(texts: Texts, look: Look, now: datetime, *, may_confirm: bool) -> str:
-    """A campaign before it goes, on one screen. may_confirm: the reader is an operator."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who reads a preview. role: "owner", "operator" or "analyst"; channel: where.
+
+    said_yes: numbers of those who have confirmed what the draft is now. opens_at: when something
+    may go out that is to go at once, Unix seconds; now, but in the quiet hours.
+    """
+
+    member: int
+    role: str
+    channel: str
+    opens_at: float = 0.0
+    said_yes: Sequence[str] = ()
+
+
+def preview(texts: Texts, look: Look, now: datetime, reader: Reader) -> str:
+    """A campaign before it goes, on one screen."""
+    text = _preview(texts, look, now, reader, SHOWN_CHARS, FINDINGS)
+    if len(text.encode()) <= _SCREEN_BYTES:
+        return text
+    return _preview(texts, look, now, reader, _SHORT_CHARS, _FEW_FINDINGS)
+
+
+def _preview(texts: Texts, look: Look, now: datetime, reader: Reader, chars: int, most: int) -> str:
     one = look.campaign
     lines = [
         texts("campaign.head", campaign=one.id, title=one.title, status=status(texts, one)),
         texts("campaign.look_who", audience=audience(texts, one.audience)),
-        texts("campaign.look_when", when=when(texts, one, now)),
+        texts("campaign.look_when", when=_begins(texts, look, now, reader)),
     ]
-    if one.topic:
-        lines.append(texts("campaign.look_topic", topic=one.topic))
-    lines += _said(texts, look)
-    lines += _forecast(texts, look.forecast, now)
-    lines += findings(texts, look.findings)
-    if may_confirm and one.editable:
-        lines.append(_next(texts, look))
+    if reader.said_yes:
+        lines.insert(1, texts("campaign.look_yes", who=_who(texts, reader.said_yes)))
+    lines += _terms(texts, one, now, reader)
+    lines += _said(texts, look, chars)
+    lines += _forecast(texts, look, now)
+    lines += findings(texts, look.findings, one, limit=most)
+    if reader.role in ("operator", "owner") and one.editable:
+        lines.append(_next(texts, look, reader))
     return "\n".join(lines)
+
+
+def _begins(texts: Texts, look: Look, now: datetime, reader: Reader) -> str:
+    one = look.campaign
+    at_once = one.kind == "once" and one.timing == "at" and one.starts_at is None
+    if at_once and reader.opens_at > now.timestamp():
+        return texts("campaign.when_quiet", at=moment(texts, reader.opens_at, now))
+    return when(texts, one, now)
+
+
+def _who(texts: Texts, actors: Sequence[str]) -> str:
+    """Those who have confirmed it, by their numbers; who came another way is one of them."""
+    numbers = [one.removeprefix("member:") for one in actors if one.startswith("member:")]
+    if len(numbers) == len(actors):
+        return texts("campaign.members", numbers="、".join(numbers))
+    return texts("campaign.somebody", count=len(actors))
+
+
+def _terms(texts: Texts, one: Campaign, now: datetime, reader: Reader) -> Iterable[str]:
+    """What else was set: all that a confirmation confirms."""
+    if one.channel != reader.channel:
+        yield texts("campaign.look_channel", channel=one.channel)
+    if one.topic:
+        yield texts("campaign.look_topic", topic=one.topic)
+    if not one.marketing:
+        yield texts("campaign.look_service")
+    if one.not_after is not None:
+        yield texts("campaign.look_not_after", at=moment(texts, one.not_after, now))
+    goal = texts(f"campaign_report.metric_{one.metric}")
+    yield texts("campaign.look_goal", metric=goal, span=span(texts, one.window_s))
+    if one.test_share:
+        share, wait = f"{one.test_share * 100:g}%", span(texts, one.test_s)
+        yield texts("campaign.look_test", share=share, span=wait)
 
 
 def audience(texts: Texts, rule: str) -> str:
     """The rule, or that it is everybody."""
     if rule.strip() in ("everyone", "所有人", "全部"):
         return texts("campaign.everyone")
-    return rule
+    return _chosen(texts, rule.strip()) or rule
 
 
-def _said(texts: Texts, look: Look) -> Iterable[str]:
+_CHOSEN = re.compile(r'active 30d|(tag|segment):"([^"]+)"')
+_SEGMENTS: Mapping[str, str] = MappingProxyType(
+    {"new": "new", "quiet": "quiet", "about to leave": "leaving"}
+)
+
+
+def _chosen(texts: Texts, rule: str) -> str:
+    """A rule of the guided dialogue in its own words; "" for any other."""
+    found = _CHOSEN.fullmatch(rule)
+    if found is None:
+        return ""
+    kind, name = found.groups()
+    if kind is None:
+        return texts("campaign_new.who_active")
+    if kind == "tag":
+        return texts("campaign_new.chosen_tag", tag=name)
+    if name in _SEGMENTS:
+        return texts(f"campaign_new.segment_{_SEGMENTS[name]}")
+    return texts("campaign_new.chosen_segment", name=name)
+
+
+def _said(texts: Texts, look: Look, chars: int) -> Iterable[str]:
     weights = {one.name: one.weight for one in look.campaign.variants}
     total = sum(weights.values()) or 1
-    most = SHOWN_CHARS // max(1, len(look.shown))
+    most = chars // max(1, len(look.shown))
     for one in look.shown:
         text = one.text if len(one.text) <= most else one.text[: most - 1] + "…"
         kind = _kind(texts, one)
@@ -258,12 +400,16 @@ def _kind(texts: Texts, one: Shown) -> str:
     return texts(f"campaign.kind_{one.kind}") if one.kind in _KINDS else one.kind
 
 
-def _forecast(texts: Texts, told: Forecast, now: datetime) -> Iterable[str]:
+def _forecast(texts: Texts, look: Look, now: datetime) -> Iterable[str]:
+    told, one = look.forecast, look.campaign
     yield texts(
         "campaign.look_people", matched=people(told.matched), recipients=people(told.recipients)
     )
-    if told.held:
-        yield texts("campaign.look_held", count=people(told.held))
+    if one.holdout and not told.held:
+        yield texts("campaign.look_held_none", share=f"{one.holdout * 100:g}%")
+    elif one.holdout:
+        share = f"{one.holdout * 100:g}%"
+        yield texts("campaign.look_held", share=share, count=people(told.held), campaign=one.id)
     if any(told.skipped.values()):
         yield texts("campaign.look_skipped", reasons=reasons(texts, told.skipped))
     if told.recipients:
@@ -276,7 +422,9 @@ def _forecast(texts: Texts, told: Forecast, now: datetime) -> Iterable[str]:
         )
         if quota:
             yield texts("campaign.look_quota", quota=quota)
-        ends = moment(texts, max(told.ends_at, told.at), now)
+        # To the minute, and never the one it begins in.
+        done = (max(told.ends_at, told.at) // 60 + 1) * 60
+        ends = moment(texts, done, now)
         yield texts("campaign.look_takes", span=span(texts, told.seconds), ends=ends)
     if told.sample:
         numbers = "、".join(str(number) for number in told.sample[:SAMPLE])
@@ -292,11 +440,17 @@ def problem_name(texts: Texts, problem: str) -> str:
     return texts("campaign.problem_other", problem=problem)
 
 
-def _next(texts: Texts, look: Look) -> str:
+def _next(texts: Texts, look: Look, reader: Reader) -> str:
     """What to type next."""
-    number = look.campaign.id
-    if look.forecast.problems or look.errors:
-        return texts("campaign.next_edit", campaign=number)
+    number, told = look.campaign.id, look.forecast
     if look.campaign.status == "scheduled":
         return texts("campaign.next_scheduled", campaign=number)
+    if told.problems or any(one.fixed for one in look.errors):
+        return texts("campaign.next_edit", campaign=number)
+    if look.errors and reader.role == "owner":
+        return texts("campaign.next_override", campaign=number, code=look.code)
+    if look.errors:
+        return texts("campaign.next_owner", campaign=number)
+    if f"member:{reader.member}" in reader.said_yes:
+        return texts("campaign.next_waits", campaign=number)
     return texts("campaign.next_confirm", campaign=number, code=look.code)

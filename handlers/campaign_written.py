@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,34 @@ from store.campaigns import NewCampaign
 
 def write(new: NewCampaign) -> str:
     """All that can be said of it: `amend` with this text changes nothing, to the minute."""
+    return "\n".join([*_terms(new), *_contents(new)])
+
+
+def write_terms(new: NewCampaign) -> str:
+    """What holds for all of it, without what it says."""
+    return "\n".join(_terms(new))
+
+
+def write_version(new: NewCampaign, name: str) -> str:
+    """What one of its versions says, all of it; "" for a version that there is not."""
+    found = [one for one in new.variants if one.name == name]
+    return "\n".join(_contents(replace(new, variants=tuple(found)))) if found else ""
+
+
+def changes(before: NewCampaign, after: NewCampaign) -> list[str]:
+    """What became of what: "方式：客服消息 → 群发", "内容 A"; [] when it reads the same."""
+    old, new = (dict(line.split("：", 1) for line in _terms(one)) for one in (before, after))
+    found = [
+        f"{label}：{old.get(label, '无')} → {new.get(label, '无')}"
+        for label in dict.fromkeys((*old, *new))
+        if old.get(label) != new.get(label)
+    ]
+    was, now = ({one.name: one for one in two.variants} for two in (before, after))
+    found += [f"内容 {name}" for name in sorted(was | now) if was.get(name) != now.get(name)]
+    return found
+
+
+def _terms(new: NewCampaign) -> list[str]:
     lines = [f"标题：{new.title}", f"账号：{new.channel}", f"对象：{new.audience}"]
     lines.append(f"话题：{new.topic or '无'}")
     names = {route: name for name, route in reversed(list(ROUTES.items()))}
@@ -27,11 +56,16 @@ def write(new: NewCampaign) -> str:
     if new.test_share:
         lines.append(f"试发：{new.test_share * 100:g}% {_written_span(new.test_s)}")
     lines.append(f"性质：{'营销' if new.marketing else '通知'}")
+    return lines
+
+
+def _contents(new: NewCampaign) -> list[str]:
+    lines: list[str] = []
     for one in new.variants:
         if len(new.variants) > 1:
             lines.append(f"版本 {one.name} {one.weight}份")
         lines += _written_content(one.content)
-    return "\n".join(lines)
+    return lines
 
 
 def _written_when(new: NewCampaign) -> str:

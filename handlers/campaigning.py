@@ -73,7 +73,8 @@ class Forecast:
 class Look:
     """A campaign before it goes: what it says, what is wrong, whom it reaches.
 
-    code: four signs by which this actor confirms exactly this state.
+    code: four signs by which this actor confirms exactly this state. said_yes: who has confirmed
+    it already, as in the audit, while one more is waited for.
     """
 
     campaign: Campaign
@@ -81,6 +82,7 @@ class Look:
     findings: tuple[Finding, ...]
     forecast: Forecast
     code: str
+    said_yes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -140,6 +142,9 @@ class Campaigns(Protocol):
     def blank(self, channel: str) -> NewCampaign:
         """A campaign that says nothing yet, with the configuration's hold-out and window and the
         routes of this account."""
+
+    def opens_at(self, now: float) -> float:
+        """When something leaves that is to leave at once: now, or when the quiet hours end."""
 
     async def check(self, new: NewCampaign, who: Who) -> Sequence[Finding]:
         """What is wrong with it, as far as can be said without the audience."""

@@ -80,10 +80,29 @@ def executes(action: str) -> Callable[[Execute], Execute]:
 
 async def ask(ctx: Context, action: str, args: dict[str, Any], question: str) -> Reply:
     """Have something confirmed first. args: what `executes(action)` will get; JSON."""
-    state = {"action": action, "args": args, "taken_by": ""}
+    state = {"action": action, "args": args, "taken_by": "", "at": ctx.at}
     await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + WINDOW_S)
     hint = ctx.texts("operator.confirm_hint", minutes=round(WINDOW_S / 60))
     return Reply.text(f"{question}\n{hint}")
+
+
+async def waiting(ctx: Context, key: str) -> float | None:
+    """When that was asked which 确认 would do now, Unix seconds; None where nothing waits.
+
+    key: of the message that wants to know; what it took itself waits for it again.
+    """
+    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    if state is None or state["taken_by"] not in ("", key):
+        return None
+    return float(state.get("at", 0.0))
+
+
+async def let_go(ctx: Context, key: str) -> None:
+    """What waits for 确认 is not done any more. key: of the message that says so."""
+    state = await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    if state is not None and state["taken_by"] == "":
+        state["taken_by"] = key
+        await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + _TAKEN_S)
 
 
 @router.text("确认")
@@ -132,7 +151,7 @@ async def _menu_pushed(message: Message, ctx: Context, args: Mapping[str, Any]) 
 
 
 async def role(message: Message, ctx: Context, rest: str) -> Reply:
-    """/role N member|analyst|operator|owner: only an owner, never one's own, so that one always stays."""
+    """/role N member|analyst|operator|owner: only an owner, never one's own: one always stays."""
     texts = ctx.texts
     if ctx.member.role != "owner":
         return Reply.text(texts("operator.owner_only"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from handlers import coupons
+from handlers import coupons, polls
 from handlers.answers import kind_of, source_of, tell
 from handlers.choices import offer
 from handlers.content import FOUND, containing, numbered, results
@@ -111,6 +111,10 @@ async def ask(message: Message, ctx: Context) -> Reply:
     text = message.text
     decision = ctx.knowledge.ask(text[:MAX_CHARS], ctx.demoted)
     hits = decision.hits
+    # A sure answer touches no database, so only what is not sure is looked for in a poll.
+    known = decision.band is Band.SURE and bool(hits)
+    if not known and (vote := await polls.by_words(message, ctx)) is not None:
+        return vote
     if decision.band is not Band.UNSURE and not _has(ctx, hits, text):
         reply = await _of_that_name(ctx, text)
         if reply is not None:

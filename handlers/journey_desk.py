@@ -23,10 +23,12 @@ from handlers.context import SHANGHAI, Context
 from handlers.journey_text import Written, read_journey, read_step
 from handlers.message import Message, Reply
 from handlers.router import folded
+from handlers.rule_words import fault
 from store import rules
-from store.campaigns import Campaign, NewCampaign
+from store.campaigns import Campaign, NewCampaign, digest
 from store.journeys import MOST_STEPS, Journey
 from store.ledgers import Deed
+from store.rules import RuleError
 
 LISTED = 15
 """Journeys in one list."""
@@ -36,6 +38,7 @@ Run = Callable[[Message, Context, str], Awaitable[Reply]]
 _FEW, _NEARLY_ALL = 50, 0.95
 """From so many members on a rule that finds so many of them is as good as everyone."""
 _FORCE = ("强制", "override")
+_OVERRIDE = "journey.override"
 
 
 async def journey(message: Message, ctx: Context, rest: str) -> Reply:
@@ -160,7 +163,8 @@ async def _list(message: Message, ctx: Context, rest: str) -> Reply:
     closed = folded(rest) in ("all", "全部")
     found = await ctx.store.journeys.all(closed=closed, limit=LISTED)
     if not found:
-        return Reply.text(texts("journey.list_none"))
+        ended = not closed and await ctx.store.journeys.all(closed=True, limit=1)
+        return Reply.text(texts("journey.list_closed" if ended else "journey.list_none"))
     lines = [texts("journey.list_head")]
     for one in found:
         count = await ctx.store.journeys.count(one.id)
@@ -251,8 +255,14 @@ async def _start(message: Message, ctx: Context, rest: str) -> Reply:
             trigger=journey_words.begins(texts, one, ctx.now),
             steps=len(steps),
         )
-    action = "journey.start" if not forced else "journey.override"
-    return await ask(ctx, "journey.start", {"journey": one.id, "action": action}, question)
+    action = "journey.start" if not forced else _OVERRIDE
+    args = {"journey": one.id, "action": action, "steps": _seen(steps)}
+    return await ask(ctx, "journey.start", args, question)
+
+
+def _seen(steps: Sequence[Campaign]) -> str:
+    """What all the steps say, as a short text that changes with any of it."""
+    return "".join(digest(step).hex() for step in steps)
 
 
 def _held_up(steps: Sequence[Campaign]) -> bool:
@@ -266,8 +276,11 @@ async def _refusal(
     """Why this member may not start it; None when they may."""
     texts = ctx.texts
     owner = ctx.member.role == "owner"
-    if one.trigger == "date" and not owner and await _nearly_all(ctx, one):
-        return Reply.text(texts("journey.owner_everyone"))
+    try:
+        if one.trigger == "date" and not owner and await _nearly_all(ctx, one):
+            return Reply.text(texts("journey.owner_everyone"))
+    except RuleError as bad:
+        return Reply.text(fault(texts, bad, one.audience))
     errors = [found for found in await _check(message, ctx, steps) if found.severity == "error"]
     if forced and owner:
         errors = [found for found in errors if found.fixed]
@@ -294,6 +307,16 @@ async def _nearly_all(ctx: Context, one: Journey) -> bool:
 
 @executes("journey.start")
 async def _started(message: Message, ctx: Context, args: Mapping[str, Any]) -> Reply:
+    """Whoever confirms has seen these very steps, and nothing speaks against them by now."""
+    found = await ctx.store.journeys.get(args["journey"])
+    if found is not None and found.status != "closed":
+        steps = await ctx.store.journeys.steps(found.id)
+        if _seen(steps) != args["steps"]:
+            said = ctx.texts("journey.steps_changed", journey=found.id, name=found.name)
+            return Reply.text(said)
+        forced = args["action"] == _OVERRIDE
+        if (refusal := await _refusal(message, ctx, found, steps, forced=forced)) is not None:
+            return refusal
     one = await ctx.store.journeys.start(args["journey"], ctx.at, _deed(ctx, args["action"]))
     return await _done(ctx, args["journey"], one, "started")
 

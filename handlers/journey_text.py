@@ -289,6 +289,9 @@ class _Reader:
         except BadForm as bad:
             for one in bad.faults:
                 line = numbers[one.line - 1] if one.line > 1 else step.line
+                if one.why == "no_content":
+                    self.wrong(line, step.label, "no_words")
+                    continue
                 # What is wrong before the first step is found in every step.
                 if all((line, one.why) != (seen.line, seen.why) for seen in self.faults):
                     self.faults.append(replace(one, line=line))

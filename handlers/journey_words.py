@@ -11,6 +11,7 @@ from handlers.campaigning import Finding
 from handlers.changes import short
 from handlers.coupon_words import day_of
 from handlers.texts import Texts
+from store import rules
 from store.campaigns import NewCampaign
 from store.journeys import NewJourney, trigger_of
 
@@ -28,6 +29,7 @@ _OWN_FAULTS = (
     "no_trigger",
     "no_steps",
     "many_steps",
+    "no_words",
     "before",
     "name",
     "one_step",
@@ -63,7 +65,7 @@ def reason(texts: Texts, name: str) -> str:
 def told(texts: Texts, journey: NewJourney, now: datetime) -> list[str]:
     """All of a journey besides its name and its steps, a line each."""
     whom = campaign_words.audience(texts, journey.audience)
-    if journey.audience == "everyone":
+    if isinstance(rules.parse(journey.audience), rules.Everyone):
         whom = texts("journey.everyone")
     stops = texts("journey.between").join(reason(texts, one) for one in journey.stops)
     return [

@@ -45,6 +45,7 @@ _MAX_DAYS = 90
 _GAPS_COUNTED = 1000
 _SENDS_LISTED = 10
 _SHOWN_CHARS = 20
+_CUT_SHORT = 3
 
 _REASONS: Mapping[int, str] = MappingProxyType(
     {
@@ -110,7 +111,9 @@ async def command(message: Message, ctx: Context) -> Reply:
     shown = "/" + name[:_SHOWN_CHARS]
     meant = {sub: f"/faq {sub}" for sub in teaching.FAQ_COMMANDS}
     meant |= {known: f"/{known}" for known in COMMANDS}
-    nearest = difflib.get_close_matches(name[:_SHOWN_CHARS], list(meant), n=1, cutoff=0.5)
+    # What is cut short is meant sooner than what looks alike: /camp is no /claim.
+    nearest = [one for one in meant if len(name) >= _CUT_SHORT and one.startswith(name)][:1]
+    nearest = nearest or difflib.get_close_matches(name[:_SHOWN_CHARS], list(meant), 1, 0.5)
     if not nearest:
         return Reply.text(ctx.texts("operator.unknown_command_plain", command=shown))
     return Reply.text(

@@ -16,7 +16,7 @@ from handlers import changes
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
 from handlers.router import folded
-from handlers.rule_words import fault
+from handlers.rule_words import fault, strangers
 from store import rules
 from store.ledgers import Deed
 from store.rules import RuleError
@@ -113,13 +113,15 @@ async def _numbers(ctx: Context, rule: str) -> list[str]:
     levels = tuple(level.points for level in ctx.rewards.levels)
     tiers = ctx.rewards.membership.tiers
     found = await ctx.store.audiences.look(rule, ctx.at, levels=levels, tiers=tiers)
+    strange = await strangers(ctx, rule)
     if not found.matched:
-        return [ctx.texts("segment.count_none")]
+        return [ctx.texts("segment.count_none"), *strange]
     share = f"{found.matched / found.members:.1%}"
     sample = "、".join(map(str, found.sample))
     return [
         ctx.texts("segment.count", matched=found.matched, members=found.members, share=share),
         ctx.texts("segment.sample", members=sample),
+        *strange,
     ]
 
 
@@ -140,7 +142,14 @@ def _when(ctx: Context, at: float, by: str) -> str:
 
 
 def _uses(ctx: Context, uses: Sequence[Use]) -> str:
-    named = [ctx.texts(f"segment.use_{one.kind}", name=one.name) for one in uses[:_USES]]
+    # The chat calls a campaign 活动 4; c4 is how links and the API name it.
+    named = [
+        ctx.texts(
+            f"segment.use_{one.kind}",
+            name=one.name.removeprefix("c") if one.kind == "campaign" else one.name,
+        )
+        for one in uses[:_USES]
+    ]
     return "、".join(named) + ("…" if len(uses) > _USES else "")
 
 

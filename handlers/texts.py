@@ -32,6 +32,7 @@ FILES = (
     "texts_segments.toml",
     "texts_outgoing.toml",
     "texts_polls.toml",
+    "texts_audit.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

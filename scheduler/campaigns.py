@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import structlog
 
-from scheduler import pace, planner
+from scheduler import lateness, pace, planner
 from scheduler.masses import Masses
 from scheduler.planner import MASS, Account
 from scheduler.rules import CampaignRules
@@ -38,8 +38,8 @@ TURN_S = 3.0
 """How long a campaign sends before the next has its turn."""
 
 Told = Callable[[Campaign, str], Awaitable[None]]
-"""Tells the campaign's owner why it does not go on: "late", "grown", "errors", "busy", "day_quota",
-"unknown", "audience", "nobody", or what WeChat said, in Chinese."""
+"""Tells the campaign's owner why it does not go on: "late", "overdue", "grown", "errors", "busy",
+"day_quota", "to_all", "unknown", "audience", "nobody", or what WeChat said, in Chinese."""
 
 
 class Runner:
@@ -85,7 +85,9 @@ class Runner:
         self._singles = Singles(
             store, sender, rules, now=now, sleep=sleep, levels=levels, tiers=tiers
         )
-        self._masses = Masses(store, sender, rules, now=now, told=self._tell)
+        self._masses = Masses(
+            store, sender, rules, now=now, told=self._tell, stopping=self.stopping
+        )
 
     async def run_once(self) -> str:
         """Do what is due; says what was done, "" for nothing or when another process runs.
@@ -96,9 +98,14 @@ class Runner:
             return ""
         async with self._running:
             now = self._now()
-            hold = await self._store.leases.take(CAMPAIGNS, self._holder, now, self._rules.lease_s)
-            if hold is None:
+            taken = await self._store.db.write(
+                lambda conn: lateness.take(conn, self._holder, now, self._rules)
+            )
+            if taken is None:
                 return ""
+            hold, overdue = taken
+            for campaign_id in overdue:
+                await self._tell(campaign_id, "overdue")
             watch = Watch(hold, self._now, now + self._rules.lease_s)
             keeper = asyncio.create_task(self._keep(watch))
             try:
@@ -116,7 +123,7 @@ class Runner:
                 CAMPAIGNS, self._holder, self._now(), self._rules.lease_s
             )
             if hold is not None:
-                await self._store.leases.release(hold)
+                await self._store.leases.release(hold, self._now())
 
     def stopping(self) -> bool:
         """Whether nothing new is to be begun."""
@@ -162,6 +169,7 @@ class _Round:
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + runner._budget_s
         self._started = self._sent = self._parts = self._calls = 0
+        self._lanes: dict[int, list[tuple[str, str]]] = {}
 
     def _over(self) -> bool:
         return (
@@ -276,12 +284,16 @@ class _Round:
         routes = await self._routes(campaign, account)
         more = False
         visited: set[str] = set()
-        for route, variant in await store.deliveries.lanes(campaign.id, self._now()):
+        # To find them takes a walk through all that is due: once, as long as there is more.
+        known = self._lanes.pop(campaign.id, None)
+        lanes = await store.deliveries.lanes(campaign.id, self._now()) if known is None else known
+        begun = await runner._masses.begun(campaign.id)
+        for route, variant in [*begun, *(lane for lane in lanes if lane not in begun)]:
             if over():
                 return True
             if route in MASS:
                 done = await runner._masses.visit(
-                    campaign, route, variant, routes, account, self._watch
+                    campaign, route, variant, routes, account, self._watch, over
                 )
                 self._parts += done.parts
                 more = more or done.moved
@@ -295,7 +307,9 @@ class _Round:
             if note:
                 await runner._tell(campaign.id, note)
                 return False
-        return more
+        if more:
+            self._lanes[campaign.id] = lanes
+        return more or known is not None
 
     async def _routes(self, campaign: Campaign, account: Account) -> tuple[str, ...]:
         now, rules = self._now(), self._rules

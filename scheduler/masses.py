@@ -17,10 +17,11 @@ from scheduler import pace, planner
 from scheduler.planner import Account
 from scheduler.rules import CampaignRules
 from scheduler.sending import End, Mass, Sender, Sent
-from scheduler.tagging import Tagging
+from scheduler.tagging import STOPPED, Tagging
 from scheduler.watch import Watch
 from store import Store, campaigns, mass_quota, parts
 from store.campaigns import Campaign
+from store.deliveries import START
 from store.gathering import SLICE
 from store.parts import Part, Word
 from store.reach import Caps
@@ -61,12 +62,14 @@ class Masses:
         *,
         now: Callable[[], float],
         told: Callable[[int, str], Awaitable[None]],
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._sender = sender
         self._rules = rules
         self._now = now
         self._told = told
+        self._stopping = stopping
         self._tagging = Tagging(store, sender, rules, now=now)
         self._followed: set[int] = set()
         self._sizes: dict[int, int] = {}
@@ -79,7 +82,7 @@ class Masses:
         """Go on with every part that is not settled; says how many calls were made."""
         calls = 0
         for part in await self._store.parts.unsettled():
-            if not watch.mine():
+            if not watch.mine() or self._stopping():
                 break
             if part.status in parts.OPEN:
                 calls += await self._open(part, watch)
@@ -131,14 +134,13 @@ class Masses:
                 await self._store.parts.spread(part.id, now)
             return 0
         if left is None and self._is_stale(part, campaign, now):
-            if await self._store.parts.drop(part, "gathered anew", now):
-                await self._store.parts.spread(part.id, now)
+            await self._take_apart(part, "gathered anew")
             return 0
         if part.status == "gathering" or campaign.status != "running" or part.due_at > now:
             return 0
         if pace.quiet(now, self._rules.quiet):
             return 0
-        done = await self._send(part, campaign, watch, first=False)
+        done = await self._send(part, campaign, watch, self._stopping, first=False)
         if done.note:
             await self._told(campaign.id, done.note)
         return 1
@@ -161,36 +163,68 @@ class Masses:
         routes: Sequence[str],
         account: Account,
         watch: Watch,
+        over: Callable[[], bool],
     ) -> Done:
-        """Gather one part of what is due for this route and variant, and send it."""
+        """Gather one part of what is due for this route and variant, and send it.
+
+        over: whether the turn has ended; the part is gone on with in the next one.
+        """
         if self._wait.get(campaign.id, 0.0) > self._now():
             return Done()
+        at = self._now()
         part = await self._gathering(campaign, route, variant)
+        if part is None and not await self._store.deliveries.due(
+            campaign.id, route, at, limit=1, variant=variant
+        ):
+            return Done()
+        if await self._spent(campaign, route, account):
+            if part is not None:
+                await self._take_apart(part, "day_quota")
+            return await self._pause(campaign, "day_quota")
         if part is None:
-            if await self._spent(campaign, route, account):
-                return await self._pause(campaign, "day_quota")
-            part = await self._store.parts.begin(campaign, watch.hold, route, variant, self._now())
+            part = await self._store.parts.begin(campaign, watch.hold, route, variant, at)
         if part is None:
             return Done()
         monthly = account.kind == "service"
-        status = await self._fill(part, campaign, routes, watch, monthly=monthly)
+        status = await self._fill(part, campaign, routes, watch, over, monthly=monthly)
+        if status == "to_all":
+            return await self._not_to_all(part, campaign)
         if status != "running":
-            return Done()
+            return Done(moved=status == "over")
         filled = await self._store.parts.get(part.id)
         assert filled is not None
         if filled.members < (2 if route == "mass_list" else 1):
-            next_at = await self._next_at(campaign.id, route, variant)
-            await self._store.gathering.alone(
-                campaign, filled, watch.hold, routes, next_at, self._now()
-            )
-            return Done(moved=True)
-        return await self._send(filled, campaign, watch, first=True)
+            return await self._alone(filled, campaign, routes, watch, at)
+        if route == "mass_list" and len(await self._openids(filled, campaign)) < 2:
+            # Somebody of two was erased since.
+            return await self._alone(filled, campaign, routes, watch, at)
+        return await self._send(filled, campaign, watch, over, first=True)
 
-    async def _next_at(self, campaign_id: int, route: str, variant: str) -> float | None:
+    async def _alone(
+        self, part: Part, campaign: Campaign, routes: Sequence[str], watch: Watch, at: float
+    ) -> Done:
+        """Too few for a list: they wait for who is due later than `at`, when this began. What
+        is due since before and not in the part is of the same member once more."""
         later = await self._store.deliveries.due(
-            campaign_id, route, float("inf"), limit=1, variant=variant
+            campaign.id, part.route, float("inf"), (at, 1 << 62), limit=1, variant=part.variant
         )
-        return later[0][0] if later else None
+        next_at = later[0][0] if later else None
+        await self._store.gathering.alone(campaign, part, watch.hold, routes, next_at, self._now())
+        return Done(moved=True)
+
+    async def _openids(self, part: Part, campaign: Campaign) -> list[str]:
+        return await self._store.parts.openids(part, campaign.channel)
+
+    async def begun(self, campaign_id: int) -> list[tuple[str, str]]:
+        """Routes and variants of the campaign's parts that are being gathered; [] for none.
+
+        They have taken what is due: nothing else shows that there is something to do.
+        """
+        return [
+            (part.route, part.variant)
+            for part in await self._store.parts.unsettled()
+            if part.campaign_id == campaign_id and part.status == "gathering"
+        ]
 
     async def _gathering(self, campaign: Campaign, route: str, variant: str) -> Part | None:
         wanted = (campaign.id, route, variant, "gathering")
@@ -198,6 +232,18 @@ class Masses:
             if (part.campaign_id, part.route, part.variant, part.status) == wanted:
                 return part
         return None
+
+    async def _take_apart(self, part: Part, why: str) -> bool:
+        """A part that has not left does not; its members are free again."""
+        now = self._now()
+        if not await self._store.parts.drop(part, why, now):
+            return False
+        await self._store.parts.spread(part.id, now)
+        return True
+
+    async def _not_to_all(self, part: Part, campaign: Campaign) -> Done:
+        await self._take_apart(part, "to_all")
+        return await self._pause(campaign, "to_all")
 
     async def _spent(self, campaign: Campaign, route: str, account: Account) -> bool:
         """Whether the account has no such send left today."""
@@ -216,27 +262,35 @@ class Masses:
         campaign: Campaign,
         routes: Sequence[str],
         watch: Watch,
+        over: Callable[[], bool],
         *,
         monthly: bool,
     ) -> str:
-        """Gather until the part is as large as it should be, or nothing more is due."""
+        """Gather until the part is as large as it should be, or nothing more is due; "running"
+        then, else "over", "lost", "to_all" or the campaign's status.
+
+        Each delivery is proposed once: what the store leaves planned is for the next part.
+        """
         store, rules = self._store, self._rules
         caps = Caps(rules.cap_day, rules.cap_week)
         size = members = 0
+        after = START
         while True:
             now = self._now()
             look = 2 * rules.part + 2 if part.route == "mass_list" else 50 * SLICE
             page = await store.deliveries.due(
-                campaign.id, part.route, now, limit=look, variant=part.variant
+                campaign.id, part.route, now, after, look, part.variant
             )
             found = await store.parts.get(part.id)
             assert found is not None
             members = found.members
             if not size:
                 size = self._size(part, len(page) + members, look)
-            ids = [one for _, one in page[: size - members]]
-            if not ids:
+            places = page[: max(0, size - members)]
+            if not places:
                 return "running"
+            after = places[-1]
+            ids = [one for _, one in places]
             for at in range(0, len(ids), SLICE):
                 if not watch.mine():
                     return "lost"
@@ -252,6 +306,8 @@ class Masses:
                 )
                 if status != "running":
                     return status
+                if over():
+                    return "over"
 
     def _size(self, part: Part, due: int, look: int) -> int:
         """How many members the part should have, of so many that are due."""
@@ -275,7 +331,15 @@ class Masses:
 
     # A call
 
-    async def _send(self, part: Part, campaign: Campaign, watch: Watch, *, first: bool) -> Done:
+    async def _send(
+        self,
+        part: Part,
+        campaign: Campaign,
+        watch: Watch,
+        over: Callable[[], bool],
+        *,
+        first: bool,
+    ) -> Done:
         store = self._store
         mass = Mass(
             id=part.id,
@@ -287,10 +351,12 @@ class Masses:
             payload=part.payload,
         )
         if part.route == "mass_list":
-            mass = replace(mass, openids=tuple(await store.parts.openids(part, campaign.channel)))
+            mass = replace(mass, openids=tuple(await self._openids(part, campaign)))
         elif part.route == "mass_tag":
-            tag = await self._tagging.ready(part, campaign, watch)
+            tag = await self._tagging.ready(part, campaign, watch, over)
             if isinstance(tag, Sent):
+                if tag.reason == STOPPED:
+                    return Done(moved=True)
                 return await self._not_yet(part, campaign, tag)
             mass = replace(mass, tag_id=tag)
         if first:
@@ -298,11 +364,19 @@ class Masses:
             if isinstance(made, Sent):
                 return await self._not_yet(part, campaign, made)
             mass = replace(mass, payload=made)
+        if self._stopping() or pace.quiet(self._now(), self._rules.quiet):
+            # All that took its time.
+            return Done()
+        may_leave = part.left_at is None and part.route == "mass_all"
+        if may_leave and await store.gathering.left_out(part):
+            return await self._not_to_all(part, campaign)
         answer, until = await store.parts.seal(
             part, watch.hold, mass.payload, self._rules.mass_per_minute, self._now(), first=first
         )
         if answer == "wait":
             self._wait[campaign.id] = until
+        if answer == "old":
+            return Done(moved=await self._take_apart(part, "gathered anew"))
         if answer != "go":
             return Done()
         sent = await self._call(mass, watch)
@@ -340,6 +414,8 @@ class Masses:
         if status == "refused" and sent.errcode not in _BAD_LISTS:
             return await self._pause(campaign, sent.chat or sent.note or sent.reason or "refused")
         if self._busy[part.id] >= TRIES:
+            # Who resumes it tries as often again.
+            del self._busy[part.id]
             return await self._pause(campaign, "busy")
         return Done(moved=status in ("refused", "cancelled"))
 
@@ -347,8 +423,7 @@ class Masses:
         """What has to be done before the call did not go well; the call itself has not left."""
         now = self._now()
         if sent.end in (End.STOP, End.REFUSED):
-            if await self._store.parts.drop(part, sent.reason, now):
-                await self._store.parts.spread(part.id, now)
+            await self._take_apart(part, sent.reason)
             return await self._pause(campaign, sent.chat or sent.note or sent.reason or "refused")
         self._wait[campaign.id] = now + max(sent.after_s, sent.pace_s, 1.0)
         return Done()
@@ -373,6 +448,7 @@ def word_of(sent: Sent, busy: int) -> Word:
         msg_id=sent.wechat_id,
         data_id=sent.data_id,
         after_s=max(sent.after_s, 2.0 ** min(busy - 1, 5) if sent.busy else 0.0),
-        # 45066: WeChat knows this name already, so a call before this one was heard.
-        sure=sent.end is not End.UNKNOWN and sent.errcode != 45066,
+        # 45066: WeChat knows this name already, so a call before this one was heard. -1: it may
+        # have been performed; WeChat allows it again under the same name only.
+        sure=sent.end is not End.UNKNOWN and sent.errcode != 45066 and not sent.busy,
     )

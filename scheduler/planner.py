@@ -438,7 +438,7 @@ async def forecast(
             after = person.member_id
         return len(people) == PAGE
 
-    while await store.db.read(step):
+    while await store.db.read(step, long=True):
         pass
     assert planner is not None
     return planner.plan()

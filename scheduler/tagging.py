@@ -15,6 +15,9 @@ from store import Store, campaigns
 from store.campaigns import Campaign
 from store.parts import Part
 
+STOPPED = "stopped"
+"""Why a tag is not ready: nothing is wrong, it is gone on with in the next turn."""
+
 
 def name_of(part: Part) -> str:
     """The tag of a part, at WeChat and here; 30 bytes at most."""
@@ -32,9 +35,11 @@ class Tagging:
         self._rules = rules
         self._now = now
 
-    async def ready(self, part: Part, campaign: Campaign, watch: Watch) -> int | Sent:
+    async def ready(
+        self, part: Part, campaign: Campaign, watch: Watch, over: Callable[[], bool]
+    ) -> int | Sent:
         """WeChat's number of the part's tag, once every member carries it; a Sent when that has
-        to wait or cannot be."""
+        to wait or cannot be. over: whether to go on later; one call is always made."""
         store, channel, name = self._store, campaign.channel, name_of(part)
         tag = await store.gathering.tag_of(channel, name)
         if tag is None:
@@ -43,12 +48,14 @@ class Tagging:
                 return made
             tag = made
             await store.gathering.note_tag(channel, name, tag, campaign.id, self._now())
+        calls = 0
         while part.left_at is None:
             openids = await store.gathering.untagged(part, channel, name, TAGGED)
             if not openids:
                 break
-            if not watch.mine() or not await self._running(campaign.id):
-                return Sent(End.LATER, reason="stopped")
+            if not watch.mine() or (calls and over()) or not await self._running(campaign.id):
+                return Sent(End.LATER, reason=STOPPED)
+            calls += 1
             taken = await store.paces.take(
                 f"tag:{channel}", 1, self._rules.tag_per_minute, 10, self._now()
             )
@@ -58,7 +65,9 @@ class Tagging:
             if sent.end is End.ACCEPTED:
                 await store.gathering.tagged(channel, name, openids, self._now())
             elif sent.end is End.REFUSED:
-                await self._one_by_one(part, campaign, tag, name, openids)
+                sent = await self._one_by_one(part, campaign, tag, name, openids)
+                if sent.end is not End.ACCEPTED:
+                    return sent
             elif sent.end is End.STOP:
                 return sent
             else:
@@ -72,8 +81,9 @@ class Tagging:
 
     async def _one_by_one(
         self, part: Part, campaign: Campaign, tag: int, name: str, openids: list[str]
-    ) -> None:
-        """WeChat refuses fifty for one of them, and does not say which."""
+    ) -> Sent:
+        """WeChat refuses fifty for one of them, and does not say which. LATER or STOP when it broke
+        off."""
         channel = campaign.channel
         for openid in openids:
             sent = await self._sender.tag(channel, tag, [openid], on=True)
@@ -83,8 +93,11 @@ class Tagging:
                 await self._store.gathering.untaggable(
                     campaign, part, openid, sent.reason or "error", self._now()
                 )
+            elif sent.end is End.STOP:
+                return sent
             else:
-                return
+                return Sent(End.LATER, after_s=sent.after_s, pace_s=sent.pace_s)
+        return Sent(End.ACCEPTED)
 
     async def drop_spent(self, watch: Watch) -> None:
         """Remove the tags whose sends are over."""

@@ -7,9 +7,12 @@ hash of the bytes says so. Nothing here uploads.
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from store.db import Database
 from store.dialect import Connection
@@ -32,6 +35,17 @@ class BadAsset(ValueError):
         super().__init__(f"{field}: {why}")
         self.field = field
         self.why = why
+
+
+class AssetInUse(ValueError):
+    """Another picture cannot take this name. campaigns: number and title of those that were
+    confirmed with the picture that has it."""
+
+    def __init__(self, name: str, campaigns: tuple[str, ...]) -> None:
+        named = ", ".join(campaigns)
+        super().__init__(f"{name}: shown by confirmed campaigns ({named}); take another name")
+        self.name = name
+        self.campaigns = campaigns
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,31 @@ def _of_row(row: tuple[int, str, str, bytes, int, float, str]) -> Asset:
     return Asset(row[0], row[1], row[2], bytes(row[3]), row[4], row[5], row[6])
 
 
+_USED = (
+    "select c.id, c.title, v.content from campaigns as c "
+    "join variants as v on v.campaign_id = c.id "
+    "where c.status in ('scheduled', 'freezing', 'running', 'paused', 'late') order by c.id"
+)
+
+
+def _users(conn: Connection, name: str) -> tuple[str, ...]:
+    """Campaigns whose confirmed content shows the picture of this name."""
+    found = [
+        f"{campaign_id} {title}"
+        for campaign_id, title, content in conn.execute(_USED)
+        if _shows(json.loads(content), name)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _shows(content: Mapping[str, Any], name: str) -> bool:
+    if name in (content.get("asset"), content.get("cover"), content.get("thumb")):
+        return True
+    # Markdown has many ways to write a picture: any mention of its name counts.
+    text = html.unescape(str(content.get("markdown") or "")).replace("\\", "")
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text) is not None
+
+
 class Assets:
     """The tables `assets` and `uploads`."""
 
@@ -94,7 +133,9 @@ class Assets:
     ) -> Asset:
         """Keep a picture under a name; another one of that name is replaced.
 
-        Errors: BadAsset for a name that is none, more than 2 MB, or neither PNG nor JPEG.
+        Errors: BadAsset for a name that is none, more than 2 MB, or neither PNG nor JPEG;
+        AssetInUse when a confirmed campaign shows the picture that has the name: what somebody
+        said yes to is what goes out.
         """
         if not valid_name(name):
             raise BadAsset("name", "1 to 64 letters, digits, '.', '-' or '_'")
@@ -109,6 +150,8 @@ class Assets:
             there = _one(conn, name)
             if there is not None and there.digest == digest:
                 return there
+            if there is not None and (users := _users(conn, name)):
+                raise AssetInUse(name, users)
             conn.execute(
                 "insert into assets (name, mime, digest, data, added_at, added_by) "
                 "values (?, ?, ?, ?, ?, ?) on conflict (name) do update set "

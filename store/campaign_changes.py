@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store import campaigns
-from store.campaigns import Campaign, NewCampaign, Status, changed, digest, of_plain, plain
+from store.campaigns import Campaign, NewCampaign, Status, changed, of_plain, plain, state
 from store.db import Database
 from store.dialect import Connection
 from store.ledgers import Deed
@@ -71,7 +71,9 @@ def _note(
     )
     if deed is not None:
         deed.write(conn, f"campaign:{after.id}", detail)
-    return after
+    since = campaigns.get(conn, after.id)
+    assert since is not None
+    return since
 
 
 def _put(conn: Connection, campaign_id: int, new: NewCampaign) -> Campaign | None:
@@ -244,26 +246,47 @@ class Campaigns:
 
         return await self._db.write(run)
 
-    async def approve(self, campaign_id: int, state: bytes, actor: str, now: float) -> int:
-        """Say yes to a state of a draft, by its `campaigns.digest`; how many have said so.
+    async def approved_by(self, campaign: Campaign) -> tuple[str, ...]:
+        """Who has said yes to what this draft is now, first come first; () for no draft,
+        and no list that has grown."""
+        if campaign.status != "draft" and not _has_grown(campaign):
+            return ()
+        seen = state(campaign)
 
-        0 when that is not what it is now, or it is no draft. One who says it twice is one; what
-        was said before the last change does not count, even if that change was taken back.
+        def run(conn: Connection) -> tuple[str, ...]:
+            rows = conn.execute(
+                "select actor from approvals where campaign_id = ? and digest = ? and at >= "
+                "(select coalesce(max(at), 0) from campaign_changes where campaign_id = ?) "
+                "order by at, actor",
+                (campaign.id, seen, campaign.id),
+            ).fetchall()
+            return tuple(str(row[0]) for row in rows)
+
+        return await self._db.read(run)
+
+    async def approve(self, campaign_id: int, seen: bytes, actor: str, now: float) -> int:
+        """Say yes to a state of a draft, by its `campaigns.state`; how many have said so.
+
+        Or to a list that has grown. 0 when that is not what it is now, or nobody asks. One who
+        says it twice is one; what was said before the last change does not count, even if that
+        change was taken back.
         """
 
         def run(conn: Connection) -> int:
             campaign = campaigns.get(conn, campaign_id)
-            if campaign is None or campaign.status != "draft" or digest(campaign) != state:
+            if campaign is None or state(campaign) != seen:
+                return 0
+            if campaign.status != "draft" and not _has_grown(campaign):
                 return 0
             conn.execute(
                 "insert into approvals (campaign_id, digest, actor, at) values (?, ?, ?, ?) "
                 "on conflict (campaign_id, digest, actor) do update set at = excluded.at",
-                (campaign_id, state, actor, now),
+                (campaign_id, seen, actor, now),
             )
             row = conn.execute(
                 "select count(*) from approvals where campaign_id = ? and digest = ? and at >= "
                 "(select coalesce(max(at), 0) from campaign_changes where campaign_id = ?)",
-                (campaign_id, state, campaign_id),
+                (campaign_id, seen, campaign_id),
             ).fetchone()
             return int(row[0])
 
@@ -272,7 +295,7 @@ class Campaigns:
     async def schedule(
         self,
         campaign_id: int,
-        state: bytes,
+        seen: bytes,
         approved: int,
         now: float,
         actor: str,
@@ -280,18 +303,20 @@ class Campaigns:
         deed: Deed | None = None,
         *,
         starts_at: float | None = None,
+        overridden: str = "",
     ) -> Campaign | None:
-        """Let a draft go out; None when it is none, or not in this state (its `digest`).
+        """Let a draft go out; None when it is none, or not in this state (its `state`).
 
         approved: how many recipients were shown. starts_at: the next time of a repeating one;
-        of others the draft says it, or it is now.
+        of others the draft says it, or it is now. overridden: rules that an owner set aside, for
+        the audit.
         """
 
         def run(conn: Connection) -> Campaign | None:
             if (known := _done(conn, key)) is not None:
                 return known
             before = campaigns.get(conn, campaign_id)
-            if before is None or digest(before) != state:
+            if before is None or state(before) != seen:
                 return None
             begins = before.starts_at if starts_at is None else starts_at
             row = conn.execute(
@@ -303,7 +328,10 @@ class Campaigns:
                 return None
             after = campaigns.get(conn, campaign_id)
             assert after is not None
-            return _note(conn, "schedule", before, after, now, actor, key, deed, str(approved))
+            # Its time is set with it, so this is another state than the draft's.
+            campaigns.vouch(conn, after, actor, now)
+            detail = f"{approved} {overridden}".strip()
+            return _note(conn, "schedule", before, after, now, actor, key, deed, detail)
 
         return await self._db.write(run)
 
@@ -351,7 +379,7 @@ class Campaigns:
             before = campaigns.get(conn, campaign_id)
             if before is None:
                 return None
-            to = _goes_on(before)
+            to, same = _goes_on(before), campaigns.vouched(conn, before)
             if before.status == "late" or (to == "scheduled" and _is_late(before, now)):
                 conn.execute(
                     "update campaigns set starts_at = ?, not_after = null "
@@ -361,6 +389,8 @@ class Campaigns:
             after = campaigns.set_status(conn, campaign_id, to, now, was=("paused", "late"))
             if after is None:
                 return None
+            if same:
+                campaigns.vouch(conn, after, actor, now)
             return _note(conn, "resume", before, after, now, actor, key, deed)
 
         return await self._db.write(run)
@@ -386,6 +416,10 @@ class Campaigns:
             return _note(conn, kind, before, after, now, actor, key, deed)
 
         return await self._db.write(run)
+
+
+def _has_grown(campaign: Campaign) -> bool:
+    return campaign.status == "paused" and campaign.note == "grown"
 
 
 def _goes_on(campaign: Campaign) -> Status:

@@ -67,7 +67,9 @@ _PERIOD = "at >= :since and at < :until"
 _EVENTS = f"select member_id, at from events where member_id is not null and {_PERIOD} and kind = "
 _ACTIONS = {
     "clicks": f"{_EVENTS} 'click' and campaign = :label and campaign <> ''",
-    "claims": f"{_EVENTS} 'claim' union all select member_id, claimed_at from coupons "
+    # Each coupon that is given out writes an event of its own, whoever gave it: counted by source.
+    "claims": f"{_EVENTS} 'claim' and event_id not like 'coupon:%' "
+    "union all select member_id, claimed_at from coupons "
     "where member_id is not null and source in ('claim', 'exchange') "
     "and claimed_at >= :since and claimed_at < :until",
     "replies": "select member_id, at from interactions where id >= :first "

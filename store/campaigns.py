@@ -7,6 +7,7 @@ change of an operator is written with the one before, so that it can be taken ba
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -89,7 +90,9 @@ class NewCampaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(NewCampaign):
-    """A campaign as it is kept. planned: 0 until its list is complete."""
+    """A campaign as it is kept. planned: 0 until its list is complete; serial: how often somebody
+    has changed or confirmed it; meant: its audience with the rules of the saved segments that it
+    names, as they are now, "" when it names none, "?" when one is not there."""
 
     id: int
     status: str
@@ -109,6 +112,8 @@ class Campaign(NewCampaign):
     confirmed_at: float | None
     started_at: float | None
     ended_at: float | None
+    serial: int = 0
+    meant: str = ""
 
     @property
     def label(self) -> str:
@@ -172,9 +177,28 @@ def digest(new: NewCampaign) -> bytes:
     return hashlib.blake2b(_json(values).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
+def state(campaign: Campaign) -> bytes:
+    """The hash of all that is approved of a campaign that is kept; 16 bytes.
+
+    Of one that names saved segments what they mean, too, and of a list how long it is: the
+    same `digest` with another list is another question.
+    """
+    known = digest(campaign)
+    if not campaign.meant and not campaign.planned:
+        return known
+    more = f"{campaign.planned} {campaign.meant}".encode(errors="surrogatepass")
+    return hashlib.blake2b(more, key=known, digest_size=16).digest()
+
+
 def code(campaign: Campaign, actor: str) -> str:
-    """The four signs by which this actor confirms exactly this state; an edit changes them."""
-    told = hashlib.blake2b(actor.encode(), key=campaign.seed + digest(campaign), digest_size=8)
+    """The four signs by which this actor confirms exactly this state, once.
+
+    An edit changes them, and so does every confirmation and what is taken back: signs that were
+    good before are never good again.
+    """
+    key = campaign.seed + state(campaign)
+    asked = f"{campaign.serial} {actor}".encode()
+    told = hashlib.blake2b(asked, key=key, digest_size=8)
     number = int.from_bytes(told.digest(), "big")
     signs = ""
     for _ in range(CODE_SIGNS):
@@ -291,7 +315,13 @@ def _time_faults(new: NewCampaign) -> Iterator[tuple[str, str]]:
 
 
 _GIVEN = ", ".join(name for name in _GIVEN_NAMES if name != "variants")
-_KEPT = ", ".join(field.name for field in fields(Campaign) if field.name not in _GIVEN_NAMES)
+_READ_NAMES = ("serial", "meant")
+"""What a campaign has from other tables."""
+_KEPT = ", ".join(
+    field.name
+    for field in fields(Campaign)
+    if field.name not in _GIVEN_NAMES and field.name not in _READ_NAMES
+)
 COLUMNS = f"{_GIVEN}, {_KEPT}"
 """Of `campaigns`, in the order that a row is read."""
 _COLUMN_NAMES = COLUMNS.split(", ")
@@ -311,21 +341,44 @@ def given(new: NewCampaign) -> tuple[Any, ...]:
     return tuple(values.values())
 
 
-def _of_row(row: Sequence[Any], variants: tuple[Variant, ...]) -> Campaign:
-    values = dict(zip(_COLUMN_NAMES, row, strict=True))
+_SERIAL = (
+    "(select count(*) from campaign_changes as h where h.campaign_id = campaigns.id "
+    "and h.kind in ('new', 'edit', 'undo', 'schedule'))"
+)
+
+
+def _of_row(conn: Connection, row: Sequence[Any]) -> Campaign:
+    values = dict(zip((*_COLUMN_NAMES, "serial"), row, strict=True))
     values["routes"] = tuple(values["routes"].split())
     values["marketing"] = bool(values["marketing"])
     values["seed"] = bytes(values["seed"])
-    return Campaign(**values, variants=variants)
+    values["meant"] = _meant(conn, values["audience"])
+    return Campaign(**values, variants=_variants(conn, values["id"]))
+
+
+@functools.lru_cache(maxsize=256)
+def _named(audience: str) -> frozenset[str]:
+    """The saved segments that a rule names; none for a rule that cannot be read."""
+    try:
+        return rules.segments(rules.parse(audience))
+    except rules.RuleError:
+        return frozenset()
+
+
+def _meant(conn: Connection, audience: str) -> str:
+    if not _named(audience):
+        return ""
+    saved = dict(conn.execute("select name, rule from segments").fetchall())
+    try:
+        return rules.unparse(rules.expand(rules.parse(audience), saved))
+    except rules.RuleError:
+        return "?"
 
 
 def select(conn: Connection, tail: str, *args: Any) -> list[Campaign]:
     """The campaigns of `select … from campaigns` with this tail, with their variants."""
-    rows = conn.execute(f"select {COLUMNS} from campaigns {tail}", args).fetchall()
-    return [_of_row(row, _variants(conn, row[_ID])) for row in rows]
-
-
-_ID = _COLUMN_NAMES.index("id")
+    rows = conn.execute(f"select {COLUMNS}, {_SERIAL} from campaigns {tail}", args).fetchall()
+    return [_of_row(conn, row) for row in rows]
 
 
 def _variants(conn: Connection, campaign_id: int) -> tuple[Variant, ...]:
@@ -431,6 +484,30 @@ def set_status(
     return None if row is None else get(conn, campaign_id)
 
 
+def vouch(conn: Connection, campaign: Campaign, actor: str, now: float) -> None:
+    """What its segments mean now is what was confirmed; inside a transaction."""
+    if campaign.meant:
+        conn.execute(
+            "insert into approvals (campaign_id, digest, actor, at) values (?, ?, ?, ?) "
+            "on conflict (campaign_id, digest, actor) do update set at = excluded.at",
+            (campaign.id, state(campaign), actor, now),
+        )
+
+
+def vouched(conn: Connection, campaign: Campaign) -> bool:
+    """Whether its segments mean what they meant when it was confirmed."""
+    if not campaign.meant:
+        return True
+    return bool(
+        conn.execute(
+            "select count(*) from approvals where campaign_id = ? and digest = ? and at >= "
+            "(select coalesce(max(at), 0) from campaign_changes where campaign_id = ? "
+            "and kind in ('new', 'edit', 'undo', 'schedule'))",
+            (campaign.id, state(campaign), campaign.id),
+        ).fetchone()[0]
+    )
+
+
 def spawn(
     conn: Connection, parent: Campaign, at: float, next_at: float, now: float
 ) -> Campaign | None:
@@ -454,4 +531,7 @@ def spawn(
         "update campaigns set approved = ?, confirmed_at = ? where id = ?",
         (parent.approved, parent.confirmed_at, child.id),
     )
-    return get(conn, child.id)
+    made = get(conn, child.id)
+    if made is not None and vouched(conn, parent):
+        vouch(conn, made, parent.created_by, now)
+    return made

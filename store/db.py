@@ -95,6 +95,8 @@ class Database:
         self._local = threading.local()
         self._reader_conns: list[Connection] = []
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        # What may take seconds waits for its like, and no chat message behind it.
+        self._long = ThreadPoolExecutor(1, thread_name_prefix="store-long-reader")
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -151,6 +153,7 @@ class Database:
         self._thread = None
         # In a thread: a long read (a backup) must not hold the event loop.
         await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.to_thread(self._long.shutdown)
         for conn in self._reader_conns:
             conn.close()
         self._reader_conns.clear()
@@ -167,15 +170,22 @@ class Database:
         """Like `write`, sharing one call of `op` with everyone who came at the same time."""
         return self._submit(op, args)
 
-    async def read(self, fn: Callable[[Connection], T]) -> T:
+    async def read(self, fn: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run `fn` on a reading connection; all it reads is one moment, the newest commit.
 
-        Errors: StoreError.
+        long: it may take seconds; such reads go one after the other. Errors: StoreError.
         """
         assert self._loop is not None
         if self._thread is None:
             raise StoreError("the store is closed; nothing can be read")
+        if long:
+            return await self._loop.run_in_executor(self._long, self._read_long, fn)
         return await self._loop.run_in_executor(self._readers, self._read, fn)
+
+    def _read_long(self, fn: Callable[[Connection], T]) -> T:
+        if self._stopping:
+            raise StoreError("the store is closing; nothing was read")
+        return self._read(fn)
 
     def _read(self, fn: Callable[[Connection], T]) -> T:
         conn: Connection | None = getattr(self._local, "conn", None)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 Connection = sqlite3.Connection
@@ -63,6 +66,36 @@ def sync_commits(conn: Connection, wanted: bool) -> None:
     order, so one synced commit carries all before it to the disk.
     """
     conn.execute(f"pragma synchronous = {'full' if wanted else 'normal'}")
+
+
+class TooSlow(Exception):
+    """A statement took longer than it was given."""
+
+
+_LOOK_STEPS = 1_000_000
+"""Of SQLite's machine between two looks at the clock: some 50 ms. Each look needs the
+interpreter's lock, for which a busy event loop lets it wait up to 5."""
+
+
+@contextmanager
+def limit_time(conn: Connection, seconds: float) -> Iterator[None]:
+    """All statements inside take so long at most, together; 0 for as long as it takes.
+
+    Errors: TooSlow; the transaction goes on.
+    """
+    if not seconds:
+        yield
+        return
+    ends = time.monotonic() + seconds
+    conn.set_progress_handler(lambda: time.monotonic() > ends, _LOOK_STEPS)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise TooSlow(f"more than {seconds:g} s") from error
+    finally:
+        conn.set_progress_handler(None, 0)
 
 
 def expect_much(conn: Connection) -> None:

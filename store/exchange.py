@@ -404,9 +404,13 @@ def _again(conn: Connection, campaign: Campaign, one: Ended, now: float) -> None
     else:
         values = ("planned", "", one.due_at, None)
     changed = conn.execute(
-        "update deliveries set status = ?, reason = ?, due_at = ?, settled_at = ?, errcode = ?, "
+        # Who was erased or merged away meanwhile is nobody's: nothing would ever send it.
+        "update deliveries set status = case when member_id is null then 'skipped' else ? end, "
+        "reason = case when member_id is null then 'erased' else ? end, "
+        "due_at = case when member_id is null then null else ? end, "
+        "settled_at = case when member_id is null then ? else ? end, errcode = ?, "
         "claimed_at = null where id = ? and tries = ? and status in ('sending', 'unknown')",
-        (*values, one.errcode, going.id, going.tries),
+        (*values[:3], now, values[3], one.errcode, going.id, going.tries),
     ).rowcount
     if not changed:
         return

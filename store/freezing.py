@@ -93,16 +93,16 @@ def planned(conn: Connection, campaign_id: int) -> int:
 
 
 def grown(campaign: Campaign, planned: int) -> bool:
-    """Whether far more are on the list than were confirmed: a segment was changed since, or a
-    rule means something else by now."""
-    return 0 < campaign.approved < (planned - 100) / 1.5
+    """Whether far more are on the list than were confirmed: a rule finds others by now."""
+    return 0 < campaign.approved < (planned - 20) / 1.5
 
 
 def end(
     conn: Connection, campaign_id: int, hold: Hold, planned: int, now: float
 ) -> Campaign | None:
     """The list is complete: the campaign runs; it is done when nobody is on it, and asks when
-    it has grown. None when it is not being frozen any more."""
+    it has grown, or a segment that it names was changed since it was confirmed. None when it is
+    not being frozen any more."""
     if not leases.holds(conn, hold, now):
         return None
     campaign = campaigns.get(conn, campaign_id)
@@ -112,7 +112,7 @@ def end(
     note = ""
     if not planned:
         to, note = "done", "nobody"
-    elif grown(campaign, planned):
+    elif grown(campaign, planned) or not campaigns.vouched(conn, campaign):
         to, note = "paused", "grown"
     moved = campaigns.set_status(conn, campaign_id, to, now, was=("freezing",), note=note)
     if moved is None:

@@ -18,6 +18,9 @@ from store.statements import pieces
 SLICE = 500
 """Deliveries of one transaction."""
 
+NEVER = ("opted_out", "blocked", "capped")
+"""Why somebody must not get what WeChat would bring them all the same, sent to all."""
+
 
 def gather(
     conn: Connection,
@@ -34,8 +37,9 @@ def gather(
     """Put those of `ids` that may go into a part that is being gathered; the others are skipped.
 
     routes: those that the account may take. monthly: each member has four a month (service
-    accounts). Gives the campaign's status, or "lost" when the lease is another's; then, and when
-    it is not "running", nothing has changed.
+    accounts). Gives the campaign's status, "lost" when the lease is another's, or "to_all" when
+    it goes to everybody and one of these must not get it. Unless that is "running", nothing has
+    changed. One who is in the part already stays planned, for the next part.
     """
     if not leases.holds(conn, hold, now):
         return "lost"
@@ -55,6 +59,8 @@ def gather(
             skipped.setdefault(reason, []).append(row.id)
         elif row.member_id not in going and row.member_id not in here:
             going[row.member_id] = row.id
+    if part.route == "mass_all" and not skipped.keys().isdisjoint(NEVER):
+        return "to_all"
     if monthly and going:
         month = mass_quota.month_of(part.created_at)
         taken = mass_quota.take(conn, campaign.channel, month, list(going))
@@ -120,11 +126,19 @@ def alone(
     members = [row[1] for row in rows if row[1] is not None]
     month = mass_quota.month_of(part.created_at)
     mass_quota.give_back(conn, campaign.channel, month, members)
-    for one in ids:
+    for one, member_id in rows:
+        gone = member_id is None
         conn.execute(
-            "update deliveries set status = 'planned', part_id = null, claimed_at = null, "
-            "due_at = case when ? then ? else due_at end where id = ?",
-            (next_at is not None, next_at, one),
+            "update deliveries set status = ?, reason = ?, part_id = null, claimed_at = null, "
+            "due_at = case when ? then ? else due_at end, settled_at = ? where id = ?",
+            (
+                "skipped" if gone else "planned",
+                "erased" if gone else "",
+                next_at is not None,
+                next_at,
+                now if gone else None,
+                one,
+            ),
         )
     if next_at is not None:
         return
@@ -138,6 +152,28 @@ def alone(
         reach.reroute(conn, ids, "custom")
     else:
         reach.skip(conn, ids, "alone", now)
+
+
+def left_out(conn: Connection, part: Part) -> bool:
+    """Whether anybody on the campaign's list must not get it, or gets it another way: then the
+    part cannot go to all. About a second for a million: not for the writer."""
+    gone = conn.execute(
+        "select 1 from optouts as o join deliveries as d on d.member_id = o.member_id "
+        "join campaigns as c on c.id = d.campaign_id where d.part_id = ? and o.since >= ? "
+        "and o.topic in ('', c.topic) limit 1",
+        (part.id, part.created_at),
+    ).fetchone()
+    if gone is not None:
+        return True
+    never = ", ".join("?" * len(NEVER))
+    rows = conn.execute(
+        "select 1 from deliveries where campaign_id = ? and (status = 'held' "
+        f"or (status = 'skipped' and reason in ({never})) "
+        "or (status in ('sending', 'accepted', 'delivered', 'unknown') and route <> 'mass_all')) "
+        "limit 1",
+        (part.campaign_id, *NEVER),
+    )
+    return rows.fetchone() is not None
 
 
 def untagged(conn: Connection, part: Part, channel: str, tag: str, limit: int) -> list[str]:
@@ -256,6 +292,10 @@ class Gathering:
         return await self._db.write(
             lambda conn: gather(conn, campaign, part, hold, ids, caps, routes, now, monthly=monthly)
         )
+
+    async def left_out(self, part: Part) -> bool:
+        """`left_out`, read."""
+        return await self._db.read(lambda conn: left_out(conn, part))
 
     async def alone(
         self,

@@ -8,7 +8,7 @@ before it leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store.db import Database
 from store.dialect import Connection
@@ -22,11 +22,16 @@ _LONGEST_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lease as its holder knows it. fence: grows each time it changes hands or has ended."""
+    """A lease as its holder knows it. fence: grows each time it changes hands or has ended.
+
+    before: when it had ended before it was taken, by the clock of who had it; 0.0 for who was
+    the first, or has gone on.
+    """
 
     name: str
     holder: str
     fence: int
+    before: float = field(default=0.0, compare=False)
 
 
 def take(conn: Connection, name: str, holder: str, now: float, ttl: float) -> Hold | None:
@@ -34,6 +39,7 @@ def take(conn: Connection, name: str, holder: str, now: float, ttl: float) -> Ho
 
     The own one that has not ended keeps its number.
     """
+    last = conn.execute("select until from leases where name = ?", (name,)).fetchone()
     row = conn.execute(
         "insert into leases (name, holder, fence, until) values (?, ?, 1, ?) "
         "on conflict (name) do update set "
@@ -42,7 +48,10 @@ def take(conn: Connection, name: str, holder: str, now: float, ttl: float) -> Ho
         "where leases.holder = ? or leases.until <= ? or leases.until > ? returning fence",
         (name, holder, now + ttl, holder, now, holder, now, now + _LONGEST_S),
     ).fetchone()
-    return None if row is None else Hold(name, holder, row[0])
+    if row is None:
+        return None
+    before = last[0] if last is not None and last[0] <= now else 0.0
+    return Hold(name, holder, row[0], before)
 
 
 def renew(conn: Connection, hold: Hold, now: float, ttl: float) -> bool:
@@ -54,11 +63,11 @@ def renew(conn: Connection, hold: Hold, now: float, ttl: float) -> bool:
     return kept.rowcount > 0
 
 
-def release(conn: Connection, hold: Hold) -> None:
+def release(conn: Connection, hold: Hold, now: float) -> None:
     """Give it back at once; harmless when it is another's already."""
     conn.execute(
-        "update leases set until = 0 where name = ? and holder = ? and fence = ?",
-        (hold.name, hold.holder, hold.fence),
+        "update leases set until = ? where name = ? and holder = ? and fence = ? and until > ?",
+        (now, hold.name, hold.holder, hold.fence, now),
     )
 
 
@@ -85,6 +94,6 @@ class Leases:
         """`renew` in a transaction of its own."""
         return await self._db.write(lambda conn: renew(conn, hold, now, ttl))
 
-    async def release(self, hold: Hold) -> None:
+    async def release(self, hold: Hold, now: float) -> None:
         """`release` in a transaction of its own."""
-        await self._db.write(lambda conn: release(conn, hold))
+        await self._db.write(lambda conn: release(conn, hold, now))

@@ -141,9 +141,11 @@ def seal(
     first: bool,
 ) -> tuple[str, float]:
     """The part leaves now: written down before it does. ("go", 0), or why not and until when:
-    "lost", "wait" (for the pace), or the campaign's status.
+    "lost", "wait" (for the pace), "old" when it would count in another month than it was
+    gathered in, or the campaign's status.
 
-    first: with its payload; later tries keep the first's.
+    part: as it is; "gone" when another has gone on with it. first: with its payload; later tries
+    keep the first's.
     """
     if not leases.holds(conn, hold, now):
         return "lost", 0.0
@@ -151,6 +153,8 @@ def seal(
     status = "cancelled" if campaign is None else campaign.status
     if campaign is None or status != "running":
         return status, 0.0
+    if part.left_at is None and mass_quota.month_of(now) != mass_quota.month_of(part.created_at):
+        return "old", 0.0
     burst = max(1, int(per_minute / 10))
     taken = paces.take(conn, f"mass:{campaign.channel}", 1, per_minute, burst, now)
     if not taken.count:
@@ -158,7 +162,7 @@ def seal(
     changed = conn.execute(
         "update parts set status = 'sending', payload = case when ? then ? else payload end, "
         "fence = ?, tries = tries + 1, left_at = coalesce(left_at, ?), due_at = ? "
-        "where id = ? and status = ? and settled_at is null",
+        "where id = ? and status = ? and tries = ? and settled_at is null",
         (
             first,
             payload,
@@ -167,6 +171,7 @@ def seal(
             now + RETRY_S,
             part.id,
             "gathering" if first else "sending",
+            part.tries,
         ),
     )
     return ("go", 0.0) if changed.rowcount else ("gone", 0.0)
@@ -177,7 +182,8 @@ def ended(conn: Connection, part: Part, word: Word, now: float, *, to_all: bool 
 
     part: as it was before the call; its left_at tells whether an earlier call may have done it.
     A yes is a fact whoever brings it. What certainly did nothing is only believed of the whole
-    part if no earlier call is in doubt.
+    part if no other call is in doubt: neither an earlier one nor, for who was asleep between the
+    seal and the answer, one that the next runner has made since.
     """
     row = conn.execute(f"select {COLUMNS} from parts where id = ?", (part.id,)).fetchone()
     is_now = Part(*row)
@@ -185,12 +191,13 @@ def ended(conn: Connection, part: Part, word: Word, now: float, *, to_all: bool 
         if is_now.status in ("sending", "unknown", "gathering"):
             _accept(conn, is_now, word, now, to_all=to_all)
         return "accepted"
-    if is_now.status != "sending":
+    if is_now.status != "sending" or is_now.tries != part.tries + 1:
         return is_now.status
     doubt = part.left_at is not None or not word.sure
     if word.status == "list":
-        # Smaller lists find out who it is; of two, nobody does.
-        word = replace(word, status="stop" if is_now.members > 2 and not doubt else "refused")
+        # Smaller lists find out who it is; of two, nobody does, and one of them is innocent.
+        many = is_now.members > 2 and not doubt
+        word = replace(word, status="stop" if many else "refused", reason="list")
     if word.status == "refused":
         return _move(conn, is_now, "unknown" if doubt else "refused", word, now)
     if word.status == "stop" and not doubt:
@@ -200,7 +207,8 @@ def ended(conn: Connection, part: Part, word: Word, now: float, *, to_all: bool 
         "update parts set due_at = ?, left_at = case when ? then left_at end, errcode = ?, "
         "note = ? where id = ?",
         (
-            now + max(word.after_s, RETRY_S if doubt else 1.0),
+            # WeChat itself said how it is with this name: as soon as it likes. Else a minute.
+            now + max(word.after_s, RETRY_S if doubt and word.status != "later" else 1.0),
             doubt or word.status == "unknown",
             word.errcode,
             word.note,

@@ -3,9 +3,9 @@
     active 30d and tag:python and not bought:py-101 and level>=2 and segment:"about to leave"
 
 `not` binds before `and`, `and` before `or`; 且, 或 and 非 mean the same, and so do full-width
-signs. Everybody is a kind of audience of its own, that has to be spelt out and stands alone:
-no rule becomes it by leaving something out. What a condition means in the tables stands in
-`store/audience.py`.
+signs and the conditions' Chinese names. Everybody is a kind of audience of its own, that has to
+be spelt out and stands alone: no rule becomes it by leaving something out. What a condition means
+in the tables stands in `store/audience.py`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ _WORDS = {
     **dict.fromkeys(("not", "非", "不是"), "not"),
 }
 _UNITS = {
-    **dict.fromkeys(("d", "天"), DAY_S),
+    **dict.fromkeys(("d", "天", "日"), DAY_S),
     **dict.fromkeys(("h", "小时"), 3600),
     **dict.fromkeys(("m", "分钟"), 60),
 }
@@ -131,8 +131,9 @@ _SIGN = re.compile(r"\s*(:|>=|<=|=|>|<|≥|≤)\s*")
 # Parentheses inside a value go in pairs, so that the one behind it closes the rule's own.
 _BARE = re.compile(r'[^\s()"]+(?:\([^\s()"]*\)[^\s()"]*)*')
 _QUOTED = re.compile(r'"([^"]*)"')
-_WITHIN = re.compile(r"\s+(\d{1,6})(d|h|m|天|小时|分钟)(?=[\s()]|$)", re.IGNORECASE)
-_LIKE_WITHIN = re.compile(r"\s+(\d[^\s()]*)")
+_WITHIN = re.compile(r"\s*(\d{1,6})\s*(d|h|m|天|日|小时|分钟)(?=[\s()]|$)", re.IGNORECASE)
+_LIKE_WITHIN = re.compile(r"\s*(\d[^\s()]*)")
+_GLUED = re.compile(r"([^\W\d]+)(?=\d)")
 _WHOLE = re.compile(r"\d{1,15}")
 _YUAN = re.compile(r"(\d{1,9})(?:\.(\d{1,2}))?")
 
@@ -175,8 +176,7 @@ def _yuan(value: str) -> str | None:
 
 
 def _did(value: str) -> str | None:
-    value = value.lower()
-    return value if value in DID else None
+    return _DID_MEANT.get(value.lower())
 
 
 def _segment(value: str) -> str | None:
@@ -229,6 +229,43 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
 
 NAMES = tuple(_KINDS)
 """Every condition there is."""
+
+CALLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "active": ("活跃",),
+        "quiet": ("沉默",),
+        "new": ("新", "新人"),
+        "followed": ("关注",),
+        "tag": ("标签",),
+        "bought": ("买过", "购买过"),
+        "clicked": ("点过", "点击过"),
+        "did": ("做过",),
+        "level": ("等级",),
+        "points": ("积分",),
+        "spent": ("消费",),
+        "orders": ("订单",),
+        "invited": ("邀请", "邀请过"),
+        "tier": ("会员",),
+        "topic": ("话题", "主题"),
+        "group": ("群",),
+        "scene": ("场景",),
+        "coupon": ("券", "优惠券"),
+        "member": ("成员",),
+        "campaign": ("活动",),
+        "segment": ("人群", "分组"),
+    }
+)
+"""Condition -> what it is called in Chinese, the usual name first; a rule may say either."""
+
+DID_CALLED: Mapping[str, str] = MappingProxyType(
+    {"checkin": "签到", "homework": "作业", "quiz": "竞赛", "invite": "邀请"}
+)
+"""The same of what `did:` knows."""
+
+_MEANT = {name: name for name in NAMES} | {
+    said: name for name, called in CALLED.items() for said in called
+}
+_DID_MEANT = {name: name for name in DID} | {said: name for name, said in DID_CALLED.items()}
 
 
 def segment_name(text: str) -> str:
@@ -324,13 +361,18 @@ class _Reader:
         self.terms += 1
         if self.terms > MOST_TERMS:
             self.fail("too-many", began, f"a rule of at most {MOST_TERMS} conditions")
-        name = found[0].lower()
-        if name in _EVERYONE:
+        word = found[0].lower()
+        if word in _EVERYONE:
             self.fail("everyone-alone", began, "everyone alone")
-        kind = _KINDS.get(name)
-        if kind is None:
-            self.fail("unknown-condition", began, f"one of {', '.join(NAMES)}", found[0])
-        self.at = found.end()
+        name, self.at = _MEANT.get(word), found.end()
+        if name is None:
+            # 活跃30天: Chinese is written without blanks.
+            glued = _GLUED.match(self.folded, began)
+            name = _MEANT.get(glued[1].lower()) if glued is not None else None
+            if glued is None or name is None or not _KINDS[name].within or _KINDS[name].signs:
+                self.fail("unknown-condition", began, f"one of {', '.join(NAMES)}", found[0])
+            self.at = glued.end()
+        kind = _KINDS[name]
         sign, value = self.value(name, kind) if kind.signs else ("", "")
         within_s = self.within() if kind.within else 0
         self.blank()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,16 @@ from scheduler.planner import Account
 from store import Store
 from store.campaigns import NewCampaign, Variant, faults
 from store.offers import NewOffer, Offer
+from store.rule_values import Stranger
+from store.rules import Term
 from tests.blank import blank
 from tests.store.rows import course
 
-CASES = tomllib.loads(Path(__file__).with_name("lint_cases.toml").read_text("utf-8"))["case"]
+CASES = [
+    case
+    for name in ("lint_cases.toml", "lint_cases_missing.toml")
+    for case in tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))["case"]
+]
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=SHANGHAI).timestamp()
 QUIET = (time(22, 0), time(8, 0))
 
@@ -51,6 +58,7 @@ def facts(**fields: Any) -> Facts:
             "早鸟": offer("早鸟"),
             "旧券": offer("旧券", status="closed"),
             "领完": offer("领完", inventory=5, claimed=5),
+            "两张": offer("两张", inventory=5, claimed=3),
             "快完": offer("快完", valid_until=NOW + 60),
         },
         "items": {"py-101"},
@@ -90,6 +98,11 @@ def of_case(case: dict[str, Any]) -> tuple[NewCampaign, Facts]:
     kind = case.get("account", "service")
     account = Account(kind, case.get("verified", True)) if kind else None
     given = facts(account=account, owner=case.get("owner", False), share=case.get("share"))
+    if "recipients" in case:
+        given = replace(given, variants={"A": case["recipients"]})
+    if "unknown" in case:
+        name, value, near = case["unknown"]
+        given = replace(given, unknown=(Stranger(Term(name, ":", value), near),))
     return campaign(content, **fields), given
 
 
@@ -147,7 +160,56 @@ def test_a_broken_template_points_at_its_line_and_column() -> None:
     new = campaign({"kind": "text", "text": "退订\n你好 {{ nickname }}"})
     (finding,) = lint(new, facts())
     assert (finding.rule, finding.where) == ("content-broken", "content.A")
-    assert finding.say.startswith("text 第 2 行第 7 个字：没有这个名字")
+    assert finding.say.startswith("文字 第 2 行第 7 个字：没有这个名字")
+
+
+def test_what_belongs_to_another_kind_says_where_it_may_stand() -> None:
+    new = campaign({"kind": "text", "text": "退订，券码 {{ coupon.code }}"})
+    (finding,) = lint(new, facts())
+    assert "coupon 只能写在优惠券里" in finding.say
+    new = campaign({"kind": "coupon", "offer": "早鸟", "text": "退订 {{ item.title }}"})
+    assert "item 只能写在推荐里" in lint(new, facts())[0].say
+
+
+def test_a_text_that_is_too_long_is_named_as_in_the_form() -> None:
+    new = campaign({"kind": "text", "text": "退订" + "字" * 700})
+    assert lint(new, facts())[0].say.startswith("文字 太长")
+
+
+def test_the_same_fault_of_two_versions_is_said_of_each() -> None:
+    other = Variant(name="B", content={"kind": "text", "text": "退订，砍价，集赞有礼"})
+    new = campaign({"kind": "text", "text": "退订，集赞有礼"}, more=(other,))
+    assert [(one.rule, one.where) for one in lint(new, facts())] == [
+        ("induced-sharing", "content.A"),
+        ("induced-sharing", "content.B"),
+    ]
+
+
+def test_without_a_time_it_begins_at_once_quiet_hours_or_not() -> None:
+    night = datetime(2026, 11, 20, 22, 30, tzinfo=SHANGHAI).timestamp()
+    now = replace(facts(), now=night)
+    new = campaign({"kind": "text", "text": "退订"})
+    (finding,) = lint(new, now)
+    assert (finding.rule, finding.where) == ("sleeps-first", "starts_at")
+    assert "08:00" in finding.say
+    assert lint(new, facts()) == []
+    # One that repeats has its own times.
+    assert (
+        lint(campaign({"kind": "text", "text": "退订"}, kind="cron", cron="0 9 * * *"), now) == []
+    )
+
+
+def test_nearly_everyone_says_how_to_write_to_all() -> None:
+    new = campaign({"kind": "text", "text": "退订"})
+    (finding,) = lint(new, replace(facts(), share=0.97, number=12))
+    assert "/campaign edit 12 对象 所有人" in finding.say
+    assert "所有者" in finding.say
+
+
+def test_the_table_speaks_chinese_of_people() -> None:
+    for rule in table().values():
+        assert "owner" not in rule.say
+        assert "everyone" not in rule.say
 
 
 def test_a_finding_names_its_variant() -> None:
@@ -229,9 +291,13 @@ def test_hours_that_are_never_quiet() -> None:
 
 def test_every_error_of_a_content_has_its_words() -> None:
     assert told(ContentError("variable", "x", where="text", line=1, column=2)).startswith(
-        "text 第 1 行第 2 个字：没有这个名字"
+        "文字 第 1 行第 2 个字：没有这个名字"
     )
-    assert told(ContentError("kind", "one of", where="kind")) == "kind：不认识的内容种类。"
+    assert told(ContentError("kind", "one of", where="kind")) == "内容：不认识的内容种类。"
+    # The form's own names, and never a word of English for an error without words.
+    assert told(ContentError("missing", "an item", where="fallback")) == "备选：缺少这一项。"
+    assert told(ContentError("empty", "x", where="data.thing1")).startswith("字段 thing1：")
+    assert told(ContentError("new-one", "something else")) == "内容有问题，发不出去。"
     for name in ("template", "content", "article"):
         source = Path(__file__).parents[2].joinpath("bot", f"campaign_{name}.py").read_text("utf-8")
         codes = set(re.findall(r'(?:ContentError|_At)\((?:\s|[\w.\[\]]+, )*"([a-z-]+)"', source))

@@ -28,7 +28,10 @@ async def c(tmp_path: Path) -> AsyncIterator[Campaigning]:
     [
         (WORDS, f"你有 0 分 {SHOP}/live"),
         ({"kind": "image", "asset": "cover"}, "[图片] cover"),
-        (ARTICLE, "[图文] 三天学会 Python\n从零开始"),
+        (
+            ARTICLE,
+            "[图文] 三天学会 Python\n[封面] cover\n从零开始\n# 第一天\n好的开始。\n![](cover)",
+        ),
         (NOTE, "[通知]\nthing1：第 0 天"),
         (
             {"kind": "poll", "question": "想学什么？", "options": ["写作", "绘画"]},
@@ -50,6 +53,19 @@ async def test_each_kind_in_words(c: Campaigning, content: dict[str, Any], words
     assert await c.phone.shown(c.new(content), "A", None) == words
     assert await c.phone.shown(c.new(content), "A", c.member) == words
     assert await c.world.store.links.page() == [], "a look makes no link"
+
+
+async def test_of_a_long_article_the_beginning_is_shown(c: Campaigning) -> None:
+    markdown = "\n\n".join(["字" * 70, "二", "三", "四", "五"])
+    shown = await c.phone.shown(c.new({**ARTICLE, "markdown": markdown}), "A", None)
+    assert shown.splitlines()[3:] == ["字" * 60 + "…", "二", "三", "四", "…"]
+
+
+async def test_what_cannot_be_filled_is_told_in_chinese(c: Campaigning) -> None:
+    broken = c.new({"kind": "text", "text": "{{ nobody }}"})
+    said = await c.phone.preview(broken, "A", c.member)
+    assert said.startswith("内容有问题：文字 第 1 行第 4 个字：没有这个名字")
+    assert "expected" not in said
 
 
 async def test_a_preview_arrives_and_costs_no_quota(c: Campaigning) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from bot.campaigning import Desk
 from handlers.campaigning import Answer, Look, Said, Told
-from store import Store, campaigns
+from store import Store, campaigns, freezing
 from store.campaigns import Campaign, NewCampaign, Variant
+from store.leases import CAMPAIGNS
+from store.ledgers import Deed
 from store.offers import NewOffer
 from store.rules import RuleError
 from tests.blank import blank
@@ -63,6 +65,36 @@ class Room:
         asked = who(name, actor, role)
         return await self.desk.confirm(campaign.id, code, asked, override=override)
 
+    async def segment(self, rule: str) -> None:
+        """What segment:test means from now on."""
+        now = self.clock()
+        deed = Deed(now, LING, "segment.save")
+        await self.store.segments.put("test", rule, now, LING, deed)
+
+    async def frozen(self, campaign: Campaign, planned: int) -> Campaign:
+        """What becomes of it when its list is complete, with so many to get it."""
+        now = self.clock()
+        hold = await self.store.leases.take(CAMPAIGNS, "me", now, 30.0)
+        assert hold is not None
+        begun = await self.store.freezing.begin(campaign.id, hold, now)
+        assert begun is not None
+        ended = await self.store.db.write(
+            lambda conn: freezing.end(conn, campaign.id, hold, planned, now)
+        )
+        assert ended is not None
+        return ended
+
+    async def spawned(self, parent: Campaign) -> Campaign:
+        """The campaign of the next time of a repeating one."""
+        now = self.clock()
+        found = await self.store.campaigns.get(parent.id)
+        assert found is not None
+        assert found.starts_at is not None
+        at, after = found.starts_at, found.starts_at + 24 * HOUR_S
+        child = await self.store.db.write(lambda conn: campaigns.spawn(conn, found, at, after, now))
+        assert child is not None
+        return child
+
     async def actions(self) -> list[str]:
         return [row.action for row in reversed(await self.store.audit.newest(99))]
 
@@ -104,7 +136,8 @@ async def test_the_first_preview_shows_text_people_and_a_code_and_changes_nothin
 async def test_a_content_that_cannot_be_filled_is_shown_as_what_is_wrong(room: Room) -> None:
     one = await room.draft(variants=(Variant(content={"kind": "text", "text": "{{ nobody }}"}),))
     (shown,) = (await room.look(one)).shown
-    assert shown.text.startswith("（")
+    assert shown.text.startswith("（文字 第 1 行第 4 个字：没有这个名字")
+    assert "expected" not in shown.text
     assert "content-broken" in {found.rule for found in (await room.look(one)).errors}
 
 
@@ -227,6 +260,20 @@ async def test_errors_stop_a_confirmation_unless_an_owner_overrides_them(room: R
     assert operator.said is Said.OWNER_ONLY
     assert (await room.confirm(one, "mine", override=True)).said is Said.DONE
     assert (await room.actions())[-1] == "campaign.override"
+    (told, *_) = await room.store.audit.newest(1)
+    assert told.detail == "3 induced-sharing"
+
+
+async def test_a_coupon_for_more_than_there_are_is_an_error(room: Room) -> None:
+    await fans(room.store, room.clock(), 3)
+    offer = NewOffer(word="早鸟", title="早鸟券", kind="amount", value=100, inventory=2)
+    await room.store.offers.create(offer, room.clock(), "cli")
+    words = "{{ coupon.code }} 回复「退订」不再接收"
+    content = {"kind": "coupon", "offer": "早鸟", "text": words}
+    one = await room.draft(routes=("custom",), variants=(Variant(content=content),))
+    (found,) = (await room.look(one)).errors
+    assert found.rule == "offer-too-few"
+    assert "只剩 2 张，要发 3 张" in found.say
 
 
 async def test_what_is_fixed_nobody_overrides(room: Room) -> None:
@@ -298,6 +345,114 @@ async def test_a_repeating_one_begins_at_its_next_time(room: Room) -> None:
     assert answer.campaign.starts_at > room.clock()
     # Its next time moves on by itself: that is no other state.
     assert (await room.confirm(one, "again")).said is Said.AGAIN
+
+
+async def test_a_code_is_good_once(room: Room) -> None:
+    await fans(room.store, room.clock(), 3)
+    one = await room.draft()
+    code = (await room.look(one)).code
+    assert (await room.confirm(one, code=code)).said is Said.DONE
+    assert (await room.desk.undo(one.id, who("undo"))).said is Said.DONE
+    # The draft says what it said before, and yet nobody has seen it since.
+    assert (await room.confirm(one, "again", code=code)).said is Said.WRONG_CODE
+    fresh = (await room.look(one)).code
+    assert fresh != code
+    await room.desk.edit(one.id, replace(one.new, title="开课了"), who("edit"))
+    await room.desk.edit(one.id, one.new, who("edit back"))
+    assert (await room.confirm(one, "third", code=fresh)).said is Said.WRONG_CODE
+    assert (await room.confirm(one, "fourth")).said is Said.DONE
+
+
+async def test_another_meaning_of_a_segment_is_another_state(room: Room) -> None:
+    members = await fans(room.store, room.clock(), 3)
+    await room.segment(f"member:{members[0]}")
+    one = await room.draft(audience="segment:test")
+    code = (await room.look(one)).code
+    await room.segment("active 30d")
+    assert (await room.confirm(one, code=code)).said is Said.WRONG_CODE
+    assert (await room.confirm(one, "again")).said is Said.DONE
+    # Somebody's first yes does not count for another list either.
+    room.open(two_person_over=2)
+    two = await room.draft("two", audience="segment:test")
+    assert (await room.confirm(two, "2")).said is Said.WAITS
+    await room.segment("active 29d")
+    assert (await room.confirm(two, "3", WANG)).said is Said.WAITS
+
+
+# A list that is not the one that was confirmed
+
+
+async def test_a_segment_that_was_changed_voids_what_was_confirmed(room: Room) -> None:
+    members = await fans(room.store, room.clock(), 3)
+    await room.segment(f"member:{members[0]}")
+    one = await room.draft(audience="segment:test")
+    same = await room.draft("same", audience="segment:test", starts_at=room.clock() + HOUR_S)
+    assert (await room.confirm(one)).said is Said.DONE
+    assert (await room.confirm(same, "confirm same")).said is Said.DONE
+    assert (await room.frozen(same, 1)).status == "running", "nothing was changed"
+    await room.segment(f"member:{members[1]}")
+    paused = await room.frozen(one, 1)
+    assert (paused.status, paused.note) == ("paused", "grown")
+    operator = await room.desk.resume(one.id, who("op", WANG, "operator"))
+    assert operator.said is Said.OWNER_ONLY
+    assert (await room.desk.resume(one.id, who("owner"))).said is Said.DONE
+
+
+async def test_what_has_grown_goes_on_with_an_owner_and_over_so_many_with_two_persons(
+    room: Room,
+) -> None:
+    await fans(room.store, room.clock(), 3)
+    room.open(two_person_over=100)
+    one = await room.draft()
+    await room.confirm(one)
+    assert (await room.frozen(one, 300)).note == "grown"
+    operator, owner = who("op", WANG, "operator"), who("owner")
+    assert (await room.desk.resume(one.id, operator)).said is Said.OWNER_ONLY
+    assert (await room.desk.resume(one.id, owner)).said is Said.WAITS
+    assert (await room.desk.resume(one.id, owner)).said is Said.WAITS
+    assert (await room.desk.resume(one.id, who("owner 2"))).said is Said.WAITS
+    answer = await room.desk.resume(one.id, who("op 2", WANG, "operator"))
+    assert answer.said is Said.DONE
+    assert answer.campaign is not None
+    assert answer.campaign.status == "running"
+    # From now on it is one like any other.
+    await room.desk.pause(one.id, who("pause", WANG, "operator"))
+    assert (await room.desk.resume(one.id, who("op 3", WANG, "operator"))).said is Said.DONE
+
+
+async def test_a_late_one_whose_segment_means_the_same_is_not_asked_about_again(
+    room: Room,
+) -> None:
+    members = await fans(room.store, room.clock(), 3)
+    await room.segment(f"member:{members[0]}")
+    one = await room.draft(audience="segment:test", starts_at=room.clock() + 60)
+    assert (await room.confirm(one)).said is Said.DONE
+    await begun(room.store, one.id, "late", room.clock())
+    room.clock.at += HOUR_S
+    await room.desk.resume(one.id, who("resume", WANG, "operator"))
+    assert (await room.frozen(one, 1)).status == "running"
+
+
+async def test_a_late_one_does_not_go_on_to_others(room: Room) -> None:
+    members = await fans(room.store, room.clock(), 3)
+    await room.segment(f"member:{members[0]}")
+    one = await room.draft(audience="segment:test", starts_at=room.clock() + 60)
+    assert (await room.confirm(one)).said is Said.DONE
+    await begun(room.store, one.id, "late", room.clock())
+    await room.segment("points>=0")
+    room.clock.at += HOUR_S
+    await room.desk.resume(one.id, who("resume", WANG, "operator"))
+    assert (await room.frozen(one, 1)).note == "grown"
+
+
+async def test_each_time_of_a_repeating_one_is_as_it_was_confirmed(room: Room) -> None:
+    members = await fans(room.store, room.clock(), 3)
+    await room.segment(f"member:{members[0]}")
+    one = await room.draft(audience="segment:test", kind="cron", cron="0 9 * * *")
+    assert (await room.confirm(one)).said is Said.DONE
+    assert (await room.frozen(await room.spawned(one), 1)).status == "running"
+    await room.segment("active 30d")
+    assert (await room.frozen(await room.spawned(one), 1)).note == "grown"
 
 
 # Stopping

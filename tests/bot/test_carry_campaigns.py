@@ -142,7 +142,7 @@ def test_a_time_is_said_as_in_the_chat(shell: Shell) -> None:
     assert shell.run("campaign", "schedule", number, "每周一", "9:00") == 0
     assert "begins: cron 0 9 * * mon" in shell.out
     assert row(shell, number).kind == "cron"
-    assert shell.run("campaign", "schedule", number, "昨天") == 1
+    assert shell.run("campaign", "schedule", number, "不知道") == 1
     assert "no time one can use (unknown)" in shell.err
 
 
@@ -389,6 +389,17 @@ def test_a_picture_is_kept(shell: Shell) -> None:
     path.write_bytes(picture() + bytes(3 << 20))
     assert shell.run("campaign", "asset", "cover-1", path) == 1
     assert actions(shell) == [("cli", "asset.put")]
+
+
+def test_a_picture_that_a_confirmed_campaign_shows_stays(shell: Shell) -> None:
+    path = shell.folder / "cover.png"
+    path.write_bytes(picture())
+    assert shell.run("campaign", "asset", "cover-1", path) == 0
+    number = made(shell, "海报\n对象：active 30d\n方式：群发\n图片：cover-1\n")
+    shell.store(lambda store: begun(store, number, "scheduled", 1.7e9))
+    path.write_bytes(picture("JPEG"))
+    assert shell.run("campaign", "asset", "cover-1", path) == 1
+    assert f"shown by confirmed campaigns ({number} 海报)" in shell.err
 
 
 def test_segments_are_saved_shown_counted_and_removed(shell: Shell) -> None:

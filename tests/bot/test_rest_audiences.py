@@ -12,9 +12,10 @@ import pytest
 from bot.keys import SCOPES
 from bot.rest_audiences import OPERATIONS
 from store.assets import MAX_BYTES
+from store.campaigns import Variant
 from store.segments import MOST
 from tests.bot.api_world import ApiWorld, Got, api
-from tests.bot.campaign_place import fans, new, picture
+from tests.bot.campaign_place import begun, fans, new, picture
 
 READ, WRITE = {"campaigns:read"}, {"campaigns:write"}
 
@@ -174,6 +175,22 @@ async def test_a_picture_is_kept_and_replaced(world: ApiWorld) -> None:
         ("asset.put", "asset:cover-1"),
         ("asset.put", "asset:封面"),
     ]
+
+
+async def test_a_picture_that_a_confirmed_campaign_shows_is_not_replaced(
+    world: ApiWorld,
+) -> None:
+    assert (await world.put("/assets/cover-1", data=picture(), scopes=WRITE)).status == 201
+    variant = Variant(content={"kind": "image", "asset": "cover-1"})
+    now = world.clock()
+    made = await world.store.campaigns.create(new(variants=(variant,)), now, "cli")
+    await begun(world.store, made.id, "running", now)
+    got = await world.put("/assets/cover-1", data=picture("JPEG"), scopes=WRITE)
+    said = problem(got, 409, "asset-in-use")
+    assert [one["detail"] for one in said["errors"]] == [f"{made.id} 开课"]
+    await begun(world.store, made.id, "done", now)
+    again = await world.put("/assets/cover-1", data=picture("JPEG"), scopes=WRITE)
+    assert again.json["mime"] == "image/jpeg"
 
 
 async def test_what_is_no_picture_is_refused(world: ApiWorld) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from bot.errcodes import CODES, Refused
 from bot.sender import CUSTOM, MASS_LIST, MASS_TAG, NOTICE, TEMPLATE, sent_of
 from sandbox.fake_rules import Call
 from scheduler.sending import End, Sent
-from tests.bot.campaign_world import PUBLIC, SHOP, WANG, Campaigning, campaigning
+from store.codes import new_code
+from tests.bot.campaign_world import COURSE, PUBLIC, SHOP, WANG, Campaigning, campaigning
 from tests.bot.wechat_world import LIN, NOON
 
 TEXT = {"kind": "text", "text": "新课上线"}
@@ -184,12 +186,11 @@ async def test_a_gap_for_the_topic_is_the_campaigns(c: Campaigning) -> None:
 
 
 async def test_links_are_the_members_own_and_counted_for_the_campaign(c: Campaigning) -> None:
-    words = f'{{{{ link("py") }}}} 或 {SHOP}/live 或 https://else.example/x'
+    words = f'{{{{ link("py") }}}} 或 {SHOP}/live'
     campaign = await c.campaign({"kind": "text", "text": words})
     await c.again(campaign)
     tokens = re.findall(rf"{PUBLIC}/r/([\w-]+)", c.inbox[0].content)
     assert len(tokens) == 2
-    assert "https://else.example/x" in c.inbox[0].content, "no host of ours: left as it is"
     links = {one.id: one for one in await c.world.store.links.page()}
     pairs = [c.linker.signer.read(token) for token in tokens]
     assert all(pair is not None and pair[1] == c.member for pair in pairs)
@@ -200,6 +201,47 @@ async def test_links_are_the_members_own_and_counted_for_the_campaign(c: Campaig
     }
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "https://else.example/x",
+        '{{ "https:" }}//else.example/x',
+        "{% if points == 0 %}www.else.example{% endif %}",
+        f'{SHOP}{{{{ ".else.example" }}}}/x',
+        '{{ link("https://shop.example/a") }} 或 <a href="weixin://dl/business">点</a>',
+    ],
+)
+async def test_an_address_off_the_list_never_leaves_however_it_came_about(
+    c: Campaigning, words: str
+) -> None:
+    campaign = await c.campaign({"kind": "text", "text": words})
+    sent = await c.again(campaign)
+    assert sent.end is End.REFUSED
+    assert sent.reason == "content"
+    payload = await c.sender.payload(c.part(campaign))
+    assert isinstance(payload, Sent)
+    assert c.inbox == []
+
+
+async def test_a_vote_for_an_address_off_the_list_never_leaves(c: Campaigning) -> None:
+    poll = {"kind": "poll", "question": "选", "options": ["else.example/x", "b.cn"]}
+    assert (await c.send(poll)).end is End.REFUSED
+    assert c.inbox == []
+
+
+async def test_an_items_own_address_may_lead_anywhere(c: Campaigning) -> None:
+    await c.world.store.catalogue.put(
+        [replace(COURSE, id="far", url="https://far.example/a(1)")], NOON
+    )
+    text = "《{{ item.title }}》{{ item.url }}，{{ link('far') }}。"
+    content = {"kind": "item", "text": text, "fallback": "far"}
+    new = c.new(content)
+    assert await c.phone.shown(new, "A", None) == (
+        "《零基础学 Python》https://far.example/a(1)，https://far.example/a(1)。"
+    )
+    assert (await c.send(content)).end is End.ACCEPTED
+
+
 async def test_the_coupons_code_stands_in_its_message(c: Campaigning) -> None:
     from store.offers import NewOffer
 
@@ -208,8 +250,15 @@ async def test_the_coupons_code_stands_in_its_message(c: Campaigning) -> None:
     await c.world.store.offers.create(offer, NOON, "cli")
     words = "{{ coupon.title }} {{ coupon.code }} 到 {{ coupon.ends }}"
     campaign = await c.campaign({"kind": "coupon", "offer": "早鸟", "text": words})
-    await c.again(campaign, coupon="7KQM-2X9D")
-    assert c.inbox[0].content == "早鸟券 7KQM-2X9D 到 2025-11-22 12:00"
+    await c.again(campaign, coupon=new_code())
+    # As in 我的券: a code in groups, a day without the year that it is anyway.
+    assert re.fullmatch(r"早鸟券 \w{4}-\w{4}-\w{5} 到 11月22日 12:00", c.inbox[0].content, re.ASCII)
+    await c.again(campaign, coupon="SHOP2026")
+    assert "SHOP2026" in c.inbox[1].content, "a shop's own code stays as it is"
+    shown = await c.phone.shown(
+        c.new({"kind": "coupon", "offer": "早鸟", "text": words}), "A", None
+    )
+    assert re.fullmatch(r"早鸟券 \w{4}-\w{4}-\w{5} 到 .*", shown, re.ASCII)
 
 
 async def test_the_best_item_for_a_member_or_else_the_fallback(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class Campaigning:
         """What the clock would do in the next seconds."""
 
         async def told(campaign: Campaign, note: str) -> None:
-            self.told.append((campaign.id, campaign_words.note(self.talk.texts, note)))
+            self.told.append((campaign.id, campaign_words.note(self.talk.texts, note, campaign.id)))
 
         runner = Runner(
             self.talk.store,

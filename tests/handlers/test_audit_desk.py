@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from handlers.audit_desk import action
+from handlers.texts import Texts
 from tests.handlers.conftest import Conversation
 
 BOSS = "o_boss"
+ROOMS = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,13 +33,55 @@ async def test_the_newest_deeds_come_first_and_the_words_stay_out(boss: Conversa
     said = await boss.say("/audit", BOSS)
     assert said.splitlines() == [
         "操作记录完整，共 5 条。最近的：",
-        "11-21 10:30 other quiz.new quiz:4",
-        "11-21 10:30 系统 quiz.new quiz:3",
-        "11-21 10:30 命令行 quiz.new quiz:2",
-        "11-21 10:30 接口密钥 shop quiz.new quiz:1",
-        "11-21 10:30 成员 3 quiz.new quiz:0",
+        "11-21 10:30 other 建竞赛 竞赛 4",
+        "11-21 10:30 系统 建竞赛 竞赛 3",
+        "11-21 10:30 命令行 建竞赛 竞赛 2",
+        "11-21 10:30 接口密钥 shop 建竞赛 竞赛 1",
+        "11-21 10:30 成员 3 建竞赛 竞赛 0",
     ]
     assert len((await boss.say("/audit 2", BOSS)).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("deed", "target", "said"),
+    [
+        ("campaign.undo", "campaign:3", "撤销群发的修改 活动 3"),
+        ("journey.step.remove", "journey:2", "去掉旅程的步骤 旅程 2"),
+        ("tag.keep", "tag:老 学员", "同步标签 标签 老 学员"),
+        ("backup", "", "备份"),
+        ("moon.land", "moon:1", "moon.land moon:1"),
+        ("menu.push", "mp:", "发布菜单 mp:"),
+    ],
+)
+async def test_deeds_are_told_in_chinese_and_unknown_ones_as_they_are(
+    boss: Conversation, deed: str, target: str, said: str
+) -> None:
+    await boss.store.audit.add(boss.at, "cli", deed, target)
+    assert (await boss.say("/audit", BOSS)).splitlines()[1] == f"11-21 10:30 命令行 {said}"
+
+
+def _deeds() -> Iterator[str]:
+    """Every action that the rooms write into the audit, as far as it stands there literally."""
+    for room in ("handlers", "bot", "scheduler"):
+        for file in (ROOMS / room).glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if not isinstance(node, ast.Call):
+                    continue
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                audits = called == "add" and "audit" in ast.unparse(node.func)
+                if audits or called in ("Deed", "deed", "_deed", "audited", "audit", "erase"):
+                    for one in node.args:
+                        if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                            yield one.value
+
+
+def test_every_deed_has_a_chinese_name() -> None:
+    texts = Texts.load()
+    deeds = {one for one in _deeds() if re.fullmatch(r"[a-z]+(\.[a-z]+)+", one)}
+    assert len(deeds) > 30
+    verbs = ("confirm", "override", "pause", "resume", "cancel")
+    deeds |= {f"campaign.{verb}" for verb in verbs} | {"role", "erase", "backup"}
+    assert [one for one in sorted(deeds) if action(texts, one) == one] == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +104,7 @@ async def test_what_was_tampered_with_shows(boss: Conversation, change: str, say
 async def test_analysts_may_look_and_members_may_not(boss: Conversation) -> None:
     await boss.promote("o_ana", "analyst")
     await boss.store.audit.add(boss.at, "cli", "role", "member:1")
-    assert "命令行 role member:1" in await boss.say("/audit", "o_ana")
+    assert "命令行 改角色 成员 1" in await boss.say("/audit", "o_ana")
     assert await boss.say("/audit") == boss.texts("operator.not_allowed")
 
 

@@ -85,7 +85,7 @@ async def test_an_analyst_sees_no_code_and_settles_nothing(boss: Conversation) -
     assert code_in(said) == ""
     assert await boss.say("/campaign preview 1 手机", ANA) == boss.texts("operator.read_only")
     assert await boss.say("/campaign unknown 已收到 1", ANA) == boss.texts("operator.read_only")
-    assert await boss.say(f"确认 {code}", ANA) != boss.texts("campaign.said_wrong_code", campaign=1)
+    assert await boss.say(f"确认 {code}", ANA) == boss.texts("operator.read_only")
     assert (await one(boss)).status == "draft"
 
 
@@ -100,7 +100,13 @@ async def test_without_a_desk_it_says_so(talk: Conversation) -> None:
 
 async def test_a_form_makes_a_draft_once_and_previews_it(boss: Conversation) -> None:
     said = await boss.say(f"/campaign new {FORM}", BOSS, crash_first=True)
-    for piece in ("活动 1《开课通知》草稿", "给：active 30d", "明天开课", "确认后马上", "客服消息"):
+    for piece in (
+        "活动 1《开课通知》草稿",
+        "给：最近 30 天来过的人",
+        "明天开课",
+        "确认后马上",
+        "客服消息",
+    ):
         assert piece in said
     assert [found.id for found in await boss.store.campaigns.all()] == [1]
     assert boss.item == "campaign:1"
@@ -108,9 +114,9 @@ async def test_a_form_makes_a_draft_once_and_previews_it(boss: Conversation) -> 
 
 async def test_a_form_that_cannot_be_read_is_answered_line_by_line(boss: Conversation) -> None:
     said = await boss.say("/campaign new 开课\n对像：tag:a\n时间：昨天\n随便\n文字：好", BOSS)
-    assert "第 1 行：请写发给谁" in said
+    assert "请写发给谁" in said
     assert "第 2 行：没有「对像：tag:a」这一项，是不是「对象」？" in said
-    assert "第 3 行：时间没看懂" in said
+    assert "第 3 行：" in said
     assert "第 4 行：「随便」不知道是哪一项" in said
     assert await boss.store.campaigns.all() == []
 
@@ -147,17 +153,68 @@ async def test_an_edit_shows_the_whole_again_with_another_code(
 ) -> None:
     code = await make(boss)
     said = await boss.say(f"/campaign edit 1 {typed}", BOSS, crash_first=True)
-    assert said.startswith("活动 1《")
+    assert "活动 1《" in said
     assert code_in(said) != code
     assert getattr(await one(boss), field) == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "changed", "shown"),
+    [
+        ("目标 购买 7天", "目标：回复 3天 → 购买 7天", "目标：购买，统计 7 天"),
+        ("性质 通知", "性质：营销 → 通知", "性质：通知，不是营销"),
+        ("对照 10%", "对照：0% → 10%", "对照 10%：人太少"),
+        ("截止 明天 9:00", "截止：无 → 2026-11-22 09:00", "截止：明天 09:00 前要开始"),
+        ("账号 mp2", "账号：mp → mp2", "账号：mp2"),
+        ("方式 客服消息", "方式：客服消息、群发 → 客服消息", "方式：客服消息 2 人"),
+        ("话题 直播", "话题：无 → 直播", "话题：直播"),
+        ("文字 后天开课", "内容 A", "后天开课\n回复「退订」不再收到"),
+    ],
+)
+async def test_an_edit_says_what_it_changed_and_the_preview_shows_it(
+    boss: Conversation, typed: str, changed: str, shown: str
+) -> None:
+    await make(boss)
+    said = await boss.say(f"/campaign edit 1 {typed}", BOSS)
+    assert said.splitlines()[0] == f"改了：{changed}"
+    assert shown in said
+    assert "之前的确认" not in said, "nobody had confirmed it"
+
+
+async def test_a_test_of_two_wordings_is_in_the_preview(boss: Conversation) -> None:
+    two = "版本 A\n文字：一，回复退订不再收到\n版本 B\n文字：二，回复退订不再收到"
+    said = await make_text(boss, f"开课\n对象：active 30d\n试发：10% 2小时\n{two}")
+    assert "试发：先给 10% 的人，2 小时后把好的发给其余的人" in said
+
+
+async def make_text(talk: Conversation, form: str) -> str:
+    return str(await talk.say(f"/campaign new {form}", BOSS))
 
 
 async def test_an_edit_takes_its_confirmation_away(boss: Conversation) -> None:
     code = await make(boss, f"{FORM.replace('文字', '时间：明天 9:00' + chr(10) + '文字')}")
     await boss.say(f"确认 {code}", BOSS)
     assert (await one(boss)).status == "scheduled"
-    await boss.say("/campaign edit 1 标题 新名字", BOSS)
+    said = await boss.say("/campaign edit 1 标题 新名字", BOSS)
+    assert boss.texts("campaign.unconfirmed") in said
     assert (await one(boss)).status == "draft"
+    await boss.say(f"确认 {code_in(said)}", BOSS)
+    said = await boss.say("/campaign schedule 1 明天 10:00", BOSS)
+    assert said.startswith("改了：时间：2026-11-22 09:00 → 2026-11-22 10:00\n")
+    assert boss.texts("campaign.unconfirmed") in said
+    await boss.say(f"确认 {code_in(said)}", BOSS)
+    said = await boss.say("/campaign undo 1", BOSS)
+    assert said.startswith(boss.texts("campaign.unconfirmed"))
+
+
+async def test_one_that_stands_still_says_how_to_change_it(boss: Conversation) -> None:
+    code = await make(boss, FORM.replace("文字", "时间：明天 9:00\n文字"))
+    await boss.say(f"确认 {code}", BOSS)
+    assert "还没开始发" in await boss.say("/campaign 停 1", BOSS)
+    said = await boss.say("/campaign edit 1 标题 新名字", BOSS)
+    assert said == boss.texts("campaign.not_edit_paused", campaign=1)
+    await boss.say("/campaign resume 1", BOSS)
+    assert "《新名字》" in await boss.say("/campaign edit 1 标题 新名字", BOSS)
 
 
 async def test_the_form_that_edit_shows_can_be_sent_back(boss: Conversation) -> None:
@@ -331,6 +388,30 @@ async def test_anothers_code_is_no_good(boss: Conversation) -> None:
     assert "确认码不对" in await boss.say(f"/campaign confirm 1 {code}", OWNER)
 
 
+async def test_who_is_held_out_can_be_let_in(scene: Campaigning) -> None:
+    boss = scene.talk
+    await scene.fans(*(f"o_more{n}" for n in range(40)))
+    said = await boss.say(f"/campaign new {FORM.replace('对照：无', '对照：50%')}", BOSS)
+    assert "「/campaign edit 1 对照 无」" in said
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("active 30d", "最近 30 天来过的人"),
+        ('tag:"Python"', "有「Python」标签的人"),
+        ('segment:"new"', "一周内新来的"),
+        ("active 31d", "active 31d"),
+        ("所有人", "所有关注的人"),
+    ],
+)
+async def test_the_audience_in_the_words_it_was_chosen_by(
+    boss: Conversation, rule: str, words: str
+) -> None:
+    said = await boss.say(f"/campaign new {FORM.replace('active 30d', rule)}", BOSS)
+    assert f"给：{words}\n" in said
+
+
 async def test_a_confirmation_without_its_code_says_how(boss: Conversation) -> None:
     await make(boss)
     usage = boss.texts("campaign.confirm_usage", campaign=1)
@@ -361,7 +442,7 @@ async def test_many_recipients_need_two_operators(talk: Conversation) -> None:
     for name in (BOSS, "o_boss2"):
         await talk.promote(name)
     code = await make(talk)
-    assert await talk.say(f"确认 {code}", BOSS) == talk.texts("campaign.said_waits", campaign=1)
+    assert "还要另一位运营确认" in await talk.say(f"确认 {code}", BOSS)
     other = code_in(await talk.say("/campaign preview 1", "o_boss2"))
     assert "马上开始" in await talk.say(f"确认 {other}", "o_boss2")
 
@@ -392,7 +473,7 @@ async def test_an_owner_may_send_in_spite_of_errors_that_are_not_fixed(
     assert refused.startswith(boss.texts("campaign.said_findings", campaign=1))
     assert boss.texts("campaign.override_hint") in refused
     assert "马上开始" in await boss.say(f"/campaign confirm 1 {look.code} 强制", OWNER)
-    assert "campaign.override" in await boss.say("/audit", OWNER)
+    assert "强制确认群发" in await boss.say("/audit", OWNER)
 
 
 def _who(member: int, role: str) -> Who:
@@ -438,6 +519,16 @@ async def test_what_nobody_knows_is_listed_and_settled(scene: Campaigning) -> No
     assert "1 个都记成「没收到」" in asked
     await boss.say("确认", BOSS, crash_first=True)
     assert await boss.store.deliveries.unknown() == []
+
+
+async def test_deliveries_there_are_not_have_no_result(boss: Conversation) -> None:
+    said = await boss.say("/campaign unknown 没收到 345 346", BOSS)
+    assert said.startswith("这些编号里没有结果不明的投递：可能写错了")
+
+
+@pytest.mark.parametrize("asked", ["格式", "例子", "帮助", "?", "？", "怎么写"])
+async def test_who_asks_how_to_write_one_sees_the_form(boss: Conversation, asked: str) -> None:
+    assert await boss.say(f"/campaign new {asked}", BOSS) == boss.texts("campaign.form")
 
 
 async def test_unknown_that_cannot_be_read_says_how(boss: Conversation) -> None:

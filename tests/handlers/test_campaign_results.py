@@ -49,8 +49,8 @@ def arm(variant: str, assigned: int, buyers: int, **fields: Any) -> Arm:
     return Arm(variant=variant, assigned=assigned, buyers=buyers, **fields)
 
 
-def said(texts: Texts, one: Report) -> str:
-    text = told(texts, one, judge(one, one.metric), NOW)
+def said(texts: Texts, one: Report, begins: str = "") -> str:
+    text = told(texts, one, judge(one, one.metric), NOW, begins)
     assert len(text.encode()) <= 2048
     return text
 
@@ -104,9 +104,64 @@ def test_everything_there_is_to_say(texts: Texts) -> None:
 
 
 def test_too_few_say_how_many_more(texts: Texts) -> None:
-    text = said(texts, report(arm("A", 90, 9), arm("", 10, 1, held=True)))
+    text = said(texts, report(arm("A", 90, 12), arm("", 10, 1, held=True)))
     assert "还分不清是不是巧合" in text
     assert "数据还不够，大约还要" in text
+
+
+def test_versions_are_compared_with_each_other_beside_a_hold_out(texts: Texts) -> None:
+    one = report(
+        arm("A", 500, 57, weight=1), arm("B", 500, 370, weight=1), arm("", 100, 10, held=True)
+    )
+    text = said(texts, one)
+    assert "购买：比对照组高 32." in text
+    assert "购买：版本 B 比版本 A高 62.6 个百分点" in text
+
+
+def test_no_difference_is_not_told_as_a_worse_one(texts: Texts) -> None:
+    text = said(texts, report(arm("A", 900, 90), arm("", 100, 10, held=True)))
+    assert "购买：比对照组看不出差别（95% 区间 -" in text
+    assert "差 0.0" not in text
+
+
+def test_while_answers_come_in_nobody_says_how_many_are_needed(texts: Texts) -> None:
+    arms = (arm("A", 900, 0), arm("", 100, 0, held=True))
+    assert "大约还要" not in said(texts, report(*arms, closes_at=AT + 86_400))
+    over = said(texts, report(*arms))
+    assert "大约还要" not in over, "nobody did it: no number is a guess of it"
+    assert texts("campaign_report.not_enough") in over
+
+
+def test_who_waits_for_a_winner_is_told_as_such(texts: Texts) -> None:
+    waiting = report(
+        arm("A", 20, 3, weight=1), arm("B", 20, 3, weight=1), arm("", 160, 0, rest=True)
+    )
+    text = said(texts, waiting)
+    assert "等试发结果的：160 人" in text
+    assert "版本 （" not in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("not_arrived", "运营记为没收到 1 人"),
+        ("busy", "微信一直繁忙 1 人"),
+        ("lease", "发送程序换了，没轮到 1 人"),
+        ("refused:45047", "被微信拒绝 1 人"),
+        ("something_new", "别的原因 1 人"),
+    ],
+)
+def test_every_reason_is_told_in_chinese(texts: Texts, reason: str, says: str) -> None:
+    text = said(texts, report(arm("A", 10, 1, refused={reason: 1})))
+    assert f"没送到：{says}" in text
+
+
+def test_a_late_one_names_the_commands_of_its_decision(texts: Texts) -> None:
+    for note in ("late", "overdue", "grown", "to_all"):
+        text = said(texts, report(arm("A", 100, 3), status="late", note=note))
+        assert "「/campaign cancel 12」" in text, note
+        assert "「取消」" not in text
+    assert "说明：停下了：出错。" in said(texts, report(arm("A", 1, 0), note="error"))
 
 
 def test_fewer_buyers_than_without_it_are_told_as_fewer(texts: Texts) -> None:
@@ -149,7 +204,10 @@ def test_why_nothing_can_be_compared(
 
 def test_before_anything_went_out(texts: Texts) -> None:
     text = said(texts, report(status="draft", started_at=None, ended_at=None, closes_at=None))
-    assert text.endswith(texts("campaign_report.nothing"))
+    assert text.endswith(texts("campaign_report.nothing_draft", campaign=12))
+    scheduled = report(status="scheduled", started_at=None, ended_at=None, closes_at=None)
+    assert "时间：今天 20:00。" in said(texts, scheduled, "今天 20:00")
+    assert said(texts, scheduled).endswith(texts("campaign_report.nothing"))
 
 
 def test_one_on_its_way_is_not_final(texts: Texts) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from handlers.campaign_text import BadForm, amend, label_of, read
 from handlers.campaign_written import write
 from handlers.context import SHANGHAI
+from handlers.journey_text import read_journey
 from store.campaigns import NewCampaign, Variant
 
 NOW = datetime(2026, 11, 21, 10, 30, tzinfo=SHANGHAI)
@@ -162,7 +163,9 @@ def test_every_kind_of_content(said: str, meant: dict[str, Any]) -> None:
         ("开课\n对像：everyone\n文字：好", [(1, "no_audience"), (2, "label")]),
         ("开课\n对象：everyone\n随便一句", [(1, "no_content"), (3, "stray")]),
         ("开课\n对象：everyone\n方式：短信\n文字：好", [(3, "route")]),
-        ("开课\n对象：everyone\n时间：昨天\n文字：好", [(3, "time_unknown")]),
+        ("开课\n对象：everyone\n时间：昨天\n文字：好", [(3, "time_past")]),
+        ("开课\n对象：everyone\n时间：0 9 31 4 *\n文字：好", [(3, "time_never")]),
+        ("开课\n对象：everyone\n时间：* * * * *\n文字：好", [(3, "time_often")]),
         ("开课\n对象：everyone\n时间：今天 9:00\n文字：好", [(3, "time_past")]),
         ("开课\n对象：everyone\n截止：每天 9:00\n文字：好", [(3, "time_unknown")]),
         ("开课\n对象：everyone\n时间：今晚8点\n截止：今晚7点\n文字：好", [(4, "field_not_after")]),
@@ -319,3 +322,106 @@ def test_labels() -> None:
     assert label_of("双十一：预告") is None
     assert label_of("时间 明天") is None
     assert label_of("时间 明天", spoken=True) == ("时间", "明天")
+
+
+# What nobody says
+
+
+@pytest.mark.parametrize(
+    ("said", "routes"),
+    [
+        ("优惠券：早鸟\n文字：{{ coupon.code }}", ("custom",)),
+        ("推荐：看看《{{ item.title }}》\n备选：py-101", ("custom",)),
+        ("小程序：商店\nAppID：wx1\n页面：a\n封面：b", ("custom",)),
+        ("版本 A\n文字：来吗\n版本 B\n优惠券：早鸟", ("custom",)),
+        ("方式：客服消息、群发\n优惠券：早鸟", ("custom", "mass_list")),
+        ("文字：来吗", ("custom", "mass_list")),
+    ],
+)
+def test_what_differs_from_member_to_member_goes_one_by_one(
+    said: str, routes: tuple[str, ...]
+) -> None:
+    assert read(f"一\n对象：everyone\n{said}", NOW, EMPTY).routes == routes
+
+
+@pytest.mark.parametrize(
+    ("said", "metric"),
+    [
+        ("文字：来吗", "reply"),
+        ("文字：看 https://shop.example/a", "click"),
+        ('文字：看 {{ link("py-101") }}', "click"),
+        ("文章：开课\n封面：c\n正文：好", "click"),
+        ("优惠券：早鸟", "claim"),
+        ("版本 A\n文字：来吗\n版本 B\n优惠券：早鸟", "claim"),
+        ("投票：哪天\n选项：一 / 二", "reply"),
+        ("目标：购买\n文字：来吗", "purchase"),
+    ],
+)
+def test_the_goal_is_what_readers_can_do(said: str, metric: str) -> None:
+    assert read(f"一\n对象：everyone\n{said}", NOW, EMPTY).metric == metric
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("购买7天", ("purchase", 7 * 86_400.0)),
+        ("购买，7天", ("purchase", 7 * 86_400.0)),
+        ("购买、 2 小时", ("purchase", 7200.0)),
+        ("Click 1d", ("click", 86_400.0)),
+        ("领券", ("claim", EMPTY.window_s)),
+    ],
+)
+def test_a_goal_and_its_time_however_they_are_parted(said: str, meant: tuple[str, float]) -> None:
+    new = read(f"一\n对象：everyone\n目标：{said}\n文字：好", NOW, EMPTY)
+    assert (new.metric, new.window_s) == meant
+
+
+def test_a_new_one_may_do_without_colons_as_an_edit_may() -> None:
+    new = read("给 大家\n对象 tag:Python\n时间 明天 9:00\n文字 好", NOW, EMPTY)
+    assert (new.title, new.audience) == ("给 大家", "tag:Python")
+    assert new.variants[0].content == {"kind": "text", "text": "好"}
+
+
+def test_of_labels_that_are_as_near_the_one_that_begins_alike_is_named() -> None:
+    with pytest.raises(BadForm) as bad:
+        read("开课\n对象：everyone\n文子：好", NOW, EMPTY)
+    assert [one.value for one in bad.value.faults if one.why == "label"] == ["文字"]
+
+
+def test_a_step_of_a_journey_has_the_goal_of_what_it_says() -> None:
+    text = "欢迎\n开始：关注\n第0天\n文字：欢迎\n第3天\n优惠券：早鸟\n文字：{{ coupon.code }}"
+    steps = read_journey(text.replace("第0天", "对象：everyone\n第0天"), NOW, EMPTY).steps
+    assert [(one.metric, one.routes) for one in steps] == [
+        ("reply", ("custom", "mass_list")),
+        ("claim", ("custom",)),
+    ]
+
+
+# Other words
+
+HINT = "（回复「退订」不再收到）"
+COUPON = read(f"券\n对象：tag:a\n优惠券：早鸟\n文字：{{{{ coupon.code }}}}\n{HINT}", NOW, EMPTY)
+
+
+def text_of(new: NewCampaign, name: str = "A") -> str:
+    return str(new.variants["AB".index(name)].content["text"])
+
+
+def test_other_words_keep_the_line_that_says_how_to_hear_no_more() -> None:
+    base = read(f"开课\n对象：tag:a\n文字：今天开课\n{HINT}", NOW, EMPTY)
+    assert text_of(amend("文字 明天开课", NOW, base)) == f"明天开课\n{HINT}"
+    assert text_of(amend("文字 明天开课，退订回复TD", NOW, base)) == "明天开课，退订回复TD"
+    assert text_of(amend("性质：通知\n文字：明天开课", NOW, base)) == "明天开课"
+    two = amend(f"版本 B\n文字：换个说法\n{HINT}", NOW, base)
+    assert text_of(amend("版本 B\n文字：再换一个", NOW, two), "B") == f"再换一个\n{HINT}"
+
+
+def test_other_words_for_a_coupon_are_still_a_coupon() -> None:
+    changed = amend("文字 只送今天 {{ coupon.code }}", NOW, COUPON).variants[0].content
+    assert changed == {
+        "kind": "coupon",
+        "offer": "早鸟",
+        "text": f"只送今天 {{{{ coupon.code }}}}\n{HINT}",
+    }
+    plain = amend("版本 A\n文字：不送了", NOW, COUPON).variants[0].content
+    assert plain["kind"] == "text"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.campaign_when import BadTime, When, days_of, read_when
+from handlers.campaign_when import BadTime, When, days_of, read_when, times_a_day
 from handlers.context import SHANGHAI
 
 NOW = datetime(2026, 11, 21, 10, 30, 20, tzinfo=SHANGHAI)
@@ -54,13 +54,26 @@ def at(text: str) -> float:
         ("两小时后", "2026-11-21T12:31"),
         ("半个小时以后", "2026-11-21T11:01"),
         ("3天后", "2026-11-24T10:31"),
+        ("3天后 9:00", "2026-11-24T09:00"),
+        ("两天以后的晚上8点", "2026-11-23T20:00"),
+        ("一个半小时后", "2026-11-21T12:01"),
+        ("今晚8点！", "2026-11-21T20:00"),
+        ("明天 9:00。", "2026-11-22T09:00"),
+        ("25号晚上8点", "2026-11-25T20:00"),
+        ("5日 9:00", "2026-12-05T09:00"),
+        ("本周日 9:00", "2026-11-22T09:00"),
+        ("这周六20:00", "2026-11-21T20:00"),
+        ("十二月一号晚上八点", "2026-12-01T20:00"),
+        ("明年1月1日 9:00", "2027-01-01T09:00"),
     ],
 )
 def test_a_moment(said: str, meant: str) -> None:
     assert read_when(said, NOW) == When(at(meant))
 
 
-@pytest.mark.parametrize("said", ["现在", "马上", "立即", "确认后马上发", "NOW"])
+@pytest.mark.parametrize(
+    "said", ["现在", "马上", "立即", "立即发", "现在就发", "现在！", "确认后马上发", "NOW"]
+)
 def test_at_once(said: str) -> None:
     assert read_when(said, NOW) == When()
 
@@ -78,12 +91,14 @@ def test_at_once(said: str) -> None:
         ("每星期天早上9点", "0 9 * * sun"),
         ("每个工作日 18:00", "0 18 * * mon-fri"),
         ("每周末 10:00", "0 10 * * sat,sun"),
+        ("工作日中午12点", "0 12 * * mon-fri"),
         ("每月1号 9:00", "0 9 1 * *"),
         ("每月十五日 9:00", "0 9 15 * *"),
         ("0 9 * * 1-5", "0 9 * * 1-5"),
         ("*/30  8-20 * * *", "*/30 8-20 * * *"),
         ("0,30 9 1-15/2 * Mon,thu-SAT", "0,30 9 1-15/2 * mon,thu-sat"),
         ("0 9 * * 7", "0 9 * * 7"),
+        ("0 9 29 2 mon", "0 9 29 2 mon"),
     ],
 )
 def test_what_repeats(said: str, cron: str) -> None:
@@ -111,8 +126,19 @@ def test_each_members_own_hour(said: str, meant: float | None) -> None:
         ("今天 9:00", "past"),
         ("11-20 20:00", "past"),
         ("2025-12-01 20:00", "past"),
-        ("昨天 9:00", "unknown"),
+        ("昨天 9:00", "past"),
+        ("昨天", "past"),
+        ("前天晚上8点", "past"),
+        ("本周三 9:00", "past"),
         ("明天", "clock"),
+        ("明晚", "clock"),
+        ("明天晚上", "clock"),
+        ("后天中午", "clock"),
+        ("明年1月1日", "clock"),
+        ("周末", "weekend"),
+        ("周末晚上8点", "weekend"),
+        ("31号 9:00", "day"),
+        ("半个半小时后", "unknown"),
         ("12-01", "clock"),
         ("周五", "clock"),
         ("明天25点", "hour"),
@@ -134,6 +160,11 @@ def test_each_members_own_hour(said: str, meant: float | None) -> None:
         ("0 9 * mon *", "cron"),
         ("0 9 1- * *", "cron"),
         ("*/0 9 * * *", "cron"),
+        ("0 9 31 4 *", "never"),
+        ("0 9 30 2 *", "never"),
+        ("0 9 31 4,6,9,11 mon", "never"),
+        ("* * * * *", "often"),
+        ("*/5 * * * *", "often"),
         ("0 9 * *", "unknown"),
         ("11-20 每个人最佳时间", "past"),
         ("", "unknown"),
@@ -178,3 +209,17 @@ def test_a_cron_of_ours_can_be_told(cron: str, says: tuple[str, list[int], int, 
 @pytest.mark.parametrize("cron", ["*/5 * * * *", "0 9 1 * mon", "0 9 * 2 *", "0 9 * * 1", "0 9"])
 def test_another_cron_is_shown_as_it_is(cron: str) -> None:
     assert days_of(cron) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "times"),
+    [
+        ("0 9 * * *", 1),
+        ("0,30 8-20 * * *", 26),
+        ("*/30 * * * *", 48),
+        ("0 9", 0),
+        ("0 9 * jan *", 0),
+    ],
+)
+def test_how_often_a_cron_comes(cron: str, times: int) -> None:
+    assert times_a_day(cron) == times

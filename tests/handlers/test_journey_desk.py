@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from handlers.context import SHANGHAI
 from scheduler.journeys import tick
 from scheduler.rules import CampaignRules
 from store.events import NewEvent
+from tests.handlers.campaigning import Campaigning
 from tests.handlers.conftest import Conversation
 from tests.store.rows import ask_file
 
@@ -56,7 +58,7 @@ async def test_from_the_first_word_to_a_buyer_who_hears_no_more(desk: Conversati
     assert said.splitlines()[:7] == [
         "旅程《新手欢迎》",
         "开始：关注时",
-        "对象：其中所有人",
+        "对象：所有人",
         "停止：买了、取消关注",
         "1. 当时：欢迎加入知行社。",
         "2. 3 天后：学得怎么样了？",
@@ -68,7 +70,7 @@ async def test_from_the_first_word_to_a_buyer_who_hears_no_more(desk: Conversati
     assert said == "已建好旅程 1《新手欢迎》，还没开始。/journey start 1 开始。"
     assert await actions(desk) == [("journey.new", "journey:1")]
     said = await desk.say("/journey start 1")
-    assert said.startswith("开始《新手欢迎》？从现在起关注时的成员会收到 3 步消息。")
+    assert said.startswith("开始《新手欢迎》？从现在起，成员关注时会开始收到，共 3 步消息。")
     assert await desk.say("确认", crash_first=True) == (
         "《新手欢迎》进行中。/journey pause 1 随时暂停。"
     )
@@ -100,7 +102,7 @@ async def test_mistakes_are_named_by_line(desk: Conversation) -> None:
     assert lines[0] == "还不能用，请改好后整段再发一次："
     assert lines[1].startswith("第 2 行：「哈」看不懂，开始写：关注")
     assert lines[2] == "第 3 行：「吃饭」看不懂，停止写：购买、取消关注、回复，或 无"
-    assert lines[3].startswith("第 6 行：")
+    assert lines[3] == "第 6 行：「第1天」这一步没写内容，如 文字：学得怎么样了？"
     assert lines[4].startswith("第 7 行：旅程里不写「时间」")
     said = await desk.say(
         "/journey new 新手\n开始：关注\n对象：tag:\n第0天\n文字：好\n第1天\n文字：好"
@@ -137,7 +139,7 @@ async def test_what_is_missing_is_said(desk: Conversation, text: str, said: str)
         ("7天没说话", "7 天没说话时", "silence 7d"),
         ("看了没买 1天", "看了课程 1 天没买时", "abandoned 1d"),
         ("券快到期", "手里的券快到期时", "coupon"),
-        ("互动期还剩2小时", "互动期还剩2 小时时", "window 2h"),
+        ("互动期还剩2小时", "互动期只剩 2 小时时", "window 2h"),
         ("日期 12-01 20:00", "12月1日 20:00", "date"),
     ],
 )
@@ -167,6 +169,44 @@ async def test_what_is_said_once_holds_for_every_step(desk: Conversation) -> Non
         ("tag:python", "直播", 0.1)
     }
     assert late.variants[0].content["text"] == "一小时后。\n时间：20:00"
+
+
+@pytest.mark.parametrize("source", ["form", "docs"])
+async def test_what_the_examples_say_can_be_started(desk: Conversation, source: str) -> None:
+    """Neither the chat's own example nor that of the page may need mending."""
+    Campaigning(desk)
+    if source == "form":
+        text = desk.texts("journey.form").partition("\n")[2].partition("\n开始还可以写")[0]
+    else:
+        page = (Path(__file__).parents[2] / "docs" / "campaigns.md").read_text("utf-8")
+        text = page[page.index("/journey new 新手欢迎") :].partition("\n```")[0]
+        await desk.say("/coupon new 早鸟 | 立减50元")
+        await desk.say("确认")
+    said = await desk.say(text)
+    assert "建成草稿？" in said
+    assert "必须改" not in said
+    await desk.say("确认")
+    await desk.say("/journey start 1")
+    assert "进行中" in await desk.say("确认")
+
+
+async def test_a_time_before_the_date_reads_as_it_is_spoken(desk: Conversation) -> None:
+    said = await desk.say("/journey new 课前\n开始：日期 12-01 20:00\n提前3天\n文字：快来。")
+    assert "1. 提前 3 天：快来。" in said
+
+
+async def test_a_list_of_closed_ones_says_where_they_are(desk: Conversation) -> None:
+    await drafted(desk)
+    await desk.say("/journey close 1")
+    await desk.say("确认")
+    assert await desk.say("/journey list") == desk.texts("journey.list_closed")
+    assert "新手欢迎（已关闭）" in await desk.say("/journey list 全部")
+
+
+@pytest.mark.parametrize("spelt", ["everyone", "全部", "Everyone"])
+async def test_everyone_is_told_in_one_word(desk: Conversation, spelt: str) -> None:
+    said = await desk.say(f"/journey new 甲\n开始：关注\n对象：{spelt}\n第0天\n文字：好")
+    assert "对象：所有人" in said
 
 
 async def test_two_journeys_have_two_names(desk: Conversation) -> None:
@@ -278,3 +318,42 @@ async def test_how_to_write_it_is_told(desk: Conversation) -> None:
         assert await desk.say(f"/journey {command}") == desk.texts("journey.number_missing")
         assert await desk.say(f"/journey {command} 7") == desk.texts("journey.unknown", journey=7)
     assert await desk.say("/journey show " + "9" * 40) == desk.texts("journey.number_missing")
+
+
+SWAPPED = """/journey step 1 add 第1天
+文字：转发朋友圈集赞即可领券"""
+
+
+async def test_steps_that_came_after_the_question_are_not_started_unseen(
+    desk: Conversation,
+) -> None:
+    await desk.promote("o_mei")
+    await drafted(desk)
+    await desk.say("/journey start 1")
+    await desk.say(SWAPPED, "o_mei")
+    await desk.say("确认", "o_mei")
+    assert await desk.say("确认") == (
+        "《新手欢迎》的步骤刚才有改动，没有开始。请再看一遍：/journey show 1"
+    )
+    one = await desk.store.journeys.get(1)
+    assert one is not None
+    assert one.status == "draft"
+    await desk.say("/journey start 1")
+    assert "进行中" in await desk.say("确认")
+
+
+async def test_what_everybody_fits_by_now_is_judged_again_at_the_answer(
+    desk: Conversation,
+) -> None:
+    for number in range(60):
+        await desk.member(f"o_{number}")
+    await drafted(
+        desk,
+        "/journey new 直播\n开始：日期 12-01 20:00\n对象：quiet 5m\n提前1天\n文字：明天直播",
+    )
+    assert "开始《直播》" in await desk.say("/journey start 1")
+    desk.now += timedelta(minutes=6)
+    assert await desk.say("确认") == desk.texts("journey.owner_everyone")
+    one = await desk.store.journeys.get(1)
+    assert one is not None
+    assert one.status == "draft"

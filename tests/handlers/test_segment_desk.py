@@ -6,6 +6,7 @@ import pytest
 
 from handlers.rule_words import fault
 from handlers.texts import Texts
+from store.campaigns import NewCampaign, Variant
 from store.members import Member
 from store.rules import BUILT_IN, RuleError, parse
 from tests.handlers.conftest import CHANNEL, Conversation
@@ -47,7 +48,7 @@ async def test_an_operator_counts_saves_uses_changes_and_removes(desk: Conversat
     assert await desk.store.segments.all() == []
     assert await desk.say("确认", BOSS) == T("segment.saved", name="学员")
     assert await save(desk, "“Old  Hands” = segment:学员 and not new 2d") == (
-        '存好了。规则里写 segment:"old hands" 就能用。'
+        '存好了。规则里写 人群:"old hands" 就能用。'
     )
     shown = await desk.say('/segment show "old hands"', BOSS)
     assert shown.startswith(
@@ -94,7 +95,7 @@ async def test_an_analyst_looks_but_changes_nothing(desk: Conversation) -> None:
     ("typed", "said"),
     [
         ("count", T("segment.count_usage")),
-        ("count tag:none", T("segment.count_none")),
+        ("count tag:none", f"{T('segment.count_none')}\n「标签:none」找不到这个值，请核对。"),
         ("show", T("segment.which", verb="show")),
         ("show ghost", T("segment.unknown", name="ghost")),
         ("show 学院", T("segment.near", name="学院", near="学员")),
@@ -120,13 +121,50 @@ async def test_a_rule_that_cannot_be_followed_is_quoted_with_its_place(desk: Con
     said = await desk.say("/segment count active 30 and tag:a", BOSS)
     assert said == (
         "规则从第 8 个字「30 and tag:a」起看不懂："
-        "这里要写多久，如 30d（天）、12h（小时）、90m（分钟），最长 3650d。"
+        "这里要写多久，如 30天、12小时、90分钟，最长 3650 天。"
     )
     said = await desk.say("/segment save x tag:a and", BOSS)
-    assert said == "规则没写完：这里要写一个条件，如 tag:python。"
+    assert said == "规则没写完：这里要写一个条件，如 标签:Python。"
     said = await desk.say("/segment save x new or segment:x", BOSS)
     assert said == "规则从第 8 个字「segment:x」起看不懂：人群绕回了自己：x > x。"
     assert await desk.say("确认", BOSS) == T("operator.confirm_nothing")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("标签:Pyton", "「标签:Pyton」找不到这个值，是不是「标签:python」？"),
+        ("tag:python 且 非 话题:足球", "「话题:足球」找不到这个值，请核对。"),
+    ],
+)
+async def test_a_value_nobody_knows_is_told_when_counting_and_saving(
+    desk: Conversation, rule: str, said: str
+) -> None:
+    counted = (await desk.say(f"/segment count {rule}", BOSS)).splitlines()
+    asked = (await desk.say(f"/segment save 班 {rule}", BOSS)).splitlines()
+    assert counted[-1] == said
+    assert said in asked, "it may still be saved: who will carry the tag comes later"
+    assert "存好了" in await desk.say("确认", BOSS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("标签名:x", "没有「标签名」这个条件，是不是 标签（tag）？"),
+        ("levl>=2", "没有「levl」这个条件，是不是 等级（level）？"),
+        ("颜色:红", "没有「颜色」这个条件，可以用：活跃（active）、沉默（quiet）、新（new）"),
+        ("做过:睡觉", "做过（did）后面可以写 签到、作业、竞赛、邀请。"),
+    ],
+)
+async def test_what_is_no_condition_is_answered_in_chinese(
+    desk: Conversation, rule: str, said: str
+) -> None:
+    assert said in await desk.say(f"/segment count {rule}", BOSS)
+
+
+async def test_a_rule_in_chinese_counts_like_the_other(desk: Conversation) -> None:
+    said = await desk.say("/segment count 标签：python 且 活跃30天", BOSS)
+    assert said == await desk.say("/segment count tag:python and active 30d", BOSS)
 
 
 async def test_what_changed_between_asking_and_confirming_is_looked_at_again(
@@ -200,6 +238,31 @@ def test_every_fault_of_a_rule_has_a_sentence(text: str) -> None:
     with pytest.raises(RuleError) as bad:
         parse(text)
     assert fault(T, bad.value, text).startswith("规则")
+
+
+def test_a_rule_that_took_too_long_is_no_mistake_at_a_place() -> None:
+    said = fault(T, RuleError("too-slow", 1, "a rule that takes less time"), "tag:a")
+    assert said == "这条规则查得太久，已经停下。请少写几个条件，或拆成几条。"
+
+
+async def test_a_campaign_that_uses_a_segment_is_called_as_the_chat_calls_it(
+    desk: Conversation,
+) -> None:
+    await save(desk, "班 tag:python")
+    await desk.store.campaigns.create(
+        NewCampaign(
+            title="直播",
+            channel=CHANNEL,
+            audience="segment:班",
+            variants=(Variant(content={"kind": "text", "text": "今晚直播"}),),
+            routes=("custom",),
+        ),
+        desk.at,
+        "member:1",
+        b"k" * 16,
+        None,
+    )
+    assert await desk.say("/segment remove 班", BOSS) == "「班」还在用，不能删：活动 1"
 
 
 async def test_offers_and_quizzes_name_only_segments_that_there_are(desk: Conversation) -> None:

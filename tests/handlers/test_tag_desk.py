@@ -37,11 +37,11 @@ async def audit(desk: Conversation) -> list[tuple[str, str, str]]:
 async def test_tags_go_on_and_off_at_once(desk: Conversation) -> None:
     lin, mei = await desk.member(), await desk.member("o_mei")
     said = await ask(desk, f"/tag add {TAG} {lin}、#{mei} {lin}", crash_first=True)
-    assert said == f"成员 {lin}、{mei}有标签「{TAG}」了。"
+    assert said == f"成员 {lin}、{mei} 有标签「{TAG}」了。"
     assert await desk.store.tags.members(TAG) == [lin, mei]
     assert await audit(desk) == [("member.tag", f"tag:{TAG}", f"members {lin} {mei}")]
     said = await ask(desk, f"/tag remove {TAG} {lin}", crash_first=True)
-    assert said == f"成员 {lin}没有标签「{TAG}」了。"
+    assert said == f"成员 {lin} 没有标签「{TAG}」了。"
     assert await desk.store.tags.members(TAG) == [mei]
     assert (await audit(desk))[0] == ("member.untag", f"tag:{TAG}", f"members {lin}")
 
@@ -49,8 +49,8 @@ async def test_tags_go_on_and_off_at_once(desk: Conversation) -> None:
 async def test_who_is_not_there_is_named(desk: Conversation) -> None:
     lin = await desk.member()
     said = await ask(desk, f"/tag add VIP {lin} 9999")
-    assert said == f"成员 {lin}有标签「VIP」了。\n没有成员 9999。"
-    assert await ask(desk, "/tag remove VIP 9999") == "没有成员 9999。"
+    assert said == f"成员 {lin} 有标签「VIP」了。\n没有成员 9999，编号写错了吗？"
+    assert await ask(desk, "/tag remove VIP 9999") == "没有成员 9999，编号写错了吗？"
     assert [row[0] for row in await audit(desk)] == ["member.tag"]
 
 
@@ -59,9 +59,11 @@ async def test_a_member_full_of_tags_is_named(desk: Conversation) -> None:
     for number in range(tag_desk.MOST_TAGS):
         await desk.store.tags.add(lin, f"t{number}", desk.at, limit=99)
     said = await ask(desk, f"/tag add VIP {lin}")
-    assert said == f"成员 {lin}已经有 50 个标签，先去掉一个再加。"
+    assert said == f"成员 {lin} 已经有 50 个标签，先去掉一个再加。"
     assert await audit(desk) == []
-    assert await ask(desk, f"/tag add t0 {lin}") == f"成员 {lin}有标签「t0」了。", "it has this one"
+    assert await ask(desk, f"/tag add t0 {lin}") == f"成员 {lin} 有标签「t0」了。", (
+        "it has this one"
+    )
 
 
 def test_the_limits_are_the_same_at_every_door() -> None:

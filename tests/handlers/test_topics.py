@@ -253,7 +253,17 @@ async def test_leaving_works_without_topics_and_by_a_click(talk: Conversation) -
 
 
 @pytest.mark.parametrize(
-    "typed", ["怎么退订", "如何退订？", "能退订吗", "可以退订吗", "怎么取消订阅", "怎么取消推送"]
+    "typed",
+    [
+        "取消关注",
+        "我要取消关注了",
+        "怎么退订",
+        "如何退订？",
+        "能退订吗",
+        "可以退订吗",
+        "怎么取消订阅",
+        "怎么取消推送",
+    ],
 )
 async def test_who_asks_how_to_leave_is_told_and_has_not_left(
     talk: Conversation, typed: str

@@ -89,6 +89,8 @@ async def send(job: Job) -> None:
             part=job.part,
             parallel=job.parallel,
             lease_s=job.lease_s * job.speed,
+            # A machine that is slow to start the next process is not what is proven here.
+            grace_s=3600.0 * job.speed,
         ),
         now=job.now,
         holder=secrets.token_hex(8),

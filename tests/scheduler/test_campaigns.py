@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.sending import One, Sent
-from store import Store
+from store import Store, personal
 from store.campaigns import Variant
 from store.freezing import Row
 from store.leases import CAMPAIGNS
@@ -187,6 +187,34 @@ async def test_a_try_that_did_not_leave_gives_the_allowance_back(world: World) -
     assert await world.rows("select allowance from identities") == [(3,)]
 
 
+@pytest.mark.parametrize("gone", ["erased", "merged"])
+async def test_who_is_nobody_any_more_when_their_call_did_not_leave_is_not_waited_for(
+    world: World, gone: str
+) -> None:
+    keep, drop = await world.members(2)
+    campaign = await world.campaign()
+
+    async def away() -> None:
+        if gone == "erased":
+            await world.store.members.erase(drop, world.clock())
+        else:
+            await world.store.db.write(lambda conn: personal.merge(conn, keep, drop))
+
+    class Slow(Scripted):
+        async def one(self, delivery: One) -> Sent:
+            if delivery.external_id == "o2":
+                await away()
+                return DOWN
+            return await super().one(delivery)
+
+    sender = Slow()
+    await world.until_done(world.runner(sender), campaign.id, rounds=3)
+    assert sender.got == Counter({"o1": 1})
+    assert await world.rows(
+        "select status, reason, due_at from deliveries where member_id is null"
+    ) == [("skipped", "erased", None)]
+
+
 async def test_a_dead_network_is_not_asked_for_every_member(world: World) -> None:
     await world.members(300)
     campaign = await world.campaign()
@@ -330,7 +358,7 @@ async def test_who_is_late_asks_first(world: World) -> None:
     campaign = await world.campaign()
     world.clock.at += 901
     sender = Scripted()
-    runner = world.runner(sender)
+    runner = world.runner(sender, grace_s=900.0)
     await runner.run_once()
     assert await world.status(campaign.id) == "late"
     assert world.told == [(campaign.id, "late")]

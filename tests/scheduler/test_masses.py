@@ -143,9 +143,26 @@ async def test_busy_is_tried_again_at_growing_distances_then_the_owner_is_told(
     assert len(at) == 5
     assert gaps == sorted(gaps)
     assert world.told == [(campaign.id, "busy")]
-    # Nothing was sent, so all of it is free again.
-    assert await world.counts(campaign.id) == {"planned": 10}
-    assert await world.rows("select coalesce(sum(count), 0) from mass_received") == [(0,)]
+    # Busy is no certain no: it stays in doubt, under its name.
+    assert await world.counts(campaign.id) == {"sending": 10}
+    sender.on_mass = lambda part, number: None
+    await world.move(campaign.id, "running", ("paused",))
+    await world.until_done(runner, campaign.id)
+    assert sender.got == everybody(10)
+    assert len({part.client_id for part in sender.masses}) == 1
+
+
+async def test_who_resumes_after_busy_has_five_tries_again(world: World) -> None:
+    await world.members(10, allowance=0)
+    campaign = await world.campaign(routes=LIST)
+    sender = Scripted(on_mass=lambda part, number: BUSY)
+    runner = world.runner(sender)
+    for calls in (5, 10):
+        for _ in range(10):
+            await runner.run_once()
+            world.clock.at += 61.0
+        assert len(sender.masses) == calls
+        await world.move(campaign.id, "running", ("paused",))
 
 
 async def test_no_quota_pauses_and_gives_everything_back(world: World) -> None:
@@ -220,6 +237,9 @@ async def test_one_who_is_nobody_to_wechat_costs_at_most_one_other(world: World)
     await world.until_done(world.runner(sender, part=64), campaign.id)
     counts = await world.counts(campaign.id)
     assert counts["refused"] <= 2
+    assert await world.rows("select distinct reason from deliveries where status = 'refused'") == [
+        ("list",)
+    ]
     assert counts["accepted"] >= 62
     assert set(sender.got.values()) == {1}
 

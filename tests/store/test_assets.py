@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from store import Store
-from store.assets import MAX_BYTES, BadAsset, Upload, kind_of
+from store.assets import MAX_BYTES, AssetInUse, BadAsset, Upload, kind_of
+from store.campaigns import NewCampaign, Variant
 from store.ledgers import Deed
-from tests.store.rows import NOW, ask_file
+from tests.store.rows import NOW, ask_file, change_file
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 JPEG = b"\xff\xd8\xff\xe0" + b"picture"
@@ -73,6 +74,43 @@ async def test_another_picture_of_that_name_makes_the_copy_old(store: Store) -> 
     assert await store.assets.uploaded(second, "mp", "permanent", NOW) is None
     await store.assets.keep(second, "mp", "permanent", Upload("M2", "", None))
     assert await store.assets.uploaded(second, "mp", "permanent", NOW) == Upload("M2", "", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ({"kind": "image", "asset": "a"}, True),
+        ({"kind": "article", "cover": "a", "markdown": "字"}, True),
+        ({"kind": "article", "cover": "b", "markdown": "# 课表\n\n![课](a)"}, True),
+        ({"kind": "article", "cover": "b", "markdown": "![课][x]\n\n[x]: <&#97;>"}, True),
+        ({"kind": "miniprogram", "thumb": "a"}, True),
+        ({"kind": "image", "asset": "ab"}, False),
+        ({"kind": "article", "cover": "b", "markdown": "![](a-1) 班ab"}, False),
+        ({"kind": "text", "text": "a"}, False),
+    ],
+)
+async def test_a_picture_that_was_confirmed_is_not_replaced(
+    store: Store, content: dict[str, object], shown: bool
+) -> None:
+    first = await store.assets.put("a", PNG, NOW, "cli")
+    new = NewCampaign(
+        title="开课", channel="mp", audience="everyone", variants=(Variant(content=content),)
+    )
+    made = await store.campaigns.create(new, NOW, "member:1")
+    for status in ("draft", "scheduled", "freezing", "running", "paused", "late", "done"):
+        change_file(
+            store.db.path, "update campaigns set status = ? where id = ?", (status, made.id)
+        )
+        data = JPEG + status.encode()
+        if shown and status not in ("draft", "done"):
+            with pytest.raises(AssetInUse) as caught:
+                await store.assets.put("a", data, NOW, "cli")
+            assert caught.value.campaigns == (f"{made.id} 开课",)
+        else:
+            assert (await store.assets.put("a", data, NOW, "cli")).digest != first.digest
+    # The same bytes change nothing, so nobody is asked.
+    change_file(store.db.path, "update campaigns set status = 'running'")
+    assert (await store.assets.put("a", JPEG + b"done", NOW, "cli")).size == len(JPEG) + 4
 
 
 async def test_a_copy_is_for_one_account_and_purpose(store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 from store import Store
 from store.campaign_outcomes import DELIVERY_COLUMNS, CampaignReports
 from store.campaign_report import Arm, MassCounts, Report, joined, of_many, table
+from store.claims import Outcome, Source, issue
 from store.dialect import Connection
 from tests.store.campaign_world import (
     BEGAN,
@@ -326,6 +327,27 @@ async def test_a_test_gives_everybody_the_same_time(store: Store) -> None:
     assert (other.variant, other.assigned, other.hits("purchase")) == ("B", 1, 0)
     one, _ = await reports.test(1, BEGAN + 14 * HOUR)
     assert one.hits("purchase") == 2
+
+
+async def test_a_coupon_that_was_given_is_no_claim(store: Store) -> None:
+    """Every coupon given out writes an event, the campaign's own one and an operator's, too."""
+
+    def write(conn: Connection) -> None:
+        begin(conn, range(1, 5), metric="claim", test_share=0.5)
+        put(conn, "deliveries", *(delivery(n) for n in range(1, 5)))
+        offer = {"word": "w", "title": "t", "kind": "amount", "value": 1, "status": "open"}
+        put(conn, "offers", {"id": 1, **offer, "created_at": 0.0, "created_by": "cli"})
+        sources: tuple[Source, ...] = ("campaign", "grant", "claim")
+        for member, source in enumerate(sources, 1):
+            given = issue(conn, 1, member, bytes([member] * 16), BEGAN + 60, source=source)
+            assert given.outcome is Outcome.CLAIMED
+        # In the shop, which tells us by an event of its own.
+        put(conn, "events", bought(1, 4, BEGAN + 1, 0, kind="claim"))
+
+    await store.db.write(write)
+    assert (await read(store)).sent.claims == 2
+    one, _ = await CampaignReports(store.db).test(1, BEGAN + HOUR)
+    assert one.hits("claim") == 2
 
 
 @pytest.mark.parametrize(("metric", "hits"), [("click", 1), ("claim", 0), ("reply", 1)])

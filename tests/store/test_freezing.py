@@ -23,10 +23,10 @@ NEW = NewCampaign(
     ("approved", "planned", "status", "note"),
     [
         (1000, 1000, "running", ""),
-        (1000, 1600, "running", ""),
-        (1000, 1601, "paused", "grown"),
-        (3, 103, "running", ""),
-        (3, 120, "paused", "grown"),
+        (1000, 1520, "running", ""),
+        (1000, 1521, "paused", "grown"),
+        (3, 24, "running", ""),
+        (3, 25, "paused", "grown"),
         (1000, 0, "done", "nobody"),
     ],
 )

@@ -52,7 +52,7 @@ async def test_who_was_asleep_is_not_believed(store: Store) -> None:
         assert not await held(store, asleep, now)
     assert await held(store, awake, NOW + TTL)
     # Letting go of what is another's changes nothing.
-    await store.leases.release(asleep)
+    await store.leases.release(asleep, NOW + TTL)
     assert await held(store, awake, NOW + TTL)
 
 
@@ -67,9 +67,25 @@ async def test_renewing_keeps_it(store: Store) -> None:
 async def test_released_it_is_free_at_once(store: Store) -> None:
     hold = await store.leases.take("campaigns", "a", NOW, TTL)
     assert hold is not None
-    await store.leases.release(hold)
+    await store.leases.release(hold, NOW)
     assert not await held(store, hold, NOW)
     assert await store.leases.take("campaigns", "b", NOW, TTL) == Hold("campaigns", "b", 2)
+
+
+async def test_who_takes_it_knows_since_when_nobody_had_it(store: Store) -> None:
+    first = await store.leases.take("campaigns", "a", NOW, TTL)
+    assert first is not None
+    assert first.before == 0.0
+    went_on = await store.leases.take("campaigns", "a", NOW + 10, TTL)
+    assert went_on is not None
+    assert went_on.before == 0.0
+    after_a_kill = await store.leases.take("campaigns", "b", NOW + 500, TTL)
+    assert after_a_kill is not None
+    assert after_a_kill.before == NOW + 40
+    await store.leases.release(after_a_kill, NOW + 501)
+    in_order = await store.leases.take("campaigns", "c", NOW + 600, TTL)
+    assert in_order is not None
+    assert in_order.before == NOW + 501
 
 
 async def test_a_clock_that_was_set_back_does_not_lock_it_for_a_day(store: Store) -> None:

@@ -13,7 +13,7 @@ from tests.store.rows import CHANNEL, NOW, ask_file, change_file
 from tests.store.test_deliveries import campaign, row
 
 YES = Word(status="accepted", msg_id="55", data_id="66")
-LATER = Word(status="later", errcode=-1)
+LATER = Word(status="later", errcode=45011)
 STOP = Word(status="stop", errcode=45028)
 LOST = Word(status="unknown", sure=False)
 NO = Word(status="refused", errcode=40007, reason="content")
@@ -114,6 +114,59 @@ async def test_what_is_believed_depends_on_what_may_have_happened_before(
         ended = await store.parts.ended(before, word, now)
         now += 61
     assert ended == status == (await again(store, part)).status
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        Word(status="later", reason="lease"),
+        STOP,
+        NO,
+        Word(status="list", errcode=40003),
+        LOST,
+    ],
+)
+async def test_who_slept_between_the_seal_and_the_call_is_not_believed_of_the_whole_part(
+    store: Store, word: Word
+) -> None:
+    part, hold = await gathered(store)
+    asleep = await left(store, part, hold)
+    # The next runner has made the same call since, and nobody heard how it ended.
+    other = await left(store, await again(store, part), hold, NOW + 61)
+    assert await store.parts.ended(other, LOST, NOW + 62) == "sending"
+    assert await store.parts.ended(asleep, word, NOW + 63) == "sending"
+    sealed = await again(store, part)
+    assert (sealed.left_at, sealed.tries) == (NOW, 2)
+    assert not await store.parts.drop(sealed, "gathered anew", NOW + 700)
+    # A yes is one whoever brings it.
+    assert await store.parts.ended(asleep, YES, NOW + 64) == "accepted"
+
+
+async def test_a_part_that_another_has_gone_on_with_is_not_sealed_from_an_old_look(
+    store: Store,
+) -> None:
+    part, hold = await gathered(store)
+    await left(store, part, hold)
+    old = await again(store, part)
+    await left(store, old, hold, NOW + 61)
+    assert (await store.parts.seal(old, hold, "{}", 600, NOW + 122, first=False))[0] == "gone"
+
+
+async def test_what_busy_leaves_in_doubt_cannot_be_dropped(store: Store) -> None:
+    part, hold = await gathered(store)
+    before = await left(store, part, hold)
+    busy = Word(status="later", errcode=-1, after_s=1.0, sure=False)
+    assert await store.parts.ended(before, busy, NOW) == "sending"
+    assert not await store.parts.drop(part, "gathered anew", NOW + 601)
+    # WeChat may be asked again at once: it knows the name, or it does not.
+    assert (await again(store, part)).due_at == NOW + 1
+
+
+async def test_a_part_of_last_month_is_not_sealed(store: Store) -> None:
+    part, hold = await gathered(store)
+    change_file(store.db.path, "update parts set created_at = created_at - 31 * 86400")
+    old = await again(store, part)
+    assert (await store.parts.seal(old, hold, "{}", 600, NOW, first=True))[0] == "old"
 
 
 async def test_a_yes_that_comes_late_is_still_a_yes(store: Store) -> None:

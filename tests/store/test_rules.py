@@ -26,6 +26,44 @@ def error(text: str) -> RuleError:
 # What it reads
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("活跃 30 天", "active 30d"),
+        ("活跃30天 且 标签：Python", "active 30d and tag:Python"),
+        ("沉默２天", "quiet 2d"),
+        ("新7天 或 新人", "new 7d or new"),
+        ("关注 12 小时", "followed 12h"),
+        ("非 买过：py-101 30 天", "not bought:py-101 30d"),
+        ("点过:c12 7日", "clicked:c12 7d"),
+        ("做过：签到 或 做过：邀请", "did:checkin or did:invite"),
+        ("等级 ≥ 2 且 积分：100", "level>=2 and points=100"),
+        ("消费＞99.5 且 订单>=2 且 邀请>=3", "spent>99.50 and orders>=2 and invited>=3"),
+        ("会员:年卡 或 群:vip", "tier:年卡 or group:vip"),
+        ("话题:新课 或 场景:r:42", "topic:新课 or scene:r:42"),
+        ("券:早鸟 或 优惠券:早鸟", "coupon:早鸟 or coupon:早鸟"),
+        ("成员:１２ 或 活动:12", "member:12 or campaign:12"),
+        ("人群：「about to leave」 或 分组:快流失", 'segment:"about to leave" or segment:快流失'),
+    ],
+)
+def test_every_condition_has_a_chinese_name(typed: str, meant: str) -> None:
+    assert unparse(parse(typed)) == meant
+
+
+def test_each_chinese_name_means_one_condition() -> None:
+    assert set(rules.CALLED) == set(rules.NAMES)
+    said = [one for called in rules.CALLED.values() for one in called]
+    assert len(said) == len(set(said))
+    assert set(rules.DID_CALLED) == set(rules.DID)
+
+
+@pytest.mark.parametrize(
+    ("typed", "at"), [("标签30天", 1), ("新 天", 3), ("活跃30天标签:x", 3), ("活跃30", 3)]
+)
+def test_a_name_before_a_number_wants_a_time(typed: str, at: int) -> None:
+    assert error(typed).at == at
+
+
 def test_a_rule_reads_as_it_is_spoken() -> None:
     text = (
         "active 30d and tag:python and not bought:py-101 and level>=2 and group:vip "
