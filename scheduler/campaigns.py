@@ -98,9 +98,7 @@ class Runner:
             return ""
         async with self._running:
             now = self._now()
-            taken = await self._store.db.write(
-                lambda conn: lateness.take(conn, self._holder, now, self._rules)
-            )
+            taken = await self._store.db.write_many(lateness.TAKE, (self._holder, now, self._rules))
             if taken is None:
                 return ""
             hold, overdue = taken
