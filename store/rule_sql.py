@@ -57,25 +57,29 @@ _SAME = (
     "((p.order_id <> '' and p.order_id = r.order_id) "
     "or (p.item_id <> '' and p.item_id = r.item_id))"
 )
+# A number is a group's: then it is worked out once where several comparisons ask for it.
 _SPENT = (
-    "coalesce((select sum(case when r.kind = 'purchase' then r.amount_cents else -coalesce(("
-    "select max(case when r.amount_cents = 0 then p.amount_cents else r.amount_cents end) "
-    "from events as p where p.member_id = r.member_id and p.kind = 'purchase' "
-    f"and {_SAME}), 0) end) from events as r "
-    "where r.member_id = m.id and r.kind in ('purchase', 'refund')), 0)"
+    "(select coalesce(sum(case when r.kind = 'purchase' then r.amount_cents else -(select "
+    "coalesce(max(case when r.amount_cents = 0 then p.amount_cents else r.amount_cents end), 0) "
+    f"from events as p where {_SAME} and p.member_id = r.member_id and p.kind = 'purchase') end), "
+    "0) as n from events as r where r.member_id = m.id and r.kind in ('purchase', 'refund'))"
 )
 # A refund of a part leaves an order what it was.
 _ORDERS = (
     "(select count(distinct case when p.order_id <> '' then 'o' || p.order_id "
-    "else 'e' || p.event_id end) from events as p where p.member_id = m.id "
+    "else 'e' || p.event_id end) as n from events as p where p.member_id = m.id "
     "and p.kind = 'purchase' and not exists (select 1 from events as r "
     "where r.member_id = p.member_id and r.kind = 'refund' and r.at >= p.at "
     f"and (r.amount_cents = 0 or r.amount_cents >= p.amount_cents) and {_SAME}))"
 )
-_EARNED = "coalesce((select a.earned from point_accounts as a where a.member_id = m.id), 0)"
-_BALANCE = "coalesce((select a.balance from point_accounts as a where a.member_id = m.id), 0)"
+_EARNED = (
+    "(select coalesce(max(a.earned), 0) as n from point_accounts as a where a.member_id = m.id)"
+)
+_BALANCE = (
+    "(select coalesce(max(a.balance), 0) as n from point_accounts as a where a.member_id = m.id)"
+)
 _INVITED = (
-    "(select count(*) from referrals as r where r.inviter_id = m.id and r.status = 'credited')"
+    "(select count(*) as n from referrals as r where r.inviter_id = m.id and r.status = 'credited')"
 )
 _SEEN = "exists (select 1 from identities as i where i.member_id = m.id and i.last_seen_at >= ?)"
 _FOLLOWS = "exists (select 1 from identities as i where i.member_id = m.id and i.followed = 1)"
@@ -131,6 +135,8 @@ _NUMBERS = {
 }
 _LATEST = ("active", "followed")
 
+_LINKS = 32
+
 Literal = tuple[Rule, bool]
 """A part without the nots before it, and whether they deny it."""
 
@@ -167,6 +173,8 @@ class _Writer:
             heaps.values(), key=lambda heap: (-rules.depth(heap[0][0]), _cost(heap[0][0]))
         )
         written = [self.heap(heap, word) for heap in ordered]
+        if len(written) == 1:
+            return written[0]
         return f"({f' {word} '.join(sql for sql, _ in written)})", [
             arg for _, args in written for arg in args
         ]
@@ -201,7 +209,7 @@ class _Writer:
             args.insert(0, min(map(self.since, terms)))
         if name == "coupon":
             args += [self.now, self.now]
-        return question.replace("{each}", " or ".join([f"({each})"] * len(terms))), args
+        return question.replace("{each}", _side_by_side("or", [f"({each})"] * len(terms))), args
 
     def each(self, term: Term) -> list[Any]:
         if term.name == "bought":
@@ -222,12 +230,8 @@ class _Writer:
         args = [arg for _, more in written for arg in more]
         if len(said) == 1:
             return said[0].replace("{n}", value), args
-        # The limit keeps a database from writing it out once for each comparison.
-        return (
-            f"(exists (select 1 from (select {value} as n limit 1) as v "
-            f"where {f' {word} '.join(said)}))".replace("{n}", "v.n"),
-            args,
-        )
+        every = _side_by_side(word, said).replace("{n}", "v.n")
+        return f"(exists (select 1 from {value} as v where {every}))", args
 
     def compared(self, term: Term) -> Sql:
         """A comparison of {n}."""
@@ -288,6 +292,15 @@ def _cost(rule: Rule) -> int:
     if isinstance(rule, Term):
         return -1 if rule.name in ("new", "tier", "member") else _COSTLY.get(rule.name, 0)
     return max(map(_cost, rule.parts)) if isinstance(rule, And | Or) else _cost(rule.part)
+
+
+def _side_by_side(word: str, said: Sequence[str]) -> str:
+    """Some conditions with a word between them; of many, as SQLite allows a chain 1000 links and
+    counts some twice, chains of chains."""
+    while len(said) > _LINKS:
+        chains = [said[at : at + _LINKS] for at in range(0, len(said), _LINKS)]
+        said = [f"({f' {word} '.join(chain)})" for chain in chains]
+    return f" {word} ".join(said)
 
 
 def _bare(part: Rule, denied: bool) -> Literal:
