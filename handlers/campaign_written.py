@@ -50,7 +50,7 @@ def _terms(new: NewCampaign) -> list[str]:
         lines.append(f"时间：{when}")
     if new.not_after is not None:
         lines.append(f"截止：{_minute(new.not_after)}")
-    lines.append(f"对照：{new.holdout * 100:g}%")
+    lines.append(f"对照：{new.holdout * 100:g}%" if new.holdout else "对照：无")
     metrics = {metric: name for name, metric in reversed(list(METRIC_NAMES.items()))}
     lines.append(f"目标：{metrics[new.metric]} {_written_span(new.window_s)}")
     if new.test_share:

@@ -311,7 +311,7 @@ async def _started(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
     found = await ctx.store.journeys.get(args["journey"])
     if found is not None and found.status != "closed":
         steps = await ctx.store.journeys.steps(found.id)
-        if _seen(steps) != args["steps"]:
+        if _seen(steps) != args.get("steps"):
             said = ctx.texts("journey.steps_changed", journey=found.id, name=found.name)
             return Reply.text(said)
         forced = args["action"] == _OVERRIDE

@@ -230,8 +230,10 @@ class _Writer:
         args = [arg for _, more in written for arg in more]
         if len(said) == 1:
             return said[0].replace("{n}", value), args
+        # The limit keeps SQLite from working it out inside each comparison.
+        once = f"{value.removesuffix(')')} limit 1)"
         every = _side_by_side(word, said).replace("{n}", "v.n")
-        return f"(exists (select 1 from {value} as v where {every}))", args
+        return f"(exists (select 1 from {once} as v where {every}))", args
 
     def compared(self, term: Term) -> Sql:
         """A comparison of {n}."""

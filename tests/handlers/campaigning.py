@@ -107,7 +107,7 @@ class Campaigning:
     def __init__(self, talk: Conversation, **rules: Any) -> None:
         self.talk = talk
         self.phones = Phones(talk)
-        quiet = {"quiet": (time(22, 0), time(8, 0)), "holdout": 0.05, "parallel": 2}
+        quiet = {"quiet": (time(22, 0), time(8, 0)), "holdout": 0.0, "parallel": 2}
         self.rules = CampaignRules(**{**quiet, **rules})
         self.told: list[tuple[int, str]] = []
         self.desk = Desk(

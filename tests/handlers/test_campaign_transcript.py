@@ -57,7 +57,7 @@ async def test_from_nothing_to_the_report(scene: Campaigning) -> None:
     )
     assert not scene.phones.received, "nothing goes out before it is confirmed"
 
-    await boss("/campaign edit 1", "现在是：", "对照：5%")
+    await boss("/campaign edit 1", "现在是：", "对照：无")
     shown = await boss("/campaign edit 1 对照 无", "会发给 6 人", "客服消息 6 人")
     await boss("/campaign preview 1 手机", "版本 A 发到成员")
     assert scene.phones.previews == [

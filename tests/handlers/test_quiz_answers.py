@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handlers import ROUTERS, faq
+from handlers import ROUTERS, faq, polls
 from handlers import quiz as quiz_handlers
 from handlers.quiz_answers import OTHERS
 from store.quiz_play import Pay
@@ -81,7 +81,8 @@ async def test_the_form_of_an_answer_tells_nothing_about_it(
 
 def test_every_router_after_the_quiz_is_asked_whether_a_text_is_its_own() -> None:
     after = ROUTERS[ROUTERS.index(quiz_handlers.answers) + 1 :]
-    assert (*OTHERS, faq.router) == after
+    # The number of a poll's option is the number of a question's, too, and the question is nearer.
+    assert (polls.typed, *OTHERS, faq.router) == after
 
 
 @pytest.mark.parametrize("text", [SHORT, WRITTEN])

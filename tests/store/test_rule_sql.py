@@ -13,7 +13,8 @@ import pytest
 from store import Store, audience, dialect
 from store.audience import page
 from store.dialect import Connection
-from store.rules import RuleError
+from store.rule_sql import condition
+from store.rules import DEEPEST_EXPANDED, MOST_EXPANDED, And, Not, Or, Rule, RuleError, Term, parse
 from tests.blank import blank
 
 CHANNEL = "mp"
@@ -105,3 +106,30 @@ async def test_what_reads_for_long_holds_up_nobody(store: Store) -> None:
     assert await store.audiences.members(CHANNEL) == 0
     may_end.set()
     await asyncio.gather(*slow)
+
+
+# As wide and as deep as rules may be with their segments
+
+
+@pytest.mark.parametrize("one", ["bought:x{n} 3d", "clicked:x{n}", "spent>={n}", "campaign:{n}"])
+@pytest.mark.parametrize("word", ["and", "or"])
+def test_five_hundred_conditions_can_be_asked(conn: Connection, one: str, word: str) -> None:
+    crowd(conn, 3)
+    parts = tuple(parse(one.format(n=n)) for n in range(MOST_EXPANDED))
+    rule = And(parts) if word == "and" else Or(parts)  # type: ignore[arg-type]
+    sql, args = condition(rule, NOW)
+    conn.execute(f"select count(*) from members as m where m.id > 0 and {sql}", args)
+
+
+@pytest.mark.parametrize("one", ["spent", "orders", "points"])
+def test_the_deepest_rule_can_compare_a_number_twice_at_its_bottom(
+    conn: Connection, one: str
+) -> None:
+    crowd(conn, 3)
+    rule: Rule = And((Term(one, ">=", "0"), Term(one, "<", "1000000")))
+    for level in range(DEEPEST_EXPANDED - 1):
+        tag = Term("tag", ":", f"a{level}")
+        rule = And((Not(tag), rule)) if level % 2 else Or((tag, rule))
+    sql, args = condition(rule, NOW)
+    found = conn.execute(f"select count(*) from members as m where m.id > 0 and {sql}", args)
+    assert found.fetchone() == (3,)
