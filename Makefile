@@ -80,6 +80,7 @@ bench: $(VENV)/.installed-bench
 	@$(PY) -m bench.webhook --pretty
 	@$(PY) -m bench.memory --pretty
 	@$(PY) -m bench.claims --pretty
+	@$(PY) -m bench.campaign --quick --pretty
 
 nightly: $(VENV)/.installed-dev
 	@$(PY) -m pytest -m nightly

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,7 +44,8 @@ _SAMPLE = Portrait()
 class Text:
     """A variant, read. names: what its gaps need. links: targets and addresses to the number of
     their link, or to where they lead when they cannot be counted. offer: title, ends (Unix
-    seconds, None for never) of a coupon."""
+    seconds, None for never) of a coupon. alike: every member gets the same; filled: that, once it
+    was made."""
 
     new: NewCampaign
     label: str
@@ -54,6 +55,8 @@ class Text:
     links: Mapping[str, int | str]
     offer: tuple[str, float | None]
     until: float
+    alike: bool = False
+    filled: list[Rendered] = field(default_factory=list, compare=False)
 
 
 async def nothing_better(member_ids: Collection[int]) -> Mapping[int, str]:
@@ -138,7 +141,9 @@ class Filling:
                 raise ContentError("missing", "an offer of this word", where="offer")
             offer = (found.title, found.ends_at(self._now()))
         until = self._now() + KEPT_S
-        return Text(new, label, variant, content, names, links, offer, until)
+        # A link has its reader's name in it, a coupon and an item are their own.
+        own = content["kind"] in ("coupon", "item") or not names.isdisjoint(MEMBER)
+        return Text(new, label, variant, content, names, links, offer, until, not (own or links))
 
     async def _link(self, target: str, label: str, variant: str) -> int | str:
         """The number of a target's link; its plain address where there can be none."""
@@ -172,6 +177,14 @@ class Filling:
         coupon: the code they were given; "" shows a sample. Errors: ContentError, also for an
         address that only the filled text has and that is not on the list; StoreError.
         """
+        if text.filled:
+            return text.filled[0]
+        rendered = await self._fill(text, member_id, coupon)
+        if text.alike:
+            text.filled[:] = [rendered]
+        return rendered
+
+    async def _fill(self, text: Text, member_id: int, coupon: str) -> Rendered:
         ours: set[str] = set()
 
         def address(target: str) -> str:

@@ -310,6 +310,27 @@ async def test_five_hundred_members_are_asked_about_in_slices(tmp_path: Path) ->
         assert len(slices) < 10
 
 
+@pytest.mark.parametrize(
+    ("content", "alike"),
+    [
+        ({"kind": "text", "text": "今晚见"}, True),
+        ({"kind": "text", "text": "{{ business }}：今晚见"}, True),
+        ({"kind": "text", "text": "你有 {{ points }} 分"}, False),
+        ({"kind": "text", "text": "看 {{ link('py') }}"}, False),
+        ({"kind": "text", "text": "看 https://shop.example/py"}, False),
+        ({"kind": "item", "text": "看 {{ item.url }}", "fallback": "py"}, False),
+    ],
+)
+async def test_what_is_the_same_for_all_is_filled_once_and_what_is_not_never_is(
+    c: Campaigning, content: dict[str, Any], alike: bool
+) -> None:
+    text = await c.filling.of(c.new(content), "A", label="c1")
+    one, other = await c.filling.fill(text, c.member), await c.filling.fill(text, 99)
+    assert (one is other) is alike
+    if "{{ link" in str(content) or "https" in str(content) or "url" in str(content):
+        assert one.text != other.text, "each has a link of their own"
+
+
 # Pictures, cards, questions
 
 
