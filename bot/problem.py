@@ -87,12 +87,17 @@ class Problem(Exception):
 
 def invalid(detail: str, pointer: str = "") -> Problem:
     """422 for one thing that is wrong in a body."""
+    return unusable([Fault(pointer, detail)])
+
+
+def unusable(faults: Sequence[Fault]) -> Problem:
+    """422 for all that is wrong in a body."""
     return Problem(
         422,
         "What was sent cannot be used",
         "errors says what is wrong; nothing was stored.",
         type="invalid",
-        errors=[Fault(pointer, detail)],
+        errors=faults,
     )
 
 

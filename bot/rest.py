@@ -30,7 +30,7 @@ from msgspec import Meta
 
 from bot import signature
 from bot.keys import SCOPES, ApiKey, Guesses, KeyRing
-from bot.problem import Fault, Problem, ProblemBody, fault_of, invalid, not_found
+from bot.problem import Fault, Problem, ProblemBody, fault_of, invalid, not_found, unusable
 from bot.rest_body import (
     Line,
     all_good,
@@ -72,6 +72,7 @@ __all__ = [
     "not_found",
     "stamp",
     "unix",
+    "unusable",
 ]
 
 T = TypeVar("T")

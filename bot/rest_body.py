@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
-from bot.problem import MAX_FAULTS, Fault, Problem, fault_of
+from bot.problem import MAX_FAULTS, Fault, Problem, fault_of, unusable
 
 T = TypeVar("T")
 
@@ -80,16 +80,6 @@ def _malformed(detail: str) -> Problem:
     return Problem(400, "Malformed JSON", detail, type="malformed-json")
 
 
-def _cannot(faults: Sequence[Fault]) -> Problem:
-    return Problem(
-        422,
-        "What was sent cannot be used",
-        "errors says what is wrong; nothing was stored.",
-        type="invalid",
-        errors=faults,
-    )
-
-
 def json_reader(kind: Any) -> Callable[[bytes], Any]:
     """A function from a JSON body to a value of the type. Errors: Problem 400, 422."""
     decoder = msgspec.json.Decoder(kind)
@@ -98,7 +88,7 @@ def json_reader(kind: Any) -> Callable[[bytes], Any]:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise _cannot([fault_of(error)]) from None
+            raise unusable([fault_of(error)]) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(_reason(error)) from None
 
@@ -205,7 +195,7 @@ def all_good(lines: Sequence[Line[Any]]) -> None:
     """Errors: Problem 422 with every bad line (at most 100), when there is one."""
     faults = [line.fault for line in lines if line.fault is not None]
     if faults:
-        raise _cannot(faults[:MAX_FAULTS])
+        raise unusable(faults[:MAX_FAULTS])
 
 
 async def decoded(read: Callable[..., Any], body: bytes, *args: Any) -> Any:

@@ -13,7 +13,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from bot.rest import NUMBER, PREFIX, Answer, Call, Fault, Operation, Problem, not_found, unix
+from bot.rest import (
+    NUMBER,
+    PREFIX,
+    Answer,
+    Call,
+    Fault,
+    Operation,
+    Problem,
+    not_found,
+    unix,
+    unusable,
+)
 from bot.rest_campaign_body import (
     CampaignBody,
     CampaignList,
@@ -64,16 +75,6 @@ def _who(call: Call, verb: str) -> Who:
     return Who(call.actor, "owner" if OWN in scopes else role, key)
 
 
-def _cannot(found: list[Fault]) -> Problem:
-    return Problem(
-        422,
-        "What was sent cannot be used",
-        "errors says what is wrong; nothing was stored.",
-        type="invalid",
-        errors=found,
-    )
-
-
 async def _wanted(call: Call) -> NewCampaign:
     """What the body says. Errors: Problem 422, naming every field that cannot be."""
     body: CampaignBody = call.body
@@ -86,7 +87,7 @@ async def _wanted(call: Call) -> NewCampaign:
         except RuleError as bad:
             found.append(Fault("/audience", f"column {bad.at}: {bad}"))
     if found:
-        raise _cannot(found)
+        raise unusable(found)
     return new
 
 
@@ -230,7 +231,7 @@ async def schedule(call: Call) -> Answer:
     number, who = call.number("id"), _who(call, "schedule")
     found = await call.deps.store.campaigns.get(number)
     if found is not None and None not in (at, found.not_after) and found.not_after < at:  # type: ignore[operator]
-        raise _cannot([Fault("/starts_at", "is after the campaign's not_after")])
+        raise unusable([Fault("/starts_at", "is after the campaign's not_after")])
     answer = await desk_of(call).schedule(number, at, who)
     done = await call.deps.store.campaigns.change(who.key)
     if done is not None and done.after.starts_at != at:

@@ -25,6 +25,7 @@ from bot.rest import (
     not_found,
     stamp,
     unix,
+    unusable,
 )
 from bot.rest_items import Id, Word
 from bot.rest_path import IDEMPOTENT, JSON_MAX
@@ -297,16 +298,6 @@ def _new(body: OfferBody) -> NewOffer:
     )
 
 
-def _cannot(found: list[Fault]) -> Problem:
-    return Problem(
-        422,
-        "What was sent cannot be used",
-        "errors says what is wrong; nothing was stored.",
-        type="invalid",
-        errors=found,
-    )
-
-
 def _key(call: Call, what: str) -> bytes:
     """16 bytes that name this request for ever, by its key and its Idempotency-Key."""
     return gift_key(f"{what}:{call.key.id}:{call.headers['Idempotency-Key']}")
@@ -335,7 +326,7 @@ async def make(call: Call) -> Answer:
     """Make an offer; the same Idempotency-Key gets the same one again."""
     new = _new(call.body)
     if found := faults(new):
-        raise _cannot([Fault(f"/{field}", why) for field, why in found])
+        raise unusable([Fault(f"/{field}", why) for field, why in found])
     offer = await call.deps.store.offers.create(
         new, call.now, call.actor, _key(call, "offer"), call.deed("offer.new")
     )
@@ -400,7 +391,7 @@ async def add_codes(call: Call) -> Answer:
         )
     if added.bad:
         many = call.request.content_type == "application/json" and len(lines) > 1
-        raise _cannot([_bad_code(lines[at - 1].number, why, many) for at, _, why in added.bad])
+        raise unusable([_bad_code(lines[at - 1].number, why, many) for at, _, why in added.bad])
     offer = await _found(call)
     return Answer(body=CodesTaken(added.count, offer.left))
 
@@ -416,7 +407,7 @@ async def grant(call: Call) -> Answer:
     offer = await _found(call)
     unknown = await call.deps.store.events.unknown_members(body.members)
     if unknown:
-        raise _cannot(
+        raise unusable(
             [
                 Fault(f"/members/{place}", "is no member")
                 for place, member in enumerate(body.members)
