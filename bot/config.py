@@ -12,12 +12,20 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from bot.group_settings import (
+    KINDS,
+    CustomerSettings,
+    GatewaySettings,
+    GroupRobotSettings,
+    GroupSettings,
+    RobotSettings,
+)
 from bot.incentives import (
     CouponSettings,
     HonourSettings,
@@ -54,6 +62,10 @@ __all__ = [
     "Config",
     "ConfigError",
     "CouponSettings",
+    "CustomerSettings",
+    "GatewaySettings",
+    "GroupRobotSettings",
+    "GroupSettings",
     "HonourSettings",
     "HookSettings",
     "InboxSettings",
@@ -64,6 +76,7 @@ __all__ = [
     "MenuButton",
     "PointSettings",
     "ReferralSettings",
+    "RobotSettings",
     "ScheduleSettings",
     "Secret",
     "ServerSettings",
@@ -93,9 +106,11 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything the file says. channels: by name, at least one when loaded from a file.
+    """Everything the file says, at least one channel when loaded from a file.
 
-    warnings: what is allowed but unwise, one sentence each, to log at the start.
+    channels: official accounts, by name; robots, group_robots, gateways, customers: the channels
+    of the other kinds. A name is used once among all. warnings: what is allowed but unwise, one
+    sentence each, to log at the start.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -114,14 +129,29 @@ class Config:
     referral: ReferralSettings = field(default_factory=ReferralSettings)
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     campaigns: CampaignSettings = field(default_factory=CampaignSettings)
+    groups: GroupSettings = field(default_factory=GroupSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
+    robots: Mapping[str, RobotSettings] = field(default_factory=lambda: MappingProxyType({}))
+    group_robots: Mapping[str, GroupRobotSettings] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    gateways: Mapping[str, GatewaySettings] = field(default_factory=lambda: MappingProxyType({}))
+    customers: Mapping[str, CustomerSettings] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret in clear, for the log's mask and nothing else."""
+        every: tuple[Mapping[str, Any], ...] = (
+            self.channels,
+            self.robots,
+            self.group_robots,
+            self.gateways,
+            self.customers,
+        )
         return tuple(
             value.reveal()
-            for channel in self.channels.values()
+            for channels in every
+            for channel in channels.values()
             for f in fields(channel)
             if isinstance(value := getattr(channel, f.name), Secret)
         )
@@ -145,8 +175,15 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "referral": ReferralSettings,
         "membership": MembershipSettings,
         "campaigns": CampaignSettings,
+        "groups": GroupSettings,
     }
 )
+_FOUND = {
+    RobotSettings: "robots",
+    GroupRobotSettings: "group_robots",
+    GatewaySettings: "gateways",
+    CustomerSettings: "customers",
+}
 
 
 # ---- reading ---------------------------------------------------------------------------
@@ -193,11 +230,11 @@ class _Reading:
         for name, cls in SECTIONS.items():
             room = self.table(cls, document.get(name, {}), name)
             rooms[name] = cls() if room is None else room
-        channels = self.channels(document.get("channels", {}))
-        config = Config(**rooms, channels=MappingProxyType(channels))
+        rooms |= self.channels(document.get("channels", {}))
+        config = Config(**rooms)
         if not self.problems:
             self._together(config)
-        return Config(**rooms, channels=config.channels, warnings=tuple(self.warnings))
+        return replace(config, warnings=tuple(self.warnings))
 
     def table(self, cls: type[T], raw: Any, where: str, **given: Any) -> T | None:
         """A settings object from one TOML table; None when anything in it is wrong."""
@@ -225,11 +262,11 @@ class _Reading:
                 self.problems.append(f"{at}: {error}")
         return cls(**values) if len(self.problems) == before else None
 
-    def channels(self, raw: Any) -> dict[str, ChannelSettings]:
+    def channels(self, raw: Any) -> dict[str, Mapping[str, Any]]:
         if not isinstance(raw, dict) or not raw:
             self.problems.append("channels: there is none: add a [channels.mp] table")
             return {}
-        found: dict[str, ChannelSettings] = {}
+        found: dict[str, dict[str, Any]] = {"channels": {}}
         for name, table in raw.items():
             where = f"channels.{name}"
             if not isinstance(table, dict):
@@ -241,9 +278,18 @@ class _Reading:
             elif not re.fullmatch(r"[a-z0-9-]{1,32}", name):
                 what = "the name may hold a-z, 0-9 and -, at most 32: it is part of a URL"
                 self.problems.append(f"{where}: {what}")
-            elif channel := self.table(ChannelSettings, table, where, name=name):
-                found[name] = channel
-        return found
+            else:
+                kind = table.get("kind", "official")
+                if kind != "official" and kind not in KINDS:
+                    kinds = ", ".join(("official", *KINDS))
+                    self.problems.append(f"{where}.kind: must be one of {kinds}")
+                    continue
+                cls = KINDS.get(kind, ChannelSettings)
+                given = {"channel" if kind in KINDS else "name": name}
+                channel = self.table(cls, table, where, **given)
+                if channel is not None:
+                    found.setdefault(_FOUND.get(cls, "channels"), {})[name] = channel
+        return {kind: MappingProxyType(channels) for kind, channels in found.items()}
 
     def buttons(self, raw: Any, where: str, *, top: bool) -> tuple[MenuButton, ...]:
         limit, noun = (3, "at the top") if top else (5, "under one button")
@@ -311,9 +357,41 @@ class _Reading:
                     f"{at}.late: an unverified account may not send customer-service messages"
                     ' (48001): late answers would be lost; use late = "retry"'
                 )
-            base = urlsplit(channel.api_base)
-            if base.scheme == "http" and base.hostname not in LOOPBACK:
+            if _in_clear(channel.api_base):
                 warn(f"{at}.api_base: sends the AppSecret over plain HTTP: use https://")
+        self._group_channels(config)
+
+    def _group_channels(self, config: Config) -> None:
+        wrong, warn = self.problems.append, self.warnings.append
+        if config.groups.spam_report_at > config.groups.spam_act_at:
+            wrong("groups.spam_report_at: is above groups.spam_act_at: nothing would be reported")
+        for name, gateway in config.gateways.items():
+            at = f"channels.{name}"
+            if not gateway.accept_risk:
+                wrong(
+                    f"{at}.accept_risk: WeChat forbids automated personal accounts and closes them"
+                    " for ever: write accept_risk = true if you accept that, or remove the channel"
+                )
+            else:
+                warn(f"{at}: automates a personal account, for which WeChat may close it for ever")
+            if _in_clear(gateway.api_url):
+                warn(f"{at}.api_url: sends the access token over plain HTTP: use https://")
+        for name, customer in config.customers.items():
+            at = f"channels.{name}"
+            if (customer.token is None) is not (customer.encoding_aes_key is None):
+                wrong(f"{at}.token: and encoding_aes_key belong together: add the other")
+            if _in_clear(customer.api_base):
+                warn(f"{at}.api_base: sends the secret over plain HTTP: use https://")
+        bases = {name: one.api_base for name, one in config.robots.items()}
+        bases |= {name: one.api_base for name, one in config.group_robots.items()}
+        for name, base in bases.items():
+            if _in_clear(base):
+                warn(f"channels.{name}.api_base: sends a key over plain HTTP: use https://")
+
+
+def _in_clear(address: str) -> bool:
+    base = urlsplit(address)
+    return base.scheme == "http" and base.hostname not in LOOPBACK
 
 
 def _button_problems(button: MenuButton, *, top: bool) -> Iterator[str]:
@@ -342,7 +420,8 @@ def _button_problems(button: MenuButton, *, top: bool) -> Iterator[str]:
 
 def _nearest(name: str, known: tuple[str, ...], where: str) -> Iterator[str]:
     """Likely meant keys, best first: the same name in another section, a close one here."""
-    for section, cls in (*SECTIONS.items(), ("channels.NAME", ChannelSettings)):
+    kinds = (("channels.NAME", cls) for cls in (ChannelSettings, *KINDS.values()))
+    for section, cls in (*SECTIONS.items(), *kinds):
         if name in keys(cls) and section != where:
             yield f"{section}.{name}"
     yield from difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)

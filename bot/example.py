@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import SECTIONS, ChannelSettings, MenuButton
+from bot.group_settings import KINDS
 from bot.rules import PATH, Key, keys
 
 
@@ -33,6 +34,7 @@ def schema() -> tuple[KeyDoc, ...]:
     """Every key there is, in the order of the example file."""
     tables = [*SECTIONS.items(), ("channels.NAME", ChannelSettings)]
     tables.append(("channels.NAME.menu", MenuButton))
+    tables += [(f"channels.{name}", cls) for name, cls in zip(_OTHERS, KINDS.values(), strict=True)]
     return tuple(
         KeyDoc(
             f"{section}.{name}", key.rule.says, whys.get(name, ""), _toml(key, default), key.example
@@ -45,9 +47,13 @@ def schema() -> tuple[KeyDoc, ...]:
 
 def example() -> str:
     """The text of config.example.toml: every key with its default and its reason."""
+    others = tuple(f"channels.{name}." for name in _OTHERS)
+    keys_of_others = [key for key in schema() if key.path.startswith(others)]
     lines = _HEAD.splitlines()
     section = ""
     for key in schema():
+        if key in keys_of_others:
+            continue
         table, _, name = key.path.replace("NAME", "mp").rpartition(".")
         if name == "menu" or table.endswith(".menu"):
             if name == "menu":
@@ -61,7 +67,21 @@ def example() -> str:
         lines += _comment(f"{key.why} ({key.says})")
         live = key.default or "Required" in key.why
         lines.append(f"{'' if live else '# '}{name} = {key.default or key.example}")
-    return "\n".join((*lines, *_MENU.splitlines())) + "\n"
+    return "\n".join((*lines, *_MENU.splitlines(), *_others(keys_of_others))) + "\n"
+
+
+def _others(found: list[KeyDoc]) -> list[str]:
+    """The channels of groups, all of it to be uncommented: few need them."""
+    lines: list[str] = []
+    section = ""
+    for key in found:
+        table, _, name = key.path.rpartition(".")
+        if table != section:
+            section = table
+            lines += ["", f"# [{section}]"]
+        lines += _comment(f"  {key.why} ({key.says})")
+        lines.append(f"# {name} = {key.default or key.example}")
+    return lines
 
 
 def table(section: str) -> str:
@@ -74,6 +94,9 @@ def table(section: str) -> str:
             rows.append(f"| `{name}` | {key.says} | {default} | {key.why} |")
     return "\n".join(rows) + "\n"
 
+
+_OTHERS = ("robot", "poster", "gateway", "customers")
+"""What the example calls the channels of the kinds in `KINDS`, in their order."""
 
 _HEAD = """\
 # zhiqun's configuration: every key with its default, and why it is there.

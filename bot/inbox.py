@@ -20,7 +20,15 @@ from typing import Any, Protocol
 import structlog
 
 from bot.official import SUCCESS
-from bot.parts import Outcome, end_of, late_parts, later_parts, passive_parts
+from bot.parts import (
+    Outcome,
+    addressed,
+    aside_parts,
+    end_of,
+    late_parts,
+    later_parts,
+    passive_parts,
+)
 from handlers.message import Kind, Message, Reply
 from store import Store, StoreError
 from store.members import NOBODY, Member
@@ -111,6 +119,7 @@ class _Work:
         "retry_mode",
         "seal",
         "stopped",
+        "takers",
         "task",
         "told",
         "waiters",
@@ -125,6 +134,7 @@ class _Work:
         self.heard_at = 0.0  # loop time at which WeChat last asked, or hung up
         self.deliveries = 0
         self.waiters: list[asyncio.Future[Answer]] = []
+        self.takers: list[asyncio.Future[Answer]] = []  # wait for the record, not for the answer
         self.previous: _Work | None = None
         self.over: asyncio.Future[None] | None = None
         self.next_request: asyncio.Future[None] | None = None
@@ -227,6 +237,26 @@ class Inbox:
             timer.cancel()
             work.waiters.remove(waiter)
             work.heard_at = loop.time()
+
+    async def take(self, message: Message, body: bytes) -> bool:
+        """Take a message whose answer is sent and never asked for; True once it is recorded.
+
+        For channels whose carrier sends what becomes a row of `sends`. False: too much is under
+        way, or the store takes nothing, and the peer may come again. A copy is taken, too.
+        """
+        work = self._works.get(message.key)
+        if work is None:
+            if len(self._works) >= self._max_running:
+                self._watch.message(message.channel, message.kind, "busy")
+                return False
+            work = _Work(message, None, body, False)
+            work.acked = True
+            self._start(work, asyncio.get_running_loop())
+        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if not work.recorded:
+            work.takers.append(waiter)
+            return await waiter is not Refusal.NOT_RECORDED
+        return True
 
     async def recover(self, read: Callable[[Unanswered], Message | None]) -> int:
         """Take up what an earlier process left unfinished; says how many messages.
@@ -355,6 +385,9 @@ class Inbox:
             if work.over is not None and not work.over.done():
                 work.over.set_result(None)
             self._tell(work, Refusal.NOT_RECORDED)
+            for taker in work.takers:
+                if not taker.done():
+                    taker.set_result(Refusal.NOT_RECORDED)
 
     async def _answer_once(self, work: _Work) -> None:
         message = work.message
@@ -365,6 +398,9 @@ class Inbox:
                 Incoming(key, message.channel, message.sender, self._now(), work.body)
             )
             work.recorded = True
+            for taker in work.takers:
+                if not taker.done():
+                    taker.set_result(SUCCESS)
             if recorded.reply is not None:
                 self._watch.message(message.channel, message.kind, "repeated")
                 self._tell(work, recorded.reply)
@@ -397,8 +433,12 @@ class Inbox:
             late = (
                 ()
                 if outcome.erased
-                else late_parts([*parts, *then], self._way(work), self._sentences.transfer_again)
+                else addressed(
+                    late_parts([*parts, *then], self._way(work), self._sentences.transfer_again),
+                    message,
+                )
             )
+            late += aside_parts(outcome.aside, len(late), PLANNED)
             await self._finish(work, finished._replace(reply=work.told, late=late))
             self._settle(work, work.told)
             way = "late" if late else "silent"

@@ -32,16 +32,27 @@ _BUSY_TRIES = 5
 
 
 class CustomSender(Protocol):
-    """The one call this room needs of a channel's client."""
+    """The one call this room needs of an official account's client."""
 
     async def send_custom(self, payload: dict[str, Any]) -> None:
         """Errors: WeChatError."""
 
 
+class Carrier(Protocol):
+    """How a channel of groups takes an answer to the member, or to the group it was asked in."""
+
+    async def carry(self, send: Send, reply: Reply) -> None:
+        """Errors: WeChatError; a ValueError when such a reply cannot be sent there.
+
+        Unreachable: it certainly did not leave. Unheard: nobody knows.
+        """
+
+
 class LateAnswers:
     """The worker that empties the table `sends`.
 
-    wake: call it when something was added. now: Unix seconds.
+    clients: official accounts by channel; carriers: the other channels, whose answers cost no
+    allowance. wake: call it when something was added. now: Unix seconds.
     """
 
     def __init__(
@@ -52,9 +63,11 @@ class LateAnswers:
         now: Callable[[], float],
         observe: Callable[[str, str], None],
         backoff_s: float = 1.0,
+        carriers: Mapping[str, Carrier] | None = None,
     ) -> None:
         self._store = store
         self._clients = clients
+        self._carriers = {} if carriers is None else carriers
         self._now = now
         self._observe = observe
         self._backoff_s = backoff_s
@@ -96,7 +109,7 @@ class LateAnswers:
         """Claim and send what is due; says for how long nothing more will be, None: unknown."""
         room = PARALLEL - len(self._calls)
         if room > 0:
-            for send in await self._store.sends.claim(self._now(), limit=room):
+            for send in await self._store.sends.claim(self._now(), limit=room, free=self._carriers):
                 if self._closing:
                     # Claimed at the last moment: the next start sends it.
                     await self._store.sends.put_off(
@@ -125,19 +138,21 @@ class LateAnswers:
 
     async def _send(self, send: Send) -> None:
         key = send.message_key.hex()
-        client = self._clients.get(send.channel)
-        try:
-            payloads = custom_message(_reply(send), send.external_id)
-        except ValueError:
-            payloads = []
-        if client is None or not payloads:
-            await self._settle(send, REFUSED, note="cannot be sent here")
-            return
         left = False
         try:
-            for payload in payloads:
-                await client.send_custom(payload)
-                left = True
+            reply = _reply(send)
+            if (carrier := self._carriers.get(send.channel)) is not None:
+                await carrier.carry(send, reply)
+            else:
+                client = self._clients.get(send.channel)
+                payloads = custom_message(reply, send.external_id) if client else []
+                if client is None or not payloads:
+                    raise ValueError("nothing that this channel could send")
+                for payload in payloads:
+                    await client.send_custom(payload)
+                    left = True
+        except ValueError:
+            await self._settle(send, REFUSED, note="cannot be sent here")
         except Unheard as error:
             await self._settle(send, UNKNOWN, note=str(error))
             log.warning("late_answer_unknown", key=key, channel=send.channel, error=str(error))

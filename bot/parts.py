@@ -20,6 +20,7 @@ class Outcome:
 
     erased: the member is gone, push nothing. text: what the log keeps of the message;
     None: what the member wrote. then: what follows the reply, each a message of its own.
+    aside: what the member alone is told about what they asked in a group.
     """
 
     reply: Reply
@@ -28,6 +29,7 @@ class Outcome:
     erased: bool = False
     text: str | None = None
     then: tuple[Reply, ...] = ()
+    aside: tuple[Reply, ...] = ()
 
 
 def passive_parts(reply: Reply, more: str) -> list[Reply]:
@@ -69,11 +71,29 @@ def later_parts(rest: Sequence[Reply], then: Sequence[Reply], status: str) -> tu
     )
 
 
+def addressed(late: Sequence[Late], message: Message) -> tuple[Late, ...]:
+    """The rows of an answer, sent to where it was asked; each group message quotes the question."""
+    talk = message.talk
+    if talk is None:
+        return tuple(late)
+    return tuple(one._replace(place=message.place, quote=talk.message_id) for one in late)
+
+
+def aside_parts(aside: Sequence[Reply], after: int, status: str) -> tuple[Late, ...]:
+    """Rows for what only the member is to read; after: rows that the answer has already."""
+    return tuple(
+        Late(number, reply_to_json(reply), status) for number, reply in enumerate(aside, after + 1)
+    )
+
+
 def opens(message: Message) -> tuple[int, int]:
     """Customer-service messages that this message allows: (for 48 h, for one minute).
 
-    Source: reference 3.1; a click on a message menu counts as a menu click.
+    Only official accounts have them. Source: reference 3.1; a click on a message menu counts as
+    a menu click.
     """
+    if message.source != "official":
+        return (0, 0)
     if message.kind != "event":
         return (0, 3) if message.raw.get("bizmsgmenuid") else (5, 0)
     return (0, 3) if message.event in _BURST_EVENTS else (0, 0)
@@ -98,4 +118,5 @@ def end_of(message: Message, outcome: Outcome, at: float) -> Finished:
         item=outcome.item,
         allowance=allowance,
         burst=burst,
+        place=message.place,
     )

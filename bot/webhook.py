@@ -32,6 +32,27 @@ class Watch(Protocol):
     def refused(self, channel: str, reason: str) -> None: ...
 
 
+class Door(Protocol):
+    """A channel that answers its own requests: `bot/wecom_door.py`, `bot/gateway.py`.
+
+    Bodies come whole and within the limits. Errors of both: BadMessage.
+    """
+
+    @property
+    def channel(self) -> str:
+        """Its name in the configuration."""
+
+    async def get(
+        self, request: web.BaseRequest, query: Mapping[str, str], now: float
+    ) -> web.StreamResponse:
+        """A check of the address, or the opening of a WebSocket."""
+
+    async def post(
+        self, request: web.BaseRequest, query: Mapping[str, str], body: bytes, now: float
+    ) -> web.StreamResponse:
+        """A message or an event."""
+
+
 def parse_query(path: str) -> tuple[str, dict[str, str]]:
     """The bare path and its query; a name given twice keeps the last value.
 
@@ -58,7 +79,8 @@ def parse_query(path: str) -> tuple[str, dict[str, str]]:
 class Webhook:
     """The handler of the public port.
 
-    codecs: path ("/hook/mp") -> the channel's codec. now: Unix seconds.
+    codecs: path ("/hook/mp") -> the official account's codec; doors: the same for channels of
+    other kinds. now: Unix seconds.
     """
 
     def __init__(
@@ -69,8 +91,10 @@ class Webhook:
         limits: Limits,
         *,
         now: Callable[[], float],
+        doors: Mapping[str, Door] | None = None,
     ) -> None:
         self._codecs = codecs
+        self._doors = {} if doors is None else doors
         self._inbox = inbox
         self._watch = watch
         self._limits = limits
@@ -103,6 +127,9 @@ class Webhook:
         try:
             path, query = parse_query(request.raw_path)
             codec = self._codecs.get(path)
+            if codec is None and (door := self._doors.get(path)) is not None:
+                channel = door.channel
+                return await self._through(door, request, query)
             if codec is None:
                 self._refused(channel, "unknown_path")
                 return web.Response(status=404)
@@ -131,6 +158,16 @@ class Webhook:
             if error.reason in ("too_large", "too_slow"):
                 response.force_close()
             return response
+
+    async def _through(
+        self, door: Door, request: web.BaseRequest, query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        if request.method == "POST":
+            return await door.post(request, query, await self._body(request), self._now())
+        if request.method == "GET":
+            return await door.get(request, query, self._now())
+        self._refused(door.channel, "bad_method")
+        return web.Response(status=405, headers={"Allow": "GET, POST"})
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self._limits.max_body_bytes

@@ -14,6 +14,7 @@ from handlers.texts import Texts
 from knowledge import Knowledge
 from store import Store
 from store.catalogue import Item
+from store.groups import Group
 from store.members import Member
 
 if TYPE_CHECKING:
@@ -46,6 +47,21 @@ class Business:
     human_hours: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class GroupChannels:
+    """What the channels of this bot can do in groups, by channel name.
+
+    posting: may post what nobody asked for. hearing: hear every message, not only what mentions
+    the bot. whispering: may answer in private who asked in a group. kicking: may remove or
+    silence somebody.
+    """
+
+    posting: frozenset[str] = frozenset()
+    hearing: frozenset[str] = frozenset()
+    whispering: frozenset[str] = frozenset()
+    kicking: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Context:
     """One message's surroundings.
@@ -64,7 +80,9 @@ class Context:
     invitations: makes a member's own code, None where nobody can. campaigns: the desk of campaigns,
     None in a bot without one. then: messages that follow
     the reply, in order: pushed, or waiting for 继续 where the channel may not push; written down
-    with the answer, so they go once, and never when it failed.
+    with the answer, so they go once, and never when it failed. group: the group that it was said
+    in, None in private; aside: what the member alone is told about it, where the channel can;
+    channels: what the channels can do in groups.
     """
 
     store: Store
@@ -92,6 +110,14 @@ class Context:
     erased: bool = False
     logged: str | None = None
     then: list[Reply] = field(default_factory=list)
+    group: Group | None = None
+    aside: list[Reply] = field(default_factory=list)
+    channels: GroupChannels = field(default_factory=GroupChannels)
+
+    @property
+    def place(self) -> str:
+        """The group as the store names it; "" in private."""
+        return self.group.place if self.group else ""
 
     @property
     def at(self) -> float:

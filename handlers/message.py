@@ -45,6 +45,32 @@ allowance, and are no interaction.
 _EMPTY: Mapping[str, Any] = {}
 
 
+Source = Literal["official", "wecom", "onebot"]
+"""Which kind of channel a message came by; see docs/groups.md for what each can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What a message said in a group has besides: where it was said, and to whom.
+
+    group: the group's id on the channel. message_id: the platform's, "" when it names none.
+    addressed: it mentions the bot or quotes it. mentions: ids of others that it mentions;
+    everyone: it mentions all. quotes: id of the message it quotes, "" for none or not told;
+    quoted: the words of that message, as far as told; quotes_who: who wrote it, "" when not told.
+    name: what the sender is called there, "" when not told.
+    """
+
+    group: str
+    message_id: str = ""
+    addressed: bool = False
+    everyone: bool = False
+    mentions: tuple[str, ...] = ()
+    quotes: str = ""
+    quoted: str = field(default="", repr=False)
+    quotes_who: str = ""
+    name: str = field(default="", repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message or event from a member.
@@ -61,6 +87,7 @@ class Message:
     event_key: the event's key; for QR events the bare scene, without "qrscene_".
     raw: every field as received; leaves are str, an empty element is None, a repeated
         element is a list.
+    source: the kind of channel. talk: of a message or event in a group; None in private.
     """
 
     channel: str
@@ -73,6 +100,13 @@ class Message:
     event: str = ""
     event_key: str = ""
     raw: Mapping[str, Any] = field(default_factory=lambda: _EMPTY, repr=False)
+    source: Source = "official"
+    talk: Talk | None = None
+
+    @property
+    def place(self) -> str:
+        """The group as the store names it, "channel:group"; "" in private."""
+        return f"{self.channel}:{self.talk.group}" if self.talk else ""
 
     @property
     def is_report(self) -> bool:

@@ -31,6 +31,7 @@ from store.events import Events
 from store.freezing import Freezing
 from store.funnel import Funnel
 from store.gathering import Gathering
+from store.groups import Groups
 from store.hooks import Hooks
 from store.interactions import Interactions
 from store.journeys import Journeys
@@ -65,7 +66,13 @@ from store.wechat_tags import WeChatTags
 
 __all__ = ["Store", "StoreError"]
 
-MIGRATIONS = ("m0001_first", "m0002_business", "m0003_incentives", "m0004_campaigns")
+MIGRATIONS = (
+    "m0001_first",
+    "m0002_business",
+    "m0003_incentives",
+    "m0004_campaigns",
+    "m0005_groups",
+)
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
 
@@ -150,6 +157,7 @@ class Store:
         self.optouts = Optouts(self.db)
         self.notices = Notices(self.db)
         self.portraits = Portraits(self.db)
+        self.groups = Groups(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)
@@ -164,6 +172,7 @@ class Store:
         """Open the file and bring its schema up to date. Errors: StoreError."""
         await self.db.open(migrate)
         await self.quizzes.load()
+        await self.groups.load()
 
     async def close(self) -> None:
         """Finish what was handed over and close the file."""

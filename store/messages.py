@@ -37,19 +37,23 @@ class Recorded(NamedTuple):
 class Late(NamedTuple):
     """A part of an answer that did not fit into the passive reply.
 
-    reply: JSON of the Reply; status: "planned" (push it) or "waiting" (member asks).
+    reply: JSON of the Reply; status: "planned" (push it) or "waiting" (member asks). place: the
+    group it goes to, "" for the member alone; quote: the message it quotes there.
     """
 
     part: int
     reply: str
     status: str
+    place: str = ""
+    quote: str = ""
 
 
 class Finished(NamedTuple):
     """The end of a message: its reply and what is remembered of it.
 
     allowance, burst: customer-service messages this interaction opens, for 48 hours and
-    for one minute. text: what the member wrote; item: what it was about ("faq:12").
+    for one minute. text: what the member wrote; item: what it was about ("faq:12"). place: the
+    group it was written in, "" for private.
     """
 
     key: bytes
@@ -64,6 +68,7 @@ class Finished(NamedTuple):
     allowance: int = 0
     burst: int = 0
     late: tuple[Late, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +115,14 @@ def insert_sends(conn: Connection, row: Finished, late: Sequence[Late]) -> None:
     """Write what is to be sent for this message; a part that is there already stays."""
     # `from messages`: a member who was erased meanwhile is not written down again.
     conn.executemany(
-        "insert into sends (message_key, part, channel, external_id, reply, status, "
-        "created_at, due_at) select key, ?, ?, ?, ?, ?, ?, ? from messages where key = ? "
+        "insert into sends (message_key, part, channel, external_id, reply, status, created_at, "
+        "due_at, place, quote) select key, ?, ?, ?, ?, ?, ?, ?, ?, ? from messages where key = ? "
         "on conflict (message_key, part) do nothing",
         [
-            (one.part, row.channel, row.sender, one.reply, one.status, row.at, row.at, row.key)
+            (
+                *(one.part, row.channel, row.sender, one.reply, one.status, row.at, row.at),
+                *(one.place, one.quote, row.key),
+            )
             for one in late
         ],
     )
@@ -129,13 +137,15 @@ _answer_of = attrgetter("key", "reply", "at")
 # The join: a member who was erased meanwhile leaves no trace, and one who was found to be
 # somebody else meanwhile is that person.
 _INTERACTION = (
-    "insert into interactions (at, channel, member_id, kind, text, handler, item, message_key) "
-    "select v.column1, v.column2, i.member_id, v.column4, v.column5, v.column6, v.column7, "
-    "v.column8 from (values {rows}) as v "
+    "insert into interactions (at, channel, member_id, kind, text, handler, item, message_key, "
+    "place) select v.column1, v.column2, i.member_id, v.column4, v.column5, v.column6, v.column7, "
+    "v.column8, v.column9 from (values {rows}) as v "
     "join identities as i on i.channel = v.column2 and i.external_id = v.column3 where true "
     "on conflict (message_key) do nothing"
 )
-_interaction_of = attrgetter("at", "channel", "sender", "kind", "text", "handler", "item", "key")
+_interaction_of = attrgetter(
+    "at", "channel", "sender", "kind", "text", "handler", "item", "key", "place"
+)
 
 # Who followed before the bot was there sends no such event; but who can write to us, click
 # or scan does follow.

@@ -14,6 +14,7 @@ from sqlite_utils.migrations import Migrations
 from store.dialect import ID, ID_FOREVER
 from store.m0003_incentives import m0003_incentives
 from store.m0004_campaigns import m0004_campaigns
+from store.m0005_groups import m0005_groups
 
 migrations = Migrations("zhiqun")
 
@@ -403,3 +404,4 @@ def _midnight(day: str) -> float:
 
 migrations()(m0003_incentives)
 migrations()(m0004_campaigns)
+migrations()(m0005_groups)

@@ -36,7 +36,7 @@ _ONCE_TABLES = {
     "reminders": "item_id, since",
     "faq_votes": "faq_id, useful, at",
     "member_settings": "name, value",
-    "group_members": "place, since, left_at",
+    "group_members": "place, since, left_at, name, welcomed_at",
 }
 """What a member has once of each kind: table -> its columns besides the member."""
 _PASSING = ("states", "attempts")
@@ -106,7 +106,7 @@ def told(conn: Connection, member_id: int) -> dict[str, Any] | None:
         "member_tags": rows("select tag, since from member_tags where member_id = ?"),
         "member_settings": rows("select name, value from member_settings where member_id = ?"),
         "group_members": rows(
-            "select place, since, left_at from group_members where member_id = ?"
+            "select place, name, since, left_at from group_members where member_id = ?"
         ),
         "homework": rows(
             "select item_id, chapter_id, text, submitted_at from homework "

@@ -31,7 +31,10 @@ _FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One part of one answer on its way. reply: JSON of the Reply; tries: calls so far."""
+    """One part of one answer on its way. reply: JSON of the Reply; tries: calls so far.
+
+    place: the group it goes to, "" for the member alone; quote: the message it quotes there.
+    """
 
     id: int
     message_key: bytes
@@ -40,6 +43,8 @@ class Send:
     reply: str
     created_at: float
     tries: int
+    place: str = ""
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +107,17 @@ class Sends:
 
         return await self._db.write(run)
 
-    async def claim(self, now: float, limit: int = 50) -> list[Send]:
+    async def claim(self, now: float, limit: int = 50, free: Collection[str] = ()) -> list[Send]:
         """Take what is due, in each member's order, paying one allowance each.
 
         An answer with no allowance left becomes `waiting`, all its parts: the member
-        fetches it with 继续.
+        fetches it with 继续. free: channels where nothing has to be paid.
         """
 
         def run(conn: Connection) -> list[Send]:
             rows = conn.execute(
-                "select id, message_key, channel, external_id, reply, created_at, tries "
-                "from sends as s where status = 'planned' and due_at <= ? "
+                "select id, message_key, channel, external_id, reply, created_at, tries, place, "
+                "quote from sends as s where status = 'planned' and due_at <= ? "
                 + _FIRST
                 + "order by id limit ?",
                 (now, limit),
@@ -120,7 +125,7 @@ class Sends:
             claimed = []
             for row in rows:
                 send = Send(*row)
-                paid = self._pay(conn, send, now)
+                paid = (None, None) if send.channel in free else self._pay(conn, send, now)
                 if paid is not None:
                     conn.execute(
                         "update sends set status = 'sending', tries = tries + 1, "

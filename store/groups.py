@@ -1,0 +1,347 @@
+"""Groups: which there are, who is in them, and how zhiqun is to behave in each.
+
+A place is a group on a channel, "qun:12345@chatroom"; `place_of` makes it. A group is known as
+soon as anything of it is heard and bound when an operator has said that zhiqun may act there.
+Bound groups are in memory: every message asks for its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple, TypeVar
+
+from store.db import Database, Many
+from store.dialect import Connection
+from store.statements import rows_of
+
+T = TypeVar("T")
+
+
+def place_of(channel: str, external_id: str) -> str:
+    """The name of a group in every table."""
+    return f"{channel}:{external_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRules:
+    """What an operator set for one group; what is None is as the configuration says.
+
+    welcome: the words for newcomers, {names} stands for them; "" welcomes nobody. quiet: the
+    bot speaks only when mentioned between these times, "22:00-08:00"; "" never. digest: "HH:MM",
+    "off", or "" for the configured time. muted_until: Unix seconds; until then it says nothing at
+    all. eager_s: a question that nobody answered for so long is answered when the answer is very
+    sure; 0 never. order: "off", "watch" (report only) or "act" (warn, too). kick, silence: what
+    the bot may do to who sends adverts, where the route can.
+    """
+
+    welcome: str | None = None
+    welcome_minutes: float | None = None
+    quiet: str = ""
+    digest: str = "off"
+    muted_until: float = 0.0
+    eager_s: float = 0.0
+    keywords: bool | None = None
+    order: str = "watch"
+    kick: bool = False
+    silence: bool = False
+
+
+_FIELDS = {one.name for one in fields(GroupRules)}
+_DEFAULT = GroupRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group. alias: what commands and rules call it ("vip"), None for none.
+
+    route: the channel that posts here when it is not `channel`. owner: who owns it, as the
+    platform says, "" when it does not. bound: whether zhiqun may act there.
+    """
+
+    id: int
+    place: str
+    channel: str
+    external_id: str
+    name: str
+    alias: str | None
+    route: str
+    owner: str
+    rules: GroupRules
+    known_at: float
+    bound_at: float | None
+    left_at: float | None
+
+    @property
+    def bound(self) -> bool:
+        """Whether an operator has said that zhiqun may act there, and it is still in it."""
+        return self.bound_at is not None and self.left_at is None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.alias or self.name or f"#{self.id}"
+
+
+class Present(NamedTuple):
+    """A member of a group. name: what they are called there, "" when not told."""
+
+    member_id: int
+    name: str
+    since: float
+    welcomed_at: float | None
+
+
+class Seen(NamedTuple):
+    """Somebody was heard in a group, by that name ("" when not told)."""
+
+    place: str
+    member_id: int
+    name: str
+    at: float
+
+
+_COLUMNS = (
+    "id, place, channel, external_id, name, alias, route, owner, rules, known_at, bound_at, left_at"
+)
+
+
+def read_group(conn: Connection, rest: str, args: Sequence[Any]) -> list[Group]:
+    """Groups that a condition finds."""
+    groups = []
+    for row in conn.execute(f"select {_COLUMNS} from groups {rest}", args):
+        values: list[Any] = list(row)
+        values[8] = _rules(values[8])
+        groups.append(Group(*values))
+    return groups
+
+
+def _rules(text: str) -> GroupRules:
+    data = json.loads(text)
+    return GroupRules(**{name: value for name, value in data.items() if name in _FIELDS})
+
+
+def _rules_json(rules: GroupRules) -> str:
+    changed = {
+        name: value for name, value in asdict(rules).items() if value != getattr(_DEFAULT, name)
+    }
+    return json.dumps(changed, ensure_ascii=False)
+
+
+def see_members(conn: Connection, rows: Sequence[Seen]) -> None:
+    """Note who is in a group; who left is back. A name that was told replaces the older."""
+    newest = {(row.place, row.member_id): row for row in rows}
+    conn.executemany(
+        "insert into group_members (place, member_id, since, name) "
+        "select ?, id, ?, ? from members where id = ? "
+        "on conflict (place, member_id) do update set left_at = null, "
+        "since = case when group_members.left_at is null then group_members.since "
+        "else excluded.since end, welcomed_at = case when group_members.left_at is null "
+        "then group_members.welcomed_at end, "
+        "name = case when excluded.name = '' then group_members.name else excluded.name end",
+        [(row.place, row.at, row.name, row.member_id) for row in newest.values()],
+    )
+
+
+def _see(conn: Connection, rows: Sequence[Seen]) -> list[None]:
+    see_members(conn, rows)
+    return [None] * len(rows)
+
+
+class Groups:
+    """The tables `groups` and `group_members`. Errors of all: StoreError."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[str, Group] = {}
+        self._see = Many(_see)
+
+    def forget_cache(self) -> None:
+        """Another process wrote: read everything again before the next answer is believed."""
+        self._known.clear()
+
+    async def load(self) -> None:
+        """Read all groups into memory."""
+        groups = await self._db.read(lambda conn: read_group(conn, "order by id", ()))
+        self._known = {group.place: group for group in groups}
+
+    def known(self, place: str) -> Group | None:
+        """The group, if it was ever met; no database."""
+        return self._known.get(place)
+
+    def all(self) -> list[Group]:
+        """Every group, oldest first; no database."""
+        return sorted(self._known.values(), key=lambda group: group.id)
+
+    def called(self, name: str) -> list[Group]:
+        """Groups by number ("3"), alias, or name, in this order of preference; no database."""
+        wanted = name.strip().removeprefix("#")
+        for fits in (
+            [g for g in self._known.values() if g.alias == wanted],
+            [g for g in self._known.values() if str(g.id) == wanted or g.place == wanted],
+            [g for g in self._known.values() if g.name == wanted],
+        ):
+            if fits:
+                return fits
+        return []
+
+    async def meet(
+        self,
+        channel: str,
+        external_id: str,
+        now: float,
+        *,
+        name: str = "",
+        owner: str = "",
+        bound_by: str = "",
+    ) -> Group:
+        """The group, made on first sight; a name or owner that is told replaces the older.
+
+        bound_by: binds a group at once that nobody has bound or unbound yet.
+        """
+        place = place_of(channel, external_id)
+        found = self._known.get(place)
+        if (
+            found is not None
+            and found.left_at is None
+            and name in ("", found.name)
+            and owner in ("", found.owner)
+        ):
+            return found
+
+        def run(conn: Connection) -> Group:
+            conn.execute(
+                "insert into groups (place, channel, external_id, name, owner, known_at, bound_at, "
+                "bound_by) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (place) do update set "
+                "left_at = null, "
+                "name = case when excluded.name = '' then groups.name else excluded.name end, "
+                "owner = case when excluded.owner = '' then groups.owner else excluded.owner end",
+                (
+                    *(place, channel, external_id, name, owner, now),
+                    *(now if bound_by else None, bound_by),
+                ),
+            )
+            return read_group(conn, "where place = ?", (place,))[0]
+
+        return await self._change(run)
+
+    async def bind(self, place: str, now: float, by: str) -> Group | None:
+        """zhiqun may act there; None when there is no such group."""
+        return await self._set(place, "bound_at = coalesce(bound_at, ?), bound_by = ?", (now, by))
+
+    async def unbind(self, place: str) -> Group | None:
+        """zhiqun may not act there any more; None when there is no such group."""
+        return await self._set(place, "bound_at = null, bound_by = ''", ())
+
+    async def leave(self, place: str, now: float) -> Group | None:
+        """The bot is not in it any more, or there is no such group any more."""
+        return await self._set(place, "left_at = ?", (now,))
+
+    async def call(self, place: str, alias: str | None) -> Group | None:
+        """Give it a short name, or take it away; None when another group has it, or no group."""
+
+        def run(conn: Connection) -> Group | None:
+            taken = conn.execute(
+                "select 1 from groups where alias = ? and place <> ?", (alias, place)
+            ).fetchone()
+            if taken is not None:
+                return None
+            conn.execute("update groups set alias = ? where place = ?", (alias, place))
+            return next(iter(read_group(conn, "where place = ?", (place,))), None)
+
+        return await self._change(run)
+
+    async def post_by(self, place: str, route: str) -> Group | None:
+        """The channel that posts there, "" for its own; None when there is no such group."""
+        return await self._set(place, "route = ?", (route,))
+
+    async def rule(self, place: str, change: Callable[[GroupRules], GroupRules]) -> Group | None:
+        """Change its rules; None when there is no such group."""
+
+        def run(conn: Connection) -> Group | None:
+            found = read_group(conn, "where place = ?", (place,))
+            if not found:
+                return None
+            rules = change(found[0].rules)
+            conn.execute("update groups set rules = ? where place = ?", (_rules_json(rules), place))
+            return replace(found[0], rules=rules)
+
+        return await self._change(run)
+
+    async def _set(self, place: str, what: str, args: Sequence[Any]) -> Group | None:
+        def run(conn: Connection) -> Group | None:
+            conn.execute(f"update groups set {what} where place = ?", (*args, place))
+            return next(iter(read_group(conn, "where place = ?", (place,))), None)
+
+        return await self._change(run)
+
+    async def _change(self, run: Callable[[Connection], T]) -> T:
+        """A write; what it gives is in memory when it has ended, even if the caller has gone."""
+
+        def keep(done: asyncio.Future[T]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                group = done.result()
+                if isinstance(group, Group):
+                    self._known[group.place] = group
+
+        writing = self._db.write(run)
+        writing.add_done_callback(keep)
+        return await asyncio.shield(writing)
+
+    # Who is in it
+
+    async def see(self, seen: Seen) -> None:
+        """Somebody was heard or came; who left is back, as a newcomer."""
+        await self._db.write_many(self._see, seen)
+
+    async def gone(self, place: str, member_id: int, now: float) -> bool:
+        """Somebody left; False when they were not in it."""
+
+        def run(conn: Connection) -> bool:
+            done = conn.execute(
+                "update group_members set left_at = ? where place = ? and member_id = ? "
+                "and left_at is null",
+                (now, place, member_id),
+            )
+            return done.rowcount > 0
+
+        return await self._db.write(run)
+
+    async def members(self, place: str) -> list[Present]:
+        """Who is in it, who came first first."""
+
+        def run(conn: Connection) -> list[Present]:
+            rows = conn.execute(
+                "select member_id, name, since, welcomed_at from group_members "
+                "where place = ? and left_at is null order by since, member_id",
+                (place,),
+            )
+            return [Present(*row) for row in rows]
+
+        return await self._db.read(run)
+
+    async def count(self, place: str) -> int:
+        """How many members are known to be in it."""
+
+        def run(conn: Connection) -> int:
+            return int(
+                conn.execute(
+                    "select count(*) from group_members where place = ? and left_at is null",
+                    (place,),
+                ).fetchone()[0]
+            )
+
+        return await self._db.read(run)
+
+    async def places_of(self, member_id: int) -> list[dict[str, Any]]:
+        """The groups that a member is in: place, name, since."""
+        return await self._db.read(
+            lambda conn: rows_of(
+                conn,
+                "select place, name, since from group_members where member_id = ? "
+                "and left_at is null order by since",
+                member_id,
+            )
+        )
