@@ -19,6 +19,15 @@ ENVIRON = {
     "ZHIQUN_MP_TOKEN": "tokentoken",
     "ZHIQUN_MP_AES_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
     "ZHIQUN_MP_AES_KEY_OLD": "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefg",
+    "ZHIQUN_ROBOT_TOKEN": "robottoken",
+    "ZHIQUN_ROBOT_AES_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+    "ZHIQUN_ROBOT_AES_KEY_OLD": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg",
+    "ZHIQUN_POSTER_KEY": "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa",
+    "ZHIQUN_GATEWAY_TOKEN": "gateway-token-of-24-signs",
+    "ZHIQUN_GATEWAY_SECRET": "gateway-secret-of-25-sign",
+    "ZHIQUN_CUSTOMERS_SECRET": "customers-secret",
+    "ZHIQUN_CUSTOMERS_TOKEN": "customertoken",
+    "ZHIQUN_CUSTOMERS_AES_KEY": "zyxwvutsrqponmlkjihgfedcba0123456789ABCDEFG",
 }
 CHANNEL = """
 [channels.mp]
@@ -59,11 +68,14 @@ def test_the_example_file_loads_and_says_only_defaults(tmp_path: Path) -> None:
 
 
 def test_the_example_with_every_comment_lifted_loads_too(tmp_path: Path) -> None:
-    text = re.sub(r"(?m)^# (?=\[\[|\w+ = )", "", example())
+    text = re.sub(r"(?m)^# (?=\[|\w+ = )", "", example())
+    text = text.replace("accept_risk = false", "accept_risk = true")
     config = load(written(tmp_path, text, channel=""), ENVIRON)
     named = {line.split(" = ")[0] for line in text.splitlines() if re.match(r"\w+ = ", line)}
     assert named >= {key.path.rpartition(".")[2] for key in schema()} - {"menu", "sub"}
     assert config.knowledge.answer_at == 0.7
+    assert [*config.robots, *config.group_robots] == ["robot", "poster"]
+    assert [*config.gateways, *config.customers] == ["gateway", "customers"]
     assert [button.name for button in config.channels["mp"].menu] == ["找课程", "更多"]
     assert config.channels["mp"].menu[1].as_wechat() == {
         "name": "更多",
@@ -409,3 +421,60 @@ def test_a_business_may_name_no_hours(tmp_path: Path) -> None:
 def test_settings_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         Config().server.port = 1  # type: ignore[misc]
+
+
+# Channels of groups
+
+GATEWAY = """
+[channels.qun]
+kind = "onebot"
+access_token = "env:ZHIQUN_GATEWAY_TOKEN"
+"""
+
+
+def test_a_gateway_to_a_personal_account_needs_the_operators_own_word(tmp_path: Path) -> None:
+    assert problems(tmp_path, GATEWAY) == (
+        "channels.qun.accept_risk: WeChat forbids automated personal accounts and closes them for"
+        " ever: write accept_risk = true if you accept that, or remove the channel",
+    )
+    config = load(written(tmp_path, GATEWAY + "accept_risk = true\n"), ENVIRON)
+    assert list(config.gateways) == ["qun"]
+    assert list(config.channels) == ["mp"]
+    assert any("for ever" in warning for warning in config.warnings)
+
+
+def test_a_bot_may_live_in_groups_alone(tmp_path: Path) -> None:
+    text = """
+    [channels.helper]
+    kind = "wecom"
+    token = "env:ZHIQUN_ROBOT_TOKEN"
+    encoding_aes_key = "env:ZHIQUN_ROBOT_AES_KEY"
+    """
+    config = load(written(tmp_path, text, channel=""), ENVIRON)
+    assert not config.channels
+    assert config.robots["helper"].receive_id == ""
+
+
+def test_an_unknown_kind_of_channel_names_those_there_are(tmp_path: Path) -> None:
+    found = problems(tmp_path, '[channels.qun]\nkind = "telegram"\n')
+    assert found == (
+        "channels.qun.kind: must be one of official, wecom, wecom-webhook, onebot, wecom-customers",
+    )
+
+
+def test_half_a_callback_of_customer_groups_is_no_callback(tmp_path: Path) -> None:
+    text = """
+    [channels.kehu]
+    kind = "wecom-customers"
+    corp_id = "ww0123456789abcdef"
+    secret = "env:ZHIQUN_CUSTOMERS_SECRET"
+    token = "env:ZHIQUN_CUSTOMERS_TOKEN"
+    """
+    assert problems(tmp_path, text) == (
+        "channels.kehu.token: and encoding_aes_key belong together: add the other",
+    )
+
+
+def test_the_secrets_of_every_kind_are_masked_in_the_log(tmp_path: Path) -> None:
+    config = load(written(tmp_path, GATEWAY + "accept_risk = true\n"), ENVIRON)
+    assert ENVIRON["ZHIQUN_GATEWAY_TOKEN"] in config.secrets()
