@@ -75,6 +75,7 @@ async def run(
     findings = [Finding("warn", *_cut(warning)) for warning in config.warnings]
     for name, channel in config.channels.items():
         findings += _channel(name, channel, config.server.public_url)
+    findings += _group_channels(config)
     findings += await _addresses(config.server)
     findings += await _database(store or _File(config))
     findings += await asyncio.to_thread(lambda: list(_files(config)))
@@ -112,6 +113,29 @@ def _channel(name: str, channel: ChannelSettings, public_url: str) -> Iterator[F
     yield Finding("ok", at, f"{channel.mode} mode, {key}, late answers by {channel.late}")
     url = f"{public_url or 'https://YOUR-HOST'}/hook/{name}"
     yield Finding("ok", f"{at} webhook", f"enter {url} in WeChat's console")
+
+
+def _group_channels(config: Config) -> Iterator[Finding]:
+    hook = f"{config.server.public_url or 'https://YOUR-HOST'}/hook"
+    for name, robot in config.robots.items():
+        called = f"called {robot.name}" if robot.name else "without a name: set one"
+        yield Finding("ok" if robot.name else "warn", f"channels.{name}", f"WeCom robot, {called}")
+        say = f"enter {hook}/{name} on the robot's page, URL callback"
+        yield Finding("ok", f"channels.{name} webhook", say)
+    for name, poster in config.group_robots.items():
+        say = f"WeCom group robot, {poster.per_minute} messages a minute; whether its key is right"
+        yield Finding("ok", f"channels.{name}", f"{say} shows with its first message")
+    for name, gateway in config.gateways.items():
+        way = f"actions go to {gateway.api_url}" if gateway.api_url else "actions by its WebSocket"
+        yield Finding("ok", f"channels.{name}", f"OneBot gateway, {way}")
+        say = f"enter {hook}/{name} as webhook or reverse WebSocket (wss://) in the gateway"
+        yield Finding("ok", f"channels.{name} webhook", say)
+    for name, customers in config.customers.items():
+        way = "with its events" if customers.token else "read now and then: no callback is set"
+        yield Finding("ok", f"channels.{name}", f"customer groups of a company, {way}")
+    if (config.robots or config.gateways) and not config.groups.private_url:
+        say = "is empty: members who ask a private thing in a group are told to write in private,"
+        yield Finding("warn", "groups.private_url", f"{say} but not where")
 
 
 def _hex32(secret: Secret) -> bool:

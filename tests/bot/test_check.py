@@ -16,7 +16,11 @@ from bot.check import Finding, failed, run
 from bot.config import (
     ChannelSettings,
     Config,
+    CustomerSettings,
+    GatewaySettings,
+    GroupRobotSettings,
     KnowledgeSettings,
+    RobotSettings,
     Secret,
     ServerSettings,
     StoreSettings,
@@ -94,6 +98,24 @@ async def test_the_webhook_address_to_copy_is_shown(config: Config) -> None:
     findings = await run(replace(config, server=server), store=Sound())
     (webhook,) = of(findings, "channels.mp webhook")
     assert "https://bot.example.com/hook/mp" in webhook.say
+
+
+async def test_channels_of_groups_say_what_to_enter_where(config: Config) -> None:
+    key, access = Secret(AES_KEY), Secret("a-token-of-24-characters")
+    wide = replace(
+        config,
+        robots={"helper": RobotSettings(channel="helper", token=key, encoding_aes_key=key)},
+        group_robots={"poster": GroupRobotSettings(channel="poster", key=access)},
+        gateways={"qun": GatewaySettings(channel="qun", accept_risk=True, access_token=access)},
+        customers={"kehu": CustomerSettings(channel="kehu", corp_id="ww01", secret=access)},
+    )
+    found = {(one.what, one.level): one.say for one in await run(wide, store=Sound())}
+    assert "/hook/helper" in found["channels.helper webhook", "ok"]
+    assert "without a name" in found["channels.helper", "warn"]
+    assert "20 messages a minute" in found["channels.poster", "ok"]
+    assert "/hook/qun" in found["channels.qun webhook", "ok"]
+    assert "no callback" in found["channels.kehu", "ok"]
+    assert ("groups.private_url", "warn") in found
 
 
 async def test_a_warning_of_the_configuration_is_repeated(config: Config) -> None:
