@@ -12,10 +12,9 @@ does), or talk to WeChat (`bot/late.py` does).
 from __future__ import annotations
 
 import asyncio
-import enum
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -29,16 +28,26 @@ from bot.parts import (
     later_parts,
     passive_parts,
 )
-from handlers.message import Kind, Message, Reply
+from bot.work import (
+    DELIVERIES,
+    Answer,
+    Converse,
+    Refusal,
+    Seal,
+    Streaming,
+    Watch,
+    Work,
+)
+from handlers.message import Message, Reply
 from store import Store, StoreError
-from store.members import NOBODY, Member
+from store.members import NOBODY
 from store.messages import Finished, Incoming, Unanswered
 from store.sends import PLANNED, WAITING
+from store.streams import NewStream
+
+__all__ = ["Answer", "Inbox", "Refusal", "Seal", "Sentences"]
 
 log = structlog.get_logger()
-
-DELIVERIES = 3
-"""WeChat asks this often in all."""
 
 REDELIVERY_S = 6.0
 """After a request that got no answer, the next comes within this time or never."""
@@ -56,39 +65,6 @@ GRACE_S = 0.2
 """How long an answer that is being written may exceed the deadline."""
 
 
-class Refusal(enum.Enum):
-    """Why a request gets no answer; WeChat asks again."""
-
-    BUSY = "busy"
-    NOT_RECORDED = "not_recorded"
-    NOT_READY = "not_ready"
-
-
-Answer = bytes | Refusal
-
-
-class Seal(Protocol):
-    """Turns a reply into the bytes this request understands."""
-
-    def reply(self, reply: Reply, now: float, message_kind: Kind) -> bytes:
-        """SUCCESS when there is nothing to show."""
-
-
-class Converse(Protocol):
-    """The conversation: `bot/app.py` gives the routers, tests give what they like."""
-
-    async def __call__(self, message: Message, member: Member) -> Outcome: ...
-
-
-class Watch(Protocol):
-    """What is counted; `bot/metrics.py` has it."""
-
-    def message(self, channel: str, kind: str, outcome: str) -> None: ...
-    def answered(self, channel: str, seconds: float) -> None: ...
-    def deadline_missed(self, channel: str) -> None: ...
-    def retry_joined(self, channel: str) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sentences:
     """The few things the inbox itself says."""
@@ -99,61 +75,13 @@ class Sentences:
     transfer_again: str
 
 
-class _Work:
-    """One message on its way through: who waits for it and what they were told."""
-
-    __slots__ = (
-        "ack",
-        "acked",
-        "body",
-        "committing",
-        "deliveries",
-        "first_at",
-        "heard_at",
-        "message",
-        "next_request",
-        "over",
-        "previous",
-        "recorded",
-        "reply",
-        "retry_mode",
-        "seal",
-        "stopped",
-        "takers",
-        "task",
-        "told",
-        "waiters",
-    )
-
-    def __init__(self, message: Message, seal: Seal | None, body: bytes, retry_mode: bool) -> None:
-        self.message = message
-        self.seal = seal
-        self.body = body
-        self.retry_mode = retry_mode
-        self.first_at = 0.0
-        self.heard_at = 0.0  # loop time at which WeChat last asked, or hung up
-        self.deliveries = 0
-        self.waiters: list[asyncio.Future[Answer]] = []
-        self.takers: list[asyncio.Future[Answer]] = []  # wait for the record, not for the answer
-        self.previous: _Work | None = None
-        self.over: asyncio.Future[None] | None = None
-        self.next_request: asyncio.Future[None] | None = None
-        self.recorded = False
-        self.committing = False
-        self.ack: asyncio.Task[None] | None = None  # being told "success"
-        self.acked = False  # WeChat was told "success" or "still thinking": it asks no more
-        self.told = SUCCESS  # the bytes it was told
-        self.reply: bytes | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.stopped = False  # its handler ran over the limit
-
-
 class Inbox:
     """Messages in, answers out, each exactly once.
 
     converse: what to say; awaited in a task of its own, at most `handler_limit_s`.
     retry_channels: channels that may not push, so that WeChat's own retries carry a
-    slow answer. late: called when a push is waiting in the store.
+    slow answer. streams: by channel, those that show an answer while it grows. late: called
+    when a push is waiting in the store.
     now: Unix seconds. deadline_s: from the request to the answer.
     """
 
@@ -167,6 +95,7 @@ class Inbox:
         now: Callable[[], float],
         late: Callable[[], None],
         retry_channels: frozenset[str] = frozenset(),
+        streams: Mapping[str, Streaming] | None = None,
         deadline_s: float = 4.2,
         handler_limit_s: float = 120.0,
         max_running: int = 2000,
@@ -179,13 +108,14 @@ class Inbox:
         self._now = now
         self._late = late
         self._retry_channels = retry_channels
+        self._streams = {} if streams is None else streams
         self._deadline_s = deadline_s
         self._handler_limit_s = handler_limit_s
         self._max_running = max_running
         self._redelivery_s = redelivery_s
-        self._works: dict[str, _Work] = {}
+        self._works: dict[str, Work] = {}
         self._pushed_at: dict[tuple[str, str], float] = {}  # who was lately owed a push
-        self._tails: dict[tuple[str, str], _Work] = {}
+        self._tails: dict[tuple[str, str], Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready: asyncio.Event | None = asyncio.Event()
 
@@ -200,12 +130,13 @@ class Inbox:
             self._ready.set()
             self._ready = None
 
-    async def answer(self, message: Message, seal: Seal, body: bytes) -> Answer:
+    async def answer(self, message: Message, seal: Seal | None, body: bytes) -> Answer:
         """The bytes for this request, or why there are none.
 
         body: the message as it came, decrypted, to be worked on again if this process
         dies. A caller that is cancelled (the peer hung up) cancels nothing but its own
-        waiting.
+        waiting. seal: None where the channel streams; the bytes are what it made of the
+        answer then, or `bot.work.GROWING`.
         """
         loop = asyncio.get_running_loop()
         work = self._works.get(message.key)
@@ -213,7 +144,7 @@ class Inbox:
             if len(self._works) >= self._max_running:
                 self._watch.message(message.channel, message.kind, "busy")
                 return Refusal.BUSY
-            work = _Work(message, seal, body, message.channel in self._retry_channels)
+            work = self._work(message, seal, body)
             self._start(work, loop)
         else:
             self._watch.retry_joined(message.channel)
@@ -249,7 +180,7 @@ class Inbox:
             if len(self._works) >= self._max_running:
                 self._watch.message(message.channel, message.kind, "busy")
                 return False
-            work = _Work(message, None, body, False)
+            work = Work(message, None, body)
             work.acked = True
             self._start(work, asyncio.get_running_loop())
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -271,14 +202,16 @@ class Inbox:
             message = read(row)
             if message is None:
                 log.warning("unfinished_message_unreadable", key=row.key.hex())
+                if (side := self._streams.get(row.channel)) is not None:
+                    await side.give_up(row.channel, row.key)
                 continue
             if message.key in self._works:
                 continue
-            work = _Work(message, None, row.body, message.channel in self._retry_channels)
+            work = self._work(message, None, row.body)
             work.recorded = True
             old = self._now() - row.received_at > DELIVERIES * REDELIVERY_S
-            work.acked = row.acked or old
-            self._start(work, loop)
+            work.acked = row.acked or (old and work.stream is None)
+            self._start(work, loop, row.received_at)
             count += 1
         return count
 
@@ -300,7 +233,7 @@ class Inbox:
 
     # The clock
 
-    def _over_deadline(self, work: _Work, waiter: asyncio.Future[Answer], again: bool) -> None:
+    def _over_deadline(self, work: Work, waiter: asyncio.Future[Answer], again: bool) -> None:
         if waiter.done():
             return
         loop = asyncio.get_running_loop()
@@ -314,7 +247,7 @@ class Inbox:
             waiter.set_result(Refusal.NOT_RECORDED)
             return
         if not work.retry_mode:
-            self._acknowledge(work, SUCCESS)
+            self._acknowledge(work, work.told)
             return
         if work.deliveries < DELIVERIES:
             hold = HOLD_S - self._deadline_s
@@ -324,26 +257,30 @@ class Inbox:
         if work.seal is not None:
             self._acknowledge(work, work.seal.reply(thinking, self._now(), work.message.kind))
 
-    def _acknowledge(self, work: _Work, told: bytes) -> None:
+    def _acknowledge(self, work: Work, told: bytes) -> None:
         if work.ack is None or work.ack.done():
             work.ack = self._spawn(self._acknowledged(work, told))
 
-    async def _acknowledged(self, work: _Work, told: bytes) -> None:
+    async def _acknowledged(self, work: Work, told: bytes) -> None:
         """Say that we have it, once the disk has it too.
 
         Every request that waits is told: WeChat closes the message with the first of them,
         and the answer must not go to another. The answer waits for the end of this.
         """
-        key = bytes.fromhex(work.message.key)
+        stream = work.stream
+        if stream is not None and stream.grows(work.message):
+            noted = stream.begin(work.message)
+        else:
+            noted = self._store.messages.acknowledge(bytes.fromhex(work.message.key))
         try:
             async with asyncio.timeout(GRACE_S):
-                await asyncio.shield(self._store.messages.acknowledge(key))
+                await asyncio.shield(noted)
         except (TimeoutError, StoreError):
-            self._tell(work, Refusal.NOT_RECORDED)
+            work.tell(Refusal.NOT_RECORDED)
         else:
             work.acked = True
             work.told = told
-            self._tell(work, told)
+            work.tell(told)
 
     @staticmethod
     def _hold_over(waiter: asyncio.Future[Answer]) -> None:
@@ -352,9 +289,23 @@ class Inbox:
 
     # The work
 
-    def _start(self, work: _Work, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, message: Message, seal: Seal | None, body: bytes) -> Work:
+        channel = message.channel
+        return Work(
+            message,
+            seal,
+            body,
+            retry_mode=channel in self._retry_channels,
+            stream=self._streams.get(channel),
+        )
+
+    def _start(
+        self, work: Work, loop: asyncio.AbstractEventLoop, came_at: float | None = None
+    ) -> None:
         message = work.message
         work.first_at = work.heard_at = loop.time()
+        if work.stream is not None:
+            work.stream.opened(message, self._now() if came_at is None else came_at)
         self._works[message.key] = work
         work.task = self._spawn(self._run(work))
 
@@ -364,7 +315,7 @@ class Inbox:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, work: _Work) -> None:
+    async def _run(self, work: Work) -> None:
         message = work.message
         try:
             await self._answer_once(work)
@@ -379,17 +330,17 @@ class Inbox:
         finally:
             work.previous = work.task = None
             self._works.pop(message.key, None)
+            if work.stream is not None:
+                work.stream.over(message.key)
             sender = (message.channel, message.sender)
             if self._tails.get(sender) is work:
                 del self._tails[sender]
             if work.over is not None and not work.over.done():
                 work.over.set_result(None)
-            self._tell(work, Refusal.NOT_RECORDED)
-            for taker in work.takers:
-                if not taker.done():
-                    taker.set_result(Refusal.NOT_RECORDED)
+            work.tell(Refusal.NOT_RECORDED)
+            work.taken(Refusal.NOT_RECORDED)
 
-    async def _answer_once(self, work: _Work) -> None:
+    async def _answer_once(self, work: Work) -> None:
         message = work.message
         loop = asyncio.get_running_loop()
         key = bytes.fromhex(message.key)
@@ -398,12 +349,11 @@ class Inbox:
                 Incoming(key, message.channel, message.sender, self._now(), work.body)
             )
             work.recorded = True
-            for taker in work.takers:
-                if not taker.done():
-                    taker.set_result(SUCCESS)
+            work.taken(SUCCESS)
             if recorded.reply is not None:
                 self._watch.message(message.channel, message.kind, "repeated")
-                self._tell(work, recorded.reply)
+                reply = recorded.reply
+                work.tell(reply if work.stream is None else await work.stream.again(message, reply))
                 return
             if not recorded.fresh:
                 log.info("message_taken_up_again", key=message.key)
@@ -417,17 +367,20 @@ class Inbox:
         await self._turn(work)
 
         outcome = await self._ask(work)
-        if sender in self._pushed_at and self._listening(work):
+        if work.stream is not None:
+            self._log(work, outcome, await self._answer_stream(work, work.stream, outcome))
+            return
+        if sender in self._pushed_at and work.listening:
             await self._after_pushes(sender)
         if work.ack is not None:
             await asyncio.wait({work.ack})
-        if outcome.reply.kind != "none" and not self._listening(work):
-            await self._next_request(work)
+        if outcome.reply.kind != "none" and not work.listening:
+            await work.asked_again(self._redelivery_s)
         finished = end_of(message, outcome, self._now())
         parts = passive_parts(outcome.reply, self._sentences.more)
         then = () if outcome.erased else outcome.then
         seal = work.seal
-        if seal is not None and self._listening(work):
+        if seal is not None and work.listening:
             way = await self._answer_waiting(work, seal, finished, parts, outcome)
         else:
             late = (
@@ -440,13 +393,17 @@ class Inbox:
             )
             late += aside_parts(outcome.aside, len(late), PLANNED)
             await self._finish(work, finished._replace(reply=work.told, late=late))
-            self._settle(work, work.told)
+            work.settle(work.told)
             way = "late" if late else "silent"
         if way == "late" or then:
             self._pushed_at[sender] = loop.time()
             self._late()
+        self._log(work, outcome, way)
+
+    def _log(self, work: Work, outcome: Outcome, way: str) -> None:
+        message = work.message
         self._watch.message(message.channel, message.kind, way)
-        seconds = loop.time() - work.first_at
+        seconds = asyncio.get_running_loop().time() - work.first_at
         self._watch.answered(message.channel, seconds)
         log.info(
             "answered",
@@ -459,7 +416,7 @@ class Inbox:
         )
 
     async def _answer_waiting(
-        self, work: _Work, seal: Seal, finished: Finished, parts: list[Reply], outcome: Outcome
+        self, work: Work, seal: Seal, finished: Finished, parts: list[Reply], outcome: Outcome
     ) -> str:
         """Somebody waits: the first part goes back in that exchange."""
         then = () if outcome.erased else outcome.then
@@ -470,9 +427,9 @@ class Inbox:
         later = later_parts(rest, then, self._way(work))
         await self._finish(work, finished._replace(reply=stored, late=later))
         if stored == SUCCESS:
-            self._settle(work, stored)
+            work.settle(stored)
             return "silent"
-        if self._settle(work, stored) or await self._next_request(work):
+        if work.settle(stored) or await work.asked_again(self._redelivery_s):
             return "passive"
         # Its request gave up while the answer was being written, and none came after it.
         work.reply = work.told
@@ -484,7 +441,35 @@ class Inbox:
         await self._store.messages.turn_late(finished._replace(late=late), work.told)
         return "late"
 
-    async def _finish(self, work: _Work, finished: Finished) -> None:
+    async def _answer_stream(self, work: Work, stream: Streaming, outcome: Outcome) -> str:
+        """All of the answer at once: to who waits, else to who polls, else by its address."""
+        if work.ack is not None:
+            await asyncio.wait({work.ack})
+        message = work.message
+        finished = end_of(message, outcome, self._now())
+        final, whole = stream.final(message, outcome)
+        waiting = work.listening and not work.acked
+        row: NewStream | None = None
+        if not (waiting and whole):
+            row = stream.row(message, final, finished.at, at_once=waiting)
+        await self._finish(work, finished._replace(reply=final, stream=row))
+        if row is not None:
+            stream.wake()
+        if waiting:
+            if work.settle(final):
+                return "silent" if final == SUCCESS else "passive"
+            # Its request gave up while the answer was being written. Who comes now, polls.
+            work.reply, work.acked = None, True
+            if row is None:
+                late = stream.row(message, final, finished.at, at_once=False)
+                await self._store.streams.finish(late, finished.at)
+                stream.wake()
+        elif work.listening:
+            # It was asked for again in that very moment.
+            work.settle(await stream.again(message, final))
+        return "late"
+
+    async def _finish(self, work: Work, finished: Finished) -> None:
         """Write the end down. The handler has run: only the writing is tried again."""
         work.committing = True
         pause = 0.5
@@ -500,14 +485,17 @@ class Inbox:
                 pause = min(30.0, pause * 2)
         work.committing = False
 
-    async def _give_up(self, work: _Work) -> None:
+    async def _give_up(self, work: Work) -> None:
         """One polite sentence instead of the answer, and an end to the message."""
         outcome = Outcome(self._sorry(work.message), "error", text="")
         finished = end_of(work.message, outcome, self._now())
         try:
+            if work.stream is not None:
+                await self._answer_stream(work, work.stream, outcome)
+                return
             late = late_parts([outcome.reply], self._way(work), "")
             await self._finish(work, finished._replace(reply=work.told, late=late))
-            self._settle(work, work.told)
+            work.settle(work.told)
             self._late()
         except StoreError as error:
             log.error("message_lost", key=work.message.key, error=type(error).__name__)
@@ -525,7 +513,7 @@ class Inbox:
             old = loop.time() - 10 * PUSHES_S
             self._pushed_at = {s: at for s, at in self._pushed_at.items() if at > old}
 
-    async def _turn(self, work: _Work) -> None:
+    async def _turn(self, work: Work) -> None:
         """Wait until this member's earlier messages are over."""
         previous = work.previous
         if previous is None or self._works.get(previous.message.key) is not previous:
@@ -534,7 +522,7 @@ class Inbox:
             previous.over = asyncio.get_running_loop().create_future()
         await previous.over
 
-    async def _ask(self, work: _Work) -> Outcome:
+    async def _ask(self, work: Work) -> Outcome:
         message, members = work.message, self._store.members
         # By hand what asyncio.timeout does, for a fifth of its cost on every message.
         limit = asyncio.get_running_loop().call_later(self._handler_limit_s, self._stop, work)
@@ -568,45 +556,11 @@ class Inbox:
         return Reply.none() if message.is_report else Reply.text(self._sentences.crashed)
 
     @staticmethod
-    def _stop(work: _Work) -> None:
+    def _stop(work: Work) -> None:
         if work.task is not None:
             work.stopped = True
             work.task.cancel()
 
-    async def _next_request(self, work: _Work) -> bool:
-        """Wait for WeChat to ask again; False when it won't."""
-        if work.acked or work.deliveries >= DELIVERIES:
-            return False
-        work.next_request = asyncio.get_running_loop().create_future()
-        try:
-            # Counted from the last sign of WeChat and not from now: what several unfinished
-            # messages of one member wait for after a restart, they wait for together.
-            async with asyncio.timeout_at(work.heard_at + self._redelivery_s):
-                await work.next_request
-        except TimeoutError:
-            return False
-        finally:
-            work.next_request = None
-        return True
-
     @staticmethod
-    def _way(work: _Work) -> str:
+    def _way(work: Work) -> str:
         return WAITING if work.retry_mode else PLANNED
-
-    @staticmethod
-    def _listening(work: _Work) -> bool:
-        return any(not waiter.done() for waiter in work.waiters)
-
-    @staticmethod
-    def _tell(work: _Work, answer: Answer) -> bool:
-        """Give the answer to every request that still waits; False when none did."""
-        heard = False
-        for waiter in work.waiters:
-            if not waiter.done():
-                waiter.set_result(answer)
-                heard = True
-        return heard
-
-    def _settle(self, work: _Work, reply: bytes) -> bool:
-        work.reply = reply
-        return self._tell(work, reply)

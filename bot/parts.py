@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.official import SUCCESS, TEXT_LIMIT, split_text
-from handlers.message import Message, Reply, reply_to_json
+from handlers.message import Message, Option, Reply, reply_to_json
 from store.messages import Finished, Late
 from store.sends import WAITING
 
@@ -20,7 +20,8 @@ class Outcome:
 
     erased: the member is gone, push nothing. text: what the log keeps of the message;
     None: what the member wrote. then: what follows the reply, each a message of its own.
-    aside: what the member alone is told about what they asked in a group.
+    aside: what the member alone is told about what they asked in a group. options: what the reply
+    offers to choose from.
     """
 
     reply: Reply
@@ -30,6 +31,7 @@ class Outcome:
     text: str | None = None
     then: tuple[Reply, ...] = ()
     aside: tuple[Reply, ...] = ()
+    options: tuple[Option, ...] = ()
 
 
 def passive_parts(reply: Reply, more: str) -> list[Reply]:

@@ -125,6 +125,17 @@ class Article:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """A button that says `word` for the member, where the channel has buttons.
+
+    label: what stands on it. The text beside it names the words as well: elsewhere they are typed.
+    """
+
+    word: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What goes back to the member. Build it with the class methods."""
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from store import statements
 from store.db import Database, Many
 from store.dialect import Connection
+from store.streams import NewStream, finish_stream
 
 
 class Incoming(NamedTuple):
@@ -53,7 +54,8 @@ class Finished(NamedTuple):
 
     allowance, burst: customer-service messages this interaction opens, for 48 hours and
     for one minute. text: what the member wrote; item: what it was about ("faq:12"). place: the
-    group it was written in, "" for private.
+    group it was written in, "" for private. stream: where the answer waits to be fetched, on a
+    channel that asks for it; None when it went back in its exchange.
     """
 
     key: bytes
@@ -69,6 +71,7 @@ class Finished(NamedTuple):
     burst: int = 0
     late: tuple[Late, ...] = ()
     place: str = ""
+    stream: NewStream | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,8 @@ def _finish(conn: Connection, rows: Sequence[Finished]) -> list[None]:
     for row in rows:
         if row.late:
             insert_sends(conn, row, row.late)
+        if row.stream is not None:
+            finish_stream(conn, row.stream, row.at)
     return [None] * len(rows)
 
 
