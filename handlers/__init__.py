@@ -23,12 +23,14 @@ from handlers import (
     help,
     media,
     membership,
+    moderation,
     operators,
     points,
     polls,
     privacy,
     quiz,
     rankings,
+    recording,
     referral,
     support,
     topics,
@@ -40,6 +42,7 @@ ROUTERS: tuple[Router, ...] = (
     campaign_dialogue.pictures,  # a picture where a question is open
     media.router,  # nothing to read; what WeChat put into words passes
     privacy.router,  # the right to be forgotten waits behind no other rule
+    recording.router,  # 别记录我, 恢复记录
     polls.taps,  # a tap on a campaign's option, whatever its words are
     operators.router,  # a slash and a letter: a command, never a question
     campaign_sending.router,  # 确认 7K2M, from operators only
@@ -47,6 +50,7 @@ ROUTERS: tuple[Router, ...] = (
     campaign_dialogue.router,  # an answer to its open question; lets the rest pass
     campaign_wishes.router,  # 群发, 先别发: from operators only
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
+    moderation.router,  # 广告 12, 误报 12: from operators only, in private
     help.router,  # fixed words that touch no database, so before those that do
     quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise
     choices.router,  # 退出 leaves
@@ -70,4 +74,13 @@ ROUTERS: tuple[Router, ...] = (
 )
 
 RULES = Rules(ROUTERS)
-"""ROUTERS, ready for `dispatch`."""
+"""ROUTERS, ready for `dispatch`: what may be said in private."""
+
+GROUP_RULES = Rules(ROUTERS, "group")
+"""What may be said in a group; `handlers/group_dialogue.py` asks them."""
+
+KEYWORD_RULES = Rules(ROUTERS, "group", keywords=True)
+"""What may be said in a group without a mention, when it is typed alone."""
+
+ANSWER_RULES = Rules([quiz.answers], "group")
+"""What a bare A or 2 may be while a quiz is on in the group."""

@@ -134,13 +134,22 @@ _ANY = (
 _LONGEST = 30
 
 
+PERSONAL = frozenset({"opt_out", "member"})
+"""Subjects whose answer tells how it stands with who asks."""
+
+
 def subject_of(text: str) -> str:
     """What a question is about, as in the texts under [about]; "" for anything else."""
     text = "".join(folded(text).split())
     return next((name for name, (_, asked) in _ABOUT.items() if asked.fullmatch(text)), "")
 
 
-@router.text(rf"(?=.{{0,{_LONGEST}}}{_ANY}).{{2,{_LONGEST}}}")
+def _public(message: Message, ctx: Context) -> bool:
+    """Whether it may be told where it was asked: what is about oneself is no group's business."""
+    return message.talk is None or subject_of(message.text) not in PERSONAL
+
+
+@router.text(rf"(?=.{{0,{_LONGEST}}}{_ANY}).{{2,{_LONGEST}}}", guard=_public, where="both")
 async def explain(message: Message, ctx: Context) -> Reply | None:
     """优惠券怎么用, 积分会过期吗, 怎么邀请好友: how it works here, from the rules.
 

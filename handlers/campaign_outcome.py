@@ -28,6 +28,7 @@ async def report(message: Message, ctx: Context, rest: str) -> Reply:
     if number is None:
         return await which(ctx, "report")
     chart = folded(after) in ("图", "图表", "chart")
+    ctx.said(ctx.texts("wecom.counting"))
     told = await desk(ctx).told(number, chart=chart)
     if told is None:
         return no_campaign(ctx, number)

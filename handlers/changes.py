@@ -12,7 +12,7 @@ from typing import Any
 
 from handlers.choices import WINDOW_S
 from handlers.context import ApiRefused, Context
-from handlers.message import Message, Reply
+from handlers.message import Message, Option, Reply
 from handlers.router import Router, asking, folded
 
 router = Router("operator.confirm")
@@ -83,6 +83,7 @@ async def ask(ctx: Context, action: str, args: dict[str, Any], question: str) ->
     state = {"action": action, "args": args, "taken_by": "", "at": ctx.at}
     await ctx.store.members.set_state(ctx.member.id, _STATE, state, ctx.at + WINDOW_S)
     hint = ctx.texts("operator.confirm_hint", minutes=round(WINDOW_S / 60))
+    ctx.options[:] = [Option("确认", "确认"), Option("退出", "退出")]
     return Reply.text(f"{question}\n{hint}")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from handlers.answers import Part
 from handlers.context import Context
-from handlers.message import Message, Reply
+from handlers.message import Message, Option, Reply
 from handlers.router import Router, folded
 
 router = Router("choice")
@@ -109,7 +109,14 @@ async def offer(
         seen=seen[-_REST:],
         asked=asked[:_ASKED_CHARS],
     )
+    ctx.options[:] = [_option(ctx, number, thing) for number, thing in enumerate(things, 1)]
     await _keep(ctx, shown, before)
+
+
+def _option(ctx: Context, number: int, thing: str) -> Option:
+    item = ctx.items.get(thing)
+    name = item.title if item is not None else thing.removeprefix("tag:")
+    return Option(str(number), f"{number}. {name}" if item or name != thing else str(number))
 
 
 async def point_at(ctx: Context, thing: str, shown: Shown | None) -> None:
@@ -138,7 +145,7 @@ async def _keep(ctx: Context, shown: Shown, before: Shown | None = None) -> None
     data = asdict(shown)
     if before is not None:
         data["before"] = asdict(before)
-    await ctx.store.members.set_state(ctx.member.id, _STATE, data, ctx.at + _KEPT_S)
+    await ctx.store.members.set_state(ctx.member.id, _name(ctx), data, ctx.at + _KEPT_S)
 
 
 async def recall(ctx: Context, key: str) -> Shown | None:
@@ -156,7 +163,12 @@ async def recall(ctx: Context, key: str) -> Shown | None:
 
 
 async def _state(ctx: Context) -> dict[str, Any] | None:
-    return await ctx.store.members.state(ctx.member.id, _STATE, ctx.at)
+    return await ctx.store.members.state(ctx.member.id, _name(ctx), ctx.at)
+
+
+def _name(ctx: Context) -> str:
+    """A group's lists are its own: a 2 there picks nothing that was shown in private."""
+    return f"{_STATE} {ctx.place}" if ctx.place else _STATE
 
 
 def _shown(state: Mapping[str, Any]) -> Shown:
@@ -165,9 +177,12 @@ def _shown(state: Mapping[str, Any]) -> Shown:
     return Shown(**{**known, **lists})
 
 
-@router.text("退出|取消|不删了|算了|返回|不要了|退出吧|我要退出", name="cancel")
+@router.text("退出|取消|不删了|算了|返回|不要了|退出吧|我要退出", name="cancel", where="both")
 async def leave(message: Message, ctx: Context) -> Reply:
-    """Forget every list and every question that waits for an answer."""
+    """Forget every list and every question that waits for an answer; in a group, its list."""
+    if ctx.place:
+        listed = await ctx.store.members.clear_states(ctx.member.id, _name(ctx))
+        return Reply.text(ctx.texts("common.cancelled" if listed else "common.nothing_to_cancel"))
     forgetting = await ctx.store.members.clear_states(ctx.member.id, "forget")
     others = await ctx.store.members.clear_states(ctx.member.id)
     if forgetting:

@@ -80,8 +80,8 @@ def with_tag(items: Iterable[tuple[str, Item]], tag: str) -> list[str]:
     return [thing for thing, item in items if wanted in (folded(one) for one in item.tags)]
 
 
-@router.text("课程|课程列表|全部课程|有什么课程|有哪些课程|看课程|课程介绍")
-@router.text(f"(?:{_ALL}){_ASKING}")
+@router.text("课程|课程列表|全部课程|有什么课程|有哪些课程|看课程|课程介绍", where="both")
+@router.text(f"(?:{_ALL}){_ASKING}", where="both")
 async def catalogue(message: Message, ctx: Context) -> Reply:
     """The first items as a numbered list; a number then shows one in full."""
     ctx.handler = "content.list"
@@ -95,8 +95,8 @@ async def catalogue(message: Message, ctx: Context) -> Reply:
     return Reply.text(numbered(ctx, ctx.texts("content.list_head"), things, tail))
 
 
-@router.text("最新|最新内容|最新课程|最近更新|新课")
-@router.text(f"(?:{_NEW}){_ASKING}")
+@router.text("最新|最新内容|最新课程|最近更新|新课", where="both")
+@router.text(f"(?:{_NEW}){_ASKING}", where="both")
 async def latest(message: Message, ctx: Context) -> Reply:
     """The newest items; what has no publish time is not among them."""
     ctx.handler = "content.latest"
@@ -108,7 +108,7 @@ async def latest(message: Message, ctx: Context) -> Reply:
     return Reply.text(numbered(ctx, ctx.texts("content.latest_head"), dated[:FOUND]))
 
 
-@router.text("分类|标签|全部分类|全部标签|有哪些分类")
+@router.text("分类|标签|全部分类|全部标签|有哪些分类", where="both")
 async def tags(message: Message, ctx: Context) -> Reply:
     """All tags with their counts; a number then shows the items of one."""
     ctx.handler = "content.tags"
@@ -123,7 +123,7 @@ async def tags(message: Message, ctx: Context) -> Reply:
     return Reply.text("\n".join((ctx.texts("content.tags_head"), *lines)))
 
 
-@router.text(r"(?:分类|标签)[\s:,，].+|#\s*[^#]+#?")
+@router.text(r"(?:分类|标签)[\s:,，].+|#\s*[^#]+#?", where="both")
 async def by_tag(message: Message, ctx: Context) -> Reply:
     """分类 写作 or #写作: the items with this tag."""
     found = _TAG.fullmatch(message.text)
@@ -166,14 +166,14 @@ def numbered(ctx: Context, head: str, things: Iterable[str], tail: str = "") -> 
     return "\n".join((head, *lines, tail) if tail else (head, *lines))
 
 
-@router.text("搜索|查找")
+@router.text("搜索|查找", where="both")
 async def usage(message: Message, ctx: Context) -> Reply:
     """The word alone: say how it is used."""
     ctx.handler = "content.search"
     return Reply.text(ctx.texts("content.search_usage"))
 
 
-@router.text(r"(?:搜索|课程)[\s:,，].+|搜索.+")
+@router.text(r"(?:搜索|课程)[\s:,，].+|搜索.+", where="both")
 async def search(message: Message, ctx: Context) -> Reply | None:
     """搜索 关键词. Run together ("搜索不到课程怎么办") it may be a question: None then."""
     text = message.text[: _QUERY_CHARS + 10]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
-from handlers.message import Reply
+from handlers.message import Option, Reply
 from handlers.rewards import Rewards
 from handlers.texts import Texts
 from knowledge import Knowledge
@@ -82,7 +82,9 @@ class Context:
     the reply, in order: pushed, or waiting for 继续 where the channel may not push; written down
     with the answer, so they go once, and never when it failed. group: the group that it was said
     in, None in private; aside: what the member alone is told about it, where the channel can;
-    channels: what the channels can do in groups.
+    channels: what the channels can do in groups. options: what the reply offers to choose from, as
+    buttons where the channel has them. said: tells who waits what is being done, where the channel
+    shows an answer before it is whole; no part of the answer.
     """
 
     store: Store
@@ -113,6 +115,8 @@ class Context:
     group: Group | None = None
     aside: list[Reply] = field(default_factory=list)
     channels: GroupChannels = field(default_factory=GroupChannels)
+    options: list[Option] = field(default_factory=list)
+    said: Callable[[str], None] = lambda text: None
 
     @property
     def place(self) -> str:

@@ -98,6 +98,12 @@ async def follow(message: Message, ctx: Context) -> Reply:
     return Reply.text(ctx.texts("welcome.follow", business=ctx.business.name))
 
 
+@router.event("enter_chat", name="welcome")
+async def enter(message: Message, ctx: Context) -> Reply:
+    """The first look at a WeCom robot's chat of a day."""
+    return Reply.text(ctx.texts("wecom.welcome", business=ctx.business.name))
+
+
 @router.event("unsubscribe", name="unfollow")
 async def unfollow(message: Message, ctx: Context) -> Reply:
     """Note it; nobody is there to read an answer."""
@@ -215,7 +221,7 @@ async def notices_switched(message: Message, ctx: Context) -> Reply:
     return Reply.none()
 
 
-@router.kind("event", name="event.ignored")
+@router.kind("event", name="event.ignored", where="both")
 async def ignore(message: Message, ctx: Context) -> Reply:
     """Customer-service sessions, published articles, what WeChat adds tomorrow."""
     return Reply.none()

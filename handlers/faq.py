@@ -65,13 +65,13 @@ def _stated(message: Message, ctx: Context) -> bool:
     return not asking(message.text)
 
 
-@feedback.text("有用|有帮助", guard=_stated)
+@feedback.text("有用|有帮助", guard=_stated, where="both")
 async def useful(message: Message, ctx: Context) -> Reply:
     """The last answer helped."""
     return await _rate(ctx, True, "faq.useful_thanks")
 
 
-@feedback.text("没用|没有用|没帮助|没有帮助", guard=_stated)
+@feedback.text("没用|没有用|没帮助|没有帮助", guard=_stated, where="both")
 async def useless(message: Message, ctx: Context) -> Reply:
     """The last answer did not."""
     return await _rate(ctx, False, "faq.useless_thanks")
@@ -105,7 +105,7 @@ async def _reward(ctx: Context, faq_id: int) -> None:
         await ctx.store.points.honour(teacher, ctx.rewards.badges, ctx.at)
 
 
-@router.question()
+@router.question(where="both")
 async def ask(message: Message, ctx: Context) -> Reply:
     """Answer, offer what may be meant, or say that we don't know."""
     text = message.text
@@ -113,7 +113,8 @@ async def ask(message: Message, ctx: Context) -> Reply:
     hits = decision.hits
     # A sure answer touches no database, so only what is not sure is looked for in a poll.
     known = decision.band is Band.SURE and bool(hits)
-    if not known and (vote := await polls.by_words(message, ctx)) is not None:
+    private = message.talk is None
+    if not known and private and (vote := await polls.by_words(message, ctx)) is not None:
         return vote
     if decision.band is not Band.UNSURE and not _has(ctx, hits, text):
         reply = await _of_that_name(ctx, text)
@@ -238,7 +239,8 @@ async def _suggest(
 
 
 async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Reply:
-    if (told := await coupons.named(ctx, message.text)) is not None:
+    # Who may have a coupon is nobody else's business.
+    if message.talk is None and (told := await coupons.named(ctx, message.text)) is not None:
         return told
     ctx.handler = "faq.unknown"
     gap = gap_of(ctx.knowledge, message.text)

@@ -183,7 +183,7 @@ def _letters(text: str) -> str:
     return "".join(char for char in text if char.isalnum())
 
 
-@router.text(NUMBER, name="choice")
+@router.text(NUMBER, name="choice", where="both")
 async def pick(message: Message, ctx: Context) -> Reply | None:
     """Tell what the number stands for. Without a list the FAQ may have it as a question."""
     number = number_in(message.text)
@@ -192,7 +192,7 @@ async def pick(message: Message, ctx: Context) -> Reply | None:
     return await _pick(message, ctx, lambda _: number)
 
 
-@router.text(_ORDINAL.pattern, name="choice")
+@router.text(_ORDINAL.pattern, name="choice", where="both")
 async def pick_ordinal(message: Message, ctx: Context) -> Reply | None:
     """第二个, 最后一个, 选2: like their number."""
     found = _ORDINAL.fullmatch(folded(message.text))
@@ -210,7 +210,7 @@ async def _pick(message: Message, ctx: Context, place: Callable[[int], int]) -> 
     return await _tell_number(message, ctx, shown, place(len(shown.things)))
 
 
-@router.text("(?:是|对)的?[呀啊]?|没错|就是(?:这个|它)", name="choice")
+@router.text("(?:是|对)的?[呀啊]?|没错|就是(?:这个|它)", name="choice", where="both")
 async def agree(message: Message, ctx: Context) -> Reply:
     """是的 to a single option picks it. To nothing it is a nod."""
     shown = await recall(ctx, message.key)
@@ -220,7 +220,7 @@ async def agree(message: Message, ctx: Context) -> Reply:
     return await _tell_number(message, ctx, shown, 1 if len(shown.things) == 1 else 0)
 
 
-@router.text(_NONE_OF_IT.pattern, name="follow.rejected")
+@router.text(_NONE_OF_IT.pattern, name="follow.rejected", where="both")
 async def refuse(message: Message, ctx: Context) -> Reply | None:
     """都不是: the question that the list was to meet joins the gaps. None without a list.
 
@@ -237,7 +237,7 @@ async def refuse(message: Message, ctx: Context) -> Reply | None:
     return Reply.text(ctx.texts("follow.rejected_noted"))
 
 
-@router.text(_MORE.pattern, name="follow.more")
+@router.text(_MORE.pattern, name="follow.more", where="both")
 async def more(message: Message, ctx: Context) -> Reply | None:
     """The next page of the last list, else what is like the items shown.
 
@@ -265,7 +265,7 @@ async def more(message: Message, ctx: Context) -> Reply | None:
     return Reply.text(numbered(ctx, head, page))
 
 
-@router.text(_ASK.pattern)
+@router.text(_ASK.pattern, where="both")
 async def ask_about(message: Message, ctx: Context) -> Reply | None:
     """A question about one item: the one it names or points at, or the one told last.
 
@@ -286,7 +286,7 @@ async def ask_about(message: Message, ctx: Context) -> Reply | None:
     return await _about_named(message, ctx, part, _named(ctx, name, _loosely(part)))
 
 
-@router.text(_BUY.pattern)
+@router.text(_BUY.pattern, where="both")
 async def buy(message: Message, ctx: Context) -> Reply | None:
     """怎么报名写作课, 买第二个: the verb first. None when it names no item."""
     found = _BUY.fullmatch(folded(message.text))
@@ -303,7 +303,7 @@ async def buy(message: Message, ctx: Context) -> Reply | None:
     return await _about_named(message, ctx, "enrol", _named(ctx, name, False))
 
 
-@router.text(_REFUND.pattern)
+@router.text(_REFUND.pattern, where="both")
 async def refund(message: Message, ctx: Context) -> Reply | None:
     """理财课能退吗 is what 能退吗 is: the FAQ knows refunds, and the name would mislead it.
 

@@ -26,13 +26,13 @@ def _unheard(message: Message, ctx: Context) -> bool:
     return message.kind != "voice" or not message.text.strip()
 
 
-@router.kind(*_ANSWERS, guard=_unheard)
+@router.kind(*_ANSWERS, guard=_unheard, where="both")
 async def explain(message: Message, ctx: Context) -> Reply:
     """Say that we can't read this, and what to do instead."""
     return Reply.text(ctx.texts(_ANSWERS[message.kind]))
 
 
-@router.kind("unknown")
+@router.kind("unknown", where="both")
 async def ignore(message: Message, ctx: Context) -> Reply:
     """Whatever WeChat adds tomorrow: recorded, not answered."""
     return Reply.none()

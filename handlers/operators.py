@@ -23,8 +23,10 @@ from handlers import (
     changes,
     coupon_desk,
     courses,
+    group_desk,
     journey_desk,
     membership,
+    order_desk,
     points_desk,
     quiz_desk,
     referral_desk,
@@ -34,7 +36,7 @@ from handlers import (
 )
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.router import Router, folded
+from handlers.router import Router, Where, folded
 from store.sends import PLANNED, REFUSED, SENDING, UNKNOWN, WAITING, Listed
 
 router = Router("operator")
@@ -66,13 +68,14 @@ class Command:
     """run: gets what follows the command's name, as typed. open: not only for operators.
 
     quiet: the log keeps the command's name only. analyst: open to analysts, too; what changes
-    something in it asks `changes.read_only`.
+    something in it asks `changes.read_only`. where: where it may be used.
     """
 
     run: Run
     open: bool = False
     quiet: bool = False
     analyst: bool = False
+    where: Where = "private"
 
     def admits(self, ctx: Context) -> bool:
         """Whether this member may use it."""
@@ -93,7 +96,7 @@ def parsed(text: str) -> tuple[str, str]:
 
 
 # A slash and a letter: "/::)" and "/:rose" are WeChat's own emoticons.
-@router.text(r"/\s*[a-z].*")
+@router.text(r"/\s*[a-z].*", where="both")
 async def command(message: Message, ctx: Context) -> Reply:
     """Run the command, or say which one may be meant."""
     name, rest = parsed(message.text)
@@ -101,6 +104,13 @@ async def command(message: Message, ctx: Context) -> Reply:
     if found is None or found.quiet:
         # A claim code or an openid follows, or may: also after a misspelt command.
         ctx.logged = "/" + name[:_SHOWN_CHARS]
+    if message.talk is not None and (
+        found is None or found.where == "private" or not found.admits(ctx)
+    ):
+        # Before others, who may not use a command is not even told so.
+        ctx.handler = "operator.elsewhere"
+        said = Reply.text(ctx.texts("group.command_private"))
+        return said if ctx.may_read() else Reply.none()
     if found is not None and found.admits(ctx):
         ctx.handler = f"operator.{name}"
         return await found.run(message, ctx, rest)
@@ -273,6 +283,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "tag": Command(tag_desk.command, analyst=True),
         "campaign": Command(campaign_desk.campaign, analyst=True),
         "audit": Command(audit_desk.audit, analyst=True),
+        "group": Command(group_desk.command, analyst=True, where="both"),
+        "order": Command(order_desk.command),
         "claim": Command(_claim, open=True, quiet=True),
     }
 )

@@ -45,8 +45,10 @@ _LATIN = re.compile("[0-9a-z]")
 _HELLO = r"(?:(?:请|麻烦|老师|帮我|我要|我来|我想|今[日天])[\s,，]*)*"
 
 
-@router.text("签到|打卡|每日签到|我要签到|签到打卡", name="points.checkin")
-@router.text(rf"{_HELLO}签\s*到(?:一下|打卡)?[啦了吧]?", name="points.checkin")
+@router.text(
+    "签到|打卡|每日签到|我要签到|签到打卡", name="points.checkin", where="both", keyword=True
+)
+@router.text(rf"{_HELLO}签\s*到(?:一下|打卡)?[啦了吧]?", name="points.checkin", where="both")
 async def check_in(message: Message, ctx: Context) -> Reply:
     """Today's points; a second check-in on the same day changes nothing."""
     if asking(message.text):
@@ -69,6 +71,13 @@ async def check_in(message: Message, ctx: Context) -> Reply:
         return Reply.text(texts("points.checked_in_once"))
     if not done.fresh:
         return Reply.text(texts("points.checked_in_before", streak=done.streak))
+    if message.talk is not None:
+        # What one has altogether is between the two of us.
+        lines = [texts("group.checked_in", points=done.points, streak=done.streak)]
+        if not done.points:
+            lines = [texts("points.checked_in_plain", streak=done.streak)]
+        lines += await reached(ctx, done.earned - done.points, done.earned, done.at)
+        return Reply.text("\n".join(lines))
     lines = [
         texts("points.checked_in", points=done.points, streak=done.streak, balance=done.balance)
         if done.points

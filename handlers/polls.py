@@ -42,7 +42,7 @@ def _tapped(message: Message) -> str:
     return str(message.raw.get("bizmsgmenuid") or "")
 
 
-@taps.question(guard=lambda message, ctx: _tapped(message).startswith("poll:"))
+@taps.question(guard=lambda message, ctx: _tapped(message).startswith("poll:"), where="both")
 async def tap(message: Message, ctx: Context) -> Reply | None:
     """A vote by a button; None for an id that is not ours."""
     tapped = _tapped(message)

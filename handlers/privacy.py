@@ -10,7 +10,7 @@ from datetime import datetime
 
 from handlers.choices import WINDOW_S
 from handlers.context import SHANGHAI, Context
-from handlers.message import Message, Reply
+from handlers.message import Message, Option, Reply
 from handlers.router import Router, asking
 
 router = Router("privacy")
@@ -53,6 +53,7 @@ async def show(message: Message, ctx: Context) -> Reply:
 async def ask(message: Message, ctx: Context) -> Reply:
     """Say what will go, and wait ten minutes for the confirmation."""
     await ctx.store.members.set_state(ctx.member.id, FORGET, True, ctx.at + WINDOW_S)
+    ctx.options[:] = [Option("确认忘记", "确认忘记"), Option("退出", "退出")]
     return Reply.text(_what_goes(ctx))
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from handlers.choices import WINDOW_S, number_in, recall
 from handlers.context import SHANGHAI, Context
 from handlers.coupon_words import audience
-from handlers.message import Message, Reply
+from handlers.message import Message, Option, Reply
 from handlers.quiz_answers import LONGEST, is_near, kind_of
 from handlers.quiz_text import asked, chosen
 from handlers.rankings import shown_to_others
@@ -198,6 +198,9 @@ async def _choose(ctx: Context, running: Sequence[Quiz]) -> Reply:
         )
         for number, quiz in enumerate(shown, 1)
     ]
+    ctx.options[:] = [
+        Option(str(number), f"{number}. {quiz.title}") for number, quiz in enumerate(shown, 1)
+    ]
     return Reply.text("\n".join((ctx.texts("quiz.choose"), *lines)))
 
 
@@ -231,6 +234,7 @@ async def _enter(
     if quiz.speed_bonus:
         lines.append(ctx.texts("quiz.faster"))
     lines.append(ctx.texts("quiz.ready"))
+    ctx.options[:] = [Option("开始", "开始")]
     return Reply.text("\n".join(line for line in lines if line))
 
 
@@ -292,6 +296,11 @@ def _question(ctx: Context, quiz: Quiz, attempt: Attempt) -> str:
         "points": question.points,
         "seconds": max(1, question.seconds - gone),
     }
+    if question.kind == "single":
+        ctx.options[:] = [
+            Option(letter, f"{letter}. {one}")
+            for letter, one in zip(LETTERS, question.options, strict=False)
+        ]
     open_ = gone > 0
     head = ctx.texts("quiz.question_open" if open_ else "quiz.question", **facts)
     how = ctx.texts(f"quiz.how_{question.kind}")

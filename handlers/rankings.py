@@ -52,11 +52,18 @@ def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
     return ctx.texts("points.somebody", digits=str(member_id)[-2:])
 
 
-@router.text("排行榜|排行|积分榜|积分排行|周榜|月榜|总榜|我排第几|我排名第几|我第几名|看排行榜")
-@router.text(r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*(?:[本这]?个?[周月总]|累计|全部)榜?")
-@router.text("(?:[本这]?个?[周月总]|累计)的?(?:积分)?(?:排行榜?|积分榜)")
 @router.text(
-    rf"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*{_OTHER}榜?|{_OTHER}(?:积分)?(?:排行榜|积分榜|榜)"
+    "排行榜|排行|积分榜|积分排行|周榜|月榜|总榜|我排第几|我排名第几|我第几名|看排行榜",
+    where="both",
+    keyword=True,
+)
+@router.text(
+    r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*(?:[本这]?个?[周月总]|累计|全部)榜?", where="both"
+)
+@router.text("(?:[本这]?个?[周月总]|累计)的?(?:积分)?(?:排行榜?|积分榜)", where="both")
+@router.text(
+    rf"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*{_OTHER}榜?|{_OTHER}(?:积分)?(?:排行榜|积分榜|榜)",
+    where="both",
 )
 async def ranking(message: Message, ctx: Context) -> Reply:
     """排行榜, 排行榜 月, 总榜: the first ten and the member's own place. This week unless said."""
@@ -78,12 +85,14 @@ async def ranking(message: Message, ctx: Context) -> Reply:
     if found.mine is None:
         if found.rows:
             lines.append(texts("points.ranking_mine_none", period=named))
-    elif not found.listed:
+    elif not found.listed and message.talk is None:
         lines.append(texts("points.ranking_mine_hidden", points=found.mine.points))
-    else:
+    elif found.listed:
         own = found.mine
         lines.append(texts("points.ranking_mine", rank=own.rank, points=own.points))
-    return Reply.text("\n".join((*lines, texts("points.ranking_more"))))
+    if message.talk is None:
+        lines.append(texts("points.ranking_more"))
+    return Reply.text("\n".join(lines))
 
 
 def _row(ctx: Context, one: Place) -> str:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from handlers.message import Message, Reply
 from handlers.tiers import GATE, closed, refusal
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Message, "Context"], Awaitable[Reply | None]]
 Guard = Callable[[Message, "Context"], bool]
+Where = Literal["private", "group", "both"]
+"""Where a rule may speak. What declares nothing is silent in groups."""
 
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
 _TEXTS = ("text", "voice")
@@ -76,7 +78,8 @@ class Rule:
     """One line of a router: what it takes, and who answers.
 
     words: folded texts, each whole; fits: a test of the folded text; events; clicks: menu
-    keys; kinds: kinds of message. Exactly one of them says what the rule takes.
+    keys; kinds: kinds of message. Exactly one of them says what the rule takes. where: where it
+    may speak. keyword: in a group it may be said without a mention, when it is typed alone.
     """
 
     handler: Handler
@@ -87,6 +90,13 @@ class Rule:
     events: frozenset[str] = frozenset()
     clicks: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+    where: Where = "private"
+    keyword: bool = False
+
+    def __post_init__(self) -> None:
+        """Errors: ValueError for a keyword that nobody may say in a group."""
+        if self.keyword and self.where == "private":
+            raise ValueError(f"{self.name}: a keyword is for groups; say where")
 
     @property
     def sure(self) -> bool:
@@ -109,48 +119,68 @@ class Router:
         return register
 
     def text(
-        self, pattern: str, *, guard: Guard | None = None, name: str = ""
+        self,
+        pattern: str,
+        *,
+        guard: Guard | None = None,
+        name: str = "",
+        where: Where = "private",
+        keyword: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Text (or recognised speech) that matches the whole pattern: "签到|打卡"."""
         if _LITERAL.fullmatch(pattern):
             words = frozenset(folded(word) for word in pattern.split("|"))
-            return self._add(name, guard, words=words)
+            return self._add(name, guard, words=words, where=where, keyword=keyword)
         compiled = re.compile(pattern, re.IGNORECASE | re.DOTALL)
-        return self._add(name, guard, fits=compiled.fullmatch)
+        return self._add(name, guard, fits=compiled.fullmatch, where=where, keyword=keyword)
 
     def question(
-        self, *, guard: Guard | None = None, name: str = ""
+        self, *, guard: Guard | None = None, name: str = "", where: Where = "private"
     ) -> Callable[[Handler], Handler]:
         """Any text or recognised speech."""
-        return self._add(name, guard, fits=bool)
+        return self._add(name, guard, fits=bool, where=where)
 
     def event(
-        self, *events: str, guard: Guard | None = None, name: str = ""
+        self, *events: str, guard: Guard | None = None, name: str = "", where: Where = "private"
     ) -> Callable[[Handler], Handler]:
         """Events by WeChat's name in lower case."""
-        return self._add(name, guard, events=frozenset(events))
+        return self._add(name, guard, events=frozenset(events), where=where)
 
     def click(
-        self, key: str, *, guard: Guard | None = None, name: str = ""
+        self, key: str, *, guard: Guard | None = None, name: str = "", where: Where = "private"
     ) -> Callable[[Handler], Handler]:
         """A click on a menu button with this key."""
-        return self._add(name, guard, clicks=frozenset((key,)))
+        return self._add(name, guard, clicks=frozenset((key,)), where=where)
 
     def kind(
-        self, *kinds: str, guard: Guard | None = None, name: str = ""
+        self, *kinds: str, guard: Guard | None = None, name: str = "", where: Where = "private"
     ) -> Callable[[Handler], Handler]:
         """Messages of these kinds, whatever else they hold."""
-        return self._add(name, guard, kinds=frozenset(kinds))
+        return self._add(name, guard, kinds=frozenset(kinds), where=where)
 
 
 class Rules:
     """All rules of some routers, found by what a message is instead of one by one.
 
     The order is that of the routers and of the rules in them, as if each were tried.
+    where: only rules that may speak there; None: all. keywords: of those, only what needs no
+    mention.
     """
 
-    def __init__(self, routers: Sequence[Router]) -> None:
-        rules = [rule for router in routers for rule in router.rules]
+    def __init__(
+        self,
+        routers: Sequence[Router],
+        where: Literal["private", "group"] | None = "private",
+        *,
+        keywords: bool = False,
+    ) -> None:
+        rules = [
+            rule
+            for router in routers
+            for rule in router.rules
+            if where is None or rule.where in (where, "both")
+            if rule.keyword or not keywords
+        ]
         self._rules = rules
         self._words = {word: self._taking(word) for rule in rules for word in rule.words}
         self._any_text = self._taking(None)
@@ -161,6 +191,11 @@ class Rules:
             for rule in self._rules
             if rule.fits is not None or rule.kinds or (word is not None and word in rule.words)
         )
+
+    def take(self, text: str) -> bool:
+        """Whether a rule fits these words, whatever its guard says. text: folded."""
+        rules = self._words.get(text, self._any_text)
+        return any(rule.fits is None or rule.fits(text) for rule in rules if not rule.kinds)
 
     def of(self, message: Message, text: str) -> Iterator[Rule]:
         """The rules that fit, in order. text: `folded(message.text)`."""

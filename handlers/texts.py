@@ -33,6 +33,11 @@ FILES = (
     "texts_outgoing.toml",
     "texts_polls.toml",
     "texts_audit.toml",
+    "texts_order.toml",
+    "texts_group_desk.toml",
+    "texts_group.toml",
+    "texts_recording.toml",
+    "texts_wecom.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -114,7 +114,10 @@ def feature_of(texts: Texts, gate: str) -> str:
 
 
 def locked(ctx: Context, item: Item) -> str:
-    """Why an item's links are not shown to this member; "" when they are."""
-    if reaches(ctx, item.needs_tier):
+    """Why an item's links are not shown to this member; "" when they are.
+
+    In a group everybody reads along: what is for a tier is shown there to nobody.
+    """
+    if not item.needs_tier or (not ctx.place and reaches(ctx, item.needs_tier)):
         return ""
     return ctx.texts("membership.item_locked", tier=name_of(ctx.texts, item.needs_tier))

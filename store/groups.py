@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, TypeVar
 
 from store.db import Database, Many
 from store.dialect import Connection
-from store.statements import rows_of
+from store.ledgers import Deed
+from store.statements import ask, rows_of
 
 T = TypeVar("T")
 
@@ -47,6 +48,34 @@ class GroupRules:
     order: str = "watch"
     kick: bool = False
     silence: bool = False
+
+    def quiet_until(self, now: float) -> float:
+        """The end of the quiet hours that `now` falls into; `now` itself outside of them."""
+        begin, _, end = self.quiet.partition("-")
+        if not end:
+            return now
+        begins, ends = _second(begin), _second(end)
+        second = (now + _SHANGHAI_S) % _DAY_S
+        if (second - begins) % _DAY_S >= (ends - begins) % _DAY_S:
+            return now
+        # The day's first second plus the clock: adding what is left of the night to `now` could
+        # end a rounding error before the end, and that is still quiet.
+        until = (now + _SHANGHAI_S) // _DAY_S * _DAY_S - _SHANGHAI_S + ends
+        return until if until > now else until + _DAY_S
+
+    def silent_until(self, now: float) -> float:
+        """When it may say what nobody asked for: `now` itself unless it is muted or quiet."""
+        return self.quiet_until(max(now, self.muted_until))
+
+
+_DAY_S = 86_400.0
+_SHANGHAI_S = 8 * 3600.0
+
+
+def _second(clock: str) -> float:
+    """ "22:30" as a second of the day."""
+    hours, _, minutes = clock.partition(":")
+    return int(hours) * 3600.0 + int(minutes) * 60.0
 
 
 _FIELDS = {one.name for one in fields(GroupRules)}
@@ -95,12 +124,17 @@ class Present(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Somebody was heard in a group, by that name ("" when not told)."""
+    """Somebody was heard in a group, by that name ("" when not told).
+
+    came: the platform said that they came in just now. Who is only heard may have been there for
+    years and is no newcomer.
+    """
 
     place: str
     member_id: int
     name: str
     at: float
+    came: bool = False
 
 
 _COLUMNS = (
@@ -131,23 +165,83 @@ def _rules_json(rules: GroupRules) -> str:
 
 
 def see_members(conn: Connection, rows: Sequence[Seen]) -> None:
-    """Note who is in a group; who left is back. A name that was told replaces the older."""
-    newest = {(row.place, row.member_id): row for row in rows}
+    """Note who is in a group; who left is back, as a newcomer, unless it is older than that.
+
+    A name that was told replaces the older. What changes nothing writes nothing.
+    """
     conn.executemany(
-        "insert into group_members (place, member_id, since, name) "
-        "select ?, id, ?, ? from members where id = ? "
+        "insert into group_members (place, member_id, since, name, welcomed_at) "
+        "select ?, id, ?, ?, ? from members where id = ? "
         "on conflict (place, member_id) do update set left_at = null, "
         "since = case when group_members.left_at is null then group_members.since "
         "else excluded.since end, welcomed_at = case when group_members.left_at is null "
         "then group_members.welcomed_at end, "
-        "name = case when excluded.name = '' then group_members.name else excluded.name end",
-        [(row.place, row.at, row.name, row.member_id) for row in newest.values()],
+        "name = case when excluded.name = '' then group_members.name else excluded.name end "
+        "where group_members.left_at <= excluded.since or (group_members.left_at is null "
+        "and excluded.name not in ('', group_members.name))",
+        [
+            (row.place, row.at, row.name, None if row.came else row.at, row.member_id)
+            for row in rows
+        ],
     )
+
+
+def member_gone(conn: Connection, place: str, member_id: int, now: float) -> bool:
+    """Somebody left; False when they were not in it, or came after that."""
+    done = conn.execute(
+        "update group_members set left_at = ? where place = ? and member_id = ? "
+        "and left_at is null and since <= ?",
+        (now, place, member_id, now),
+    )
+    return done.rowcount > 0
 
 
 def _see(conn: Connection, rows: Sequence[Seen]) -> list[None]:
     see_members(conn, rows)
     return [None] * len(rows)
+
+
+def _update(
+    conn: Connection,
+    place: str,
+    what: str,
+    args: Sequence[Any],
+    deed: Deed | None = None,
+    first: Callable[[Connection, Group], None] | None = None,
+) -> Group | None:
+    """Change a group, and write down who did it if it changed; None when there is no such group."""
+    found = read_group(conn, "where place = ?", (place,))
+    if not found:
+        return None
+    old = found[0]
+    if first is not None:
+        first(conn, old)
+    conn.execute(f"update groups set {what} where place = ?", (*args, place))
+    new = read_group(conn, "where place = ?", (place,))[0]
+    if deed is not None and new != old:
+        deed.write(conn, f"group:{new.id}", _difference(old, new))
+    return new
+
+
+def _difference(old: Group, new: Group) -> str:
+    """What a change changed: "alias: vip", "welcome_minutes: 5"."""
+    before, after = asdict(old), asdict(new)
+    before |= before.pop("rules")
+    after |= after.pop("rules")
+    changed = [f"{name}: {value}" for name, value in after.items() if value != before[name]]
+    return ", ".join(changed)[:_DETAIL_CHARS]
+
+
+_DETAIL_CHARS = 200
+
+
+def _no_newcomers(conn: Connection, place: str, now: float) -> None:
+    """Who is in a group now is not welcomed any more."""
+    conn.execute(
+        "update group_members set welcomed_at = ? where place = ? and left_at is null "
+        "and welcomed_at is null",
+        (now, place),
+    )
 
 
 class Groups:
@@ -157,14 +251,16 @@ class Groups:
         self._db = db
         self._known: dict[str, Group] = {}
         self._see = Many(_see)
-
-    def forget_cache(self) -> None:
-        """Another process wrote: read everything again before the next answer is believed."""
-        self._known.clear()
+        self._writes = 0
 
     async def load(self) -> None:
-        """Read all groups into memory."""
-        groups = await self._db.read(lambda conn: read_group(conn, "order by id", ()))
+        """Read all groups into memory; again whenever another process wrote."""
+        while True:
+            before = self._writes
+            groups = await self._db.read(lambda conn: read_group(conn, "order by id", ()))
+            # A write that ended meanwhile may be newer than what was read.
+            if before == self._writes:
+                break
         self._known = {group.place: group for group in groups}
 
     def known(self, place: str) -> Group | None:
@@ -227,55 +323,81 @@ class Groups:
 
         return await self._change(run)
 
-    async def bind(self, place: str, now: float, by: str) -> Group | None:
-        """zhiqun may act there; None when there is no such group."""
-        return await self._set(place, "bound_at = coalesce(bound_at, ?), bound_by = ?", (now, by))
+    async def bind(self, place: str, now: float, by: str, deed: Deed | None = None) -> Group | None:
+        """zhiqun may act there; None when there is no such group.
 
-    async def unbind(self, place: str) -> Group | None:
+        Who is in it already is no newcomer. deed: the line of the audit, if this changes anything.
+        """
+
+        def welcomed(conn: Connection, old: Group) -> None:
+            if old.bound_at is None:
+                _no_newcomers(conn, place, now)
+
+        return await self._set(
+            place,
+            "bound_by = case when bound_at is null then ? else bound_by end, "
+            "bound_at = coalesce(bound_at, ?)",
+            (by, now),
+            deed,
+            welcomed,
+        )
+
+    async def unbind(self, place: str, deed: Deed | None = None) -> Group | None:
         """zhiqun may not act there any more; None when there is no such group."""
-        return await self._set(place, "bound_at = null, bound_by = ''", ())
+        return await self._set(place, "bound_at = null, bound_by = ''", (), deed)
 
     async def leave(self, place: str, now: float) -> Group | None:
         """The bot is not in it any more, or there is no such group any more."""
         return await self._set(place, "left_at = ?", (now,))
 
-    async def call(self, place: str, alias: str | None) -> Group | None:
+    async def call(self, place: str, alias: str | None, deed: Deed | None = None) -> Group | None:
         """Give it a short name, or take it away; None when another group has it, or no group."""
 
         def run(conn: Connection) -> Group | None:
             taken = conn.execute(
                 "select 1 from groups where alias = ? and place <> ?", (alias, place)
             ).fetchone()
-            if taken is not None:
-                return None
-            conn.execute("update groups set alias = ? where place = ?", (alias, place))
-            return next(iter(read_group(conn, "where place = ?", (place,))), None)
+            return None if taken else _update(conn, place, "alias = ?", (alias,), deed)
 
         return await self._change(run)
 
-    async def post_by(self, place: str, route: str) -> Group | None:
+    async def post_by(self, place: str, route: str, deed: Deed | None = None) -> Group | None:
         """The channel that posts there, "" for its own; None when there is no such group."""
-        return await self._set(place, "route = ?", (route,))
+        return await self._set(place, "route = ?", (route,), deed)
 
-    async def rule(self, place: str, change: Callable[[GroupRules], GroupRules]) -> Group | None:
-        """Change its rules; None when there is no such group."""
+    async def rule(
+        self,
+        place: str,
+        change: Callable[[GroupRules], GroupRules],
+        *,
+        now: float | None = None,
+        deed: Deed | None = None,
+    ) -> Group | None:
+        """Change its rules; None when there is no such group.
+
+        now: with it, a welcome that begins greets nobody who came before.
+        """
 
         def run(conn: Connection) -> Group | None:
             found = read_group(conn, "where place = ?", (place,))
             if not found:
                 return None
             rules = change(found[0].rules)
-            conn.execute("update groups set rules = ? where place = ?", (_rules_json(rules), place))
-            return replace(found[0], rules=rules)
+            if now is not None and rules.welcome and not found[0].rules.welcome:
+                _no_newcomers(conn, place, now)
+            return _update(conn, place, "rules = ?", (_rules_json(rules),), deed)
 
         return await self._change(run)
 
-    async def _set(self, place: str, what: str, args: Sequence[Any]) -> Group | None:
-        def run(conn: Connection) -> Group | None:
-            conn.execute(f"update groups set {what} where place = ?", (*args, place))
-            return next(iter(read_group(conn, "where place = ?", (place,))), None)
-
-        return await self._change(run)
+    async def _set(
+        self,
+        place: str,
+        what: str,
+        args: Sequence[Any],
+        deed: Deed | None = None,
+        first: Callable[[Connection, Group], None] | None = None,
+    ) -> Group | None:
+        return await self._change(lambda conn: _update(conn, place, what, args, deed, first))
 
     async def _change(self, run: Callable[[Connection], T]) -> T:
         """A write; what it gives is in memory when it has ended, even if the caller has gone."""
@@ -284,6 +406,7 @@ class Groups:
             if not done.cancelled() and done.exception() is None:
                 group = done.result()
                 if isinstance(group, Group):
+                    self._writes += 1
                     self._known[group.place] = group
 
         writing = self._db.write(run)
@@ -297,17 +420,9 @@ class Groups:
         await self._db.write_many(self._see, seen)
 
     async def gone(self, place: str, member_id: int, now: float) -> bool:
-        """Somebody left; False when they were not in it."""
+        """Somebody left; False when they were not in it, or came after that."""
 
-        def run(conn: Connection) -> bool:
-            done = conn.execute(
-                "update group_members set left_at = ? where place = ? and member_id = ? "
-                "and left_at is null",
-                (now, place, member_id),
-            )
-            return done.rowcount > 0
-
-        return await self._db.write(run)
+        return await self._db.write(lambda conn: member_gone(conn, place, member_id, now))
 
     async def members(self, place: str) -> list[Present]:
         """Who is in it, who came first first."""
@@ -332,6 +447,20 @@ class Groups:
                     (place,),
                 ).fetchone()[0]
             )
+
+        return await self._db.read(run)
+
+    async def counts(self, places: Sequence[str]) -> dict[str, int]:
+        """How many members are known to be in each; a group without any is not there."""
+
+        def run(conn: Connection) -> dict[str, int]:
+            rows = ask(
+                conn,
+                "select place, count(*) from group_members where place in ({rows}) "
+                "and left_at is null group by place",
+                places,
+            )
+            return dict(rows)
 
         return await self._db.read(run)
 

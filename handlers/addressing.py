@@ -1,0 +1,199 @@
+"""Whether a message in a group is meant for the bot. Pure; asked of every message.
+
+A bot that speaks when nobody spoke to it is thrown out of the group. So: it was mentioned, its
+message was quoted, a prefix stands in front, or a keyword is typed alone. All else is talk among
+people. Whom it comes from and what it may do is not asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from handlers.message import Message
+from handlers.quiz_text import chosen
+from handlers.router import asking, folded
+from store.groups import Group
+
+Why = Literal["mention", "quote", "prefix", "keyword", "command", "answer"]
+
+DESK = "group"
+"""The command that is heard also where the bot may not act, or is to be quiet."""
+
+_SLASH = "/"
+_GAP = " \t\r\n\u2005\u2003\u3000"
+"""Blanks that stand behind a mention; WeChat writes U+2005."""
+
+_PAUSES = ",，:：、.。!！?？~～…—"
+_AT = "@＠"
+_TYPED = ("text", "voice")
+
+
+def _keywords() -> Callable[[str], bool]:
+    from handlers import KEYWORD_RULES  # it imports what imports this file
+
+    return KEYWORD_RULES.take
+
+
+def _commands() -> frozenset[str]:
+    from handlers.operators import COMMANDS  # as above
+
+    return frozenset(COMMANDS)
+
+
+def _no_page(item: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSpeech:
+    """How the bot speaks in groups, from the configuration; what a group has set goes first.
+
+    prefixes: with one of these in front a message is meant for the bot; "/" only with a command.
+    keywords: whether keywords need no mention. names: what the bot is called in groups. bots:
+    senders that are programs, "channel:id". repeat_minutes: nothing is answered twice in a group
+    within this time. short_chars: a longer answer is cut. private_url: where the bot is found in
+    private, "" for nowhere in particular. page: the address of the whole answer to an item, ""
+    where there is none. said: whether a folded text is a keyword. commands: names of commands.
+    """
+
+    prefixes: tuple[str, ...] = ("/", "小知")
+    keywords: bool = True
+    names: tuple[str, ...] = ()
+    bots: frozenset[str] = frozenset()
+    repeat_minutes: float = 10.0
+    short_chars: int = 200
+    private_url: str = ""
+    page: Callable[[str], str] = _no_page
+    said: Callable[[str], bool] = field(default_factory=_keywords)
+    commands: frozenset[str] = field(default_factory=_commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """That a message is meant for the bot. text: what is said to it, "" for a call alone.
+
+    why: what shows it; "answer" is a bare answer to the quiz that is on.
+    """
+
+    why: Why
+    text: str
+
+
+def wanted(
+    message: Message,
+    group: Group | None,
+    settings: GroupSpeech,
+    *,
+    quiz_on: bool = False,
+    now: float,
+) -> Address | None:
+    """How a message in a group is meant for the bot; None when it is not, or must not be heard.
+
+    group: None where the group is not known. quiz_on: whether a quiz is on there. now: Unix
+    seconds. Events are nobody's words, and what is said in private is not asked: None.
+    """
+    talk = message.talk
+    if talk is None or message.kind == "event" or _is_program(message, settings):
+        return None
+    text = message.text if message.kind in _TYPED else ""
+    said = without_names(text, settings.names, talk.addressed)
+    name, rest = command_in(said, settings.commands)
+    if group is None or not group.bound:
+        binds = name == DESK and rest.lower().startswith("bind")
+        return Address("command", said) if binds else None
+    if now < group.rules.muted_until:
+        return Address("command", said) if name == DESK else None
+    if talk.addressed:
+        named = said != text.strip()
+        quoted = bool(talk.quotes or talk.quoted) and not named
+        bare = _after_prefix(said, settings.prefixes)
+        return Address("quote" if quoted else "mention", said if bare is None else bare)
+    if not said:
+        return None
+    if name and _SLASH in settings.prefixes:
+        return Address("command", said)
+    bare = _after_prefix(said, settings.prefixes)
+    if bare is not None:
+        return Address("prefix", bare)
+    if talk.mentions or talk.everyone or talk.quotes or talk.quoted:
+        return None  # said to somebody else
+    if quiz_on and _is_letters(said):
+        return Address("answer", said)
+    keywords = settings.keywords if group.rules.keywords is None else group.rules.keywords
+    if not keywords or not settings.said(folded(said)) or asking(said):
+        return None
+    return Address("keyword", said) if group.rules.quiet_until(now) <= now else None
+
+
+def without_names(text: str, names: Iterable[str] = (), addressed: bool = False) -> str:
+    """The text without "@小知 " in front or behind, and outer blanks.
+
+    addressed: the message mentions the bot, by whatever name: then every "@somebody " in front
+    goes. Other names in the middle stay: they belong to what is said.
+    """
+    text = text.strip(_GAP)
+    known = sorted((name for name in names if name), key=len, reverse=True)
+    while text[:1] and text[0] in _AT:
+        name = next((one for one in known if text.startswith(one, 1)), "")
+        end = len(name) + 1
+        if name and (end == len(text) or text[end] in _GAP + _PAUSES):
+            text = text[end:].lstrip(_GAP + _PAUSES)
+            continue
+        gap = next((n for n, sign in enumerate(text) if sign in _GAP), -1)
+        if not addressed or (gap < 0 and known):
+            break
+        text = text[gap:].lstrip(_GAP) if gap > 0 else ""
+    for name in known:
+        for at in _AT:
+            if text.endswith(at + name):
+                text = text[: -len(name) - 1].rstrip(_GAP)
+    return text
+
+
+def command_in(text: str, commands: frozenset[str]) -> tuple[str, str]:
+    """(name, what follows) of "/group bind vip"; ("", "") for what is no command that we know.
+
+    "/groupies" is none: in a group that is somebody's word, and not misspelt.
+    """
+    text = text.strip()
+    if text[:1] not in ("/", "／"):
+        return "", ""
+    name, _, rest = text[1:].strip().partition(" ")
+    name = folded(name)
+    return (name, rest.strip()) if name in commands else ("", "")
+
+
+def _after_prefix(text: str, prefixes: Iterable[str]) -> str | None:
+    """What stands behind a prefix, "" for nothing; None without one.
+
+    小知识 does not begin with 小知: a prefix that ends in a letter needs a pause behind it.
+    """
+    lowered = text.lower()
+    for prefix in prefixes:
+        if prefix == _SLASH or not lowered.startswith(prefix.lower()):
+            continue
+        rest = text[len(prefix) :]
+        if prefix[-1:].isalnum():
+            if rest and rest[0] not in _GAP + _PAUSES:
+                continue
+        elif rest[:1] and not rest[0].isalnum():
+            continue  # "##" and "#!" are drawings
+        elif not rest:
+            continue
+        return rest.lstrip(_GAP + _PAUSES).rstrip(_GAP)
+    return None
+
+
+def _is_letters(text: str) -> bool:
+    """Whether a text alone is an answer to a quiz: B, 2 or ABD. Nobody means 66 or bad."""
+    signs = folded(text)
+    apart = len(set(signs)) == len(signs)
+    short = len(signs) <= 2 or text == text.upper()
+    return apart and short and chosen(text) is not None and not asking(text)
+
+
+def _is_program(message: Message, settings: GroupSpeech) -> bool:
+    itself = message.sender == message.account != ""
+    return itself or f"{message.channel}:{message.sender}" in settings.bots

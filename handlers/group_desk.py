@@ -1,0 +1,571 @@
+"""/group: which groups there are, and how zhiqun behaves in each. In private, and in the group.
+
+In a group only that group is meant: its number may be left out, and what concerns others is for
+private. Every change says at once what it means; the same command again changes nothing. Posting
+into groups is `handlers/group_push.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from handlers import group_push, group_words
+from handlers.changes import read_only, short
+from handlers.context import SHANGHAI, Context
+from handlers.group_asked import can_post, find, hears, here, named, robots, split
+from handlers.group_words import narrow
+from handlers.message import Message, Reply
+from store.groups import Group, GroupRules
+from store.ledgers import Deed
+
+LISTED = 10
+"""Groups of one page."""
+
+LONGEST_WELCOME = 300
+"""Characters of a welcome."""
+
+PATIENCE_S = (10.0, 3600.0)
+"""A question waits at least and at most so long before the bot answers it unasked."""
+
+WELCOME_MINUTES = (0.1, 1440.0)
+
+_CREATED_S = 300.0
+"""A message says when it was written; further away from now it is not believed."""
+
+Run = Callable[[Message, Context, Group, str], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    """What follows /group and a group. run: gets the group and what follows it.
+
+    free: any words may follow, so that a number among them is not taken for a group.
+    looks: it changes nothing.
+    """
+
+    run: Run
+    free: bool = False
+    looks: bool = False
+
+
+async def command(message: Message, ctx: Context, rest: str) -> Reply:
+    """/group: a list, a card, or a change of one group; see docs/commands.md."""
+    texts = ctx.texts
+    group = await here(message, ctx)
+    typed, after = split(rest)
+    name = _MEANT.get(narrow(typed), narrow(typed))
+    verb = _VERBS.get(name)
+    if verb is None and name not in _WHOLE:
+        return await _other(message, ctx, group, typed)
+    ctx.handler = f"operator.group.{name}"
+    if name == "help":
+        if group is not None:
+            return Reply.text(texts("group_desk.usage_here"))
+        usage = texts("group_desk.usage", names=group_words.NEWCOMERS)
+        return Reply.text(usage if ctx.is_operator() else texts("group_desk.usage_read"))
+    if name in _WHOLE:
+        if group is not None:
+            return Reply.text(texts("group_desk.private_only", command=name))
+        if name == "push":
+            return read_only(ctx) or await group_push.preview(message, ctx, after)
+        return await (_list(ctx, after) if name == "list" else group_push.posts(ctx, after))
+    assert verb is not None, "it is one or the other"
+    if not verb.looks and (refused := read_only(ctx)):
+        return refused
+    if group is None:
+        typed, after = split(after)
+        if not typed:
+            return Reply.text(texts("group_desk.which", command=name))
+        found = find(ctx, typed)
+        if isinstance(found, Reply):
+            return found
+        return await verb.run(message, ctx, found, after)
+    first, more = split(after)
+    meant = _named(ctx, first) if more or not _takes_value(name) else None
+    if meant is not None and meant.place == group.place:
+        after = more
+    elif meant is not None and (first.startswith("#") or not verb.free):
+        return Reply.text(texts("group_desk.only_here"))
+    return await verb.run(message, ctx, group, after)
+
+
+def _takes_value(name: str) -> bool:
+    return name not in ("bind", "unbind")
+
+
+def _named(ctx: Context, typed: str) -> Group | None:
+    """The one group of this number or short name; None when it may be anything else."""
+    found = named(ctx, typed) if typed else []
+    return found[0] if len(found) == 1 else None
+
+
+async def _other(message: Message, ctx: Context, group: Group | None, typed: str) -> Reply:
+    """/group alone, /group 3, or a word that is not one of ours."""
+    texts = ctx.texts
+    if group is not None:
+        meant = _named(ctx, typed)
+        if not typed or (meant is not None and meant.place == group.place):
+            ctx.handler = "operator.group.show"
+            said = texts(
+                "group_desk.card_here",
+                number=group.id,
+                title=group.title,
+                state=_state(ctx, group),
+            )
+            return Reply.text(said)
+        return Reply.text(texts("group_desk.usage_here"))
+    if not typed:
+        ctx.handler = "operator.group.list"
+        return await _list(ctx, "")
+    near = difflib.get_close_matches(narrow(typed), [*_VERBS, *_WHOLE], n=1, cutoff=0.6)
+    if near and not named(ctx, typed):
+        return Reply.text(texts("group_desk.meant", command=near[0]))
+    found = find(ctx, typed)
+    if isinstance(found, Reply):
+        return found
+    ctx.handler = "operator.group.show"
+    return await _card(ctx, found)
+
+
+# Looking
+
+
+async def _list(ctx: Context, rest: str) -> Reply:
+    """/group list [page]: number, name, state."""
+    texts = ctx.texts
+    groups = ctx.store.groups.all()
+    if not groups:
+        return Reply.text(texts("group_desk.none"))
+    pages = math.ceil(len(groups) / LISTED)
+    typed = narrow(rest)
+    page = int(typed) if typed.isdecimal() and len(typed) < LISTED else 1
+    if not 1 <= page <= pages:
+        return Reply.text(texts("group_desk.no_page", pages=pages))
+    lines = [texts("group_desk.head", count=len(groups), page=page, pages=pages)]
+    shown = groups[(page - 1) * LISTED : page * LISTED]
+    counts = await ctx.store.groups.counts([one.place for one in shown])
+    for one in shown:
+        facts = [_state(ctx, one)]
+        if counts.get(one.place):
+            facts.append(texts("group_desk.state_members", count=counts[one.place]))
+        facts.append(texts("group_desk.state_order", order=_order(ctx, one)))
+        if one.rules.digest != "off":
+            facts.append(texts("group_desk.state_digest", digest=_digest(ctx, one)))
+        if not can_post(ctx, one):
+            facts.append(texts("group_desk.state_mute"))
+        elif one.route:
+            facts.append(texts("group_desk.state_route", route=one.route))
+        lines.append(
+            texts(
+                "group_desk.line",
+                number=one.id,
+                title=short(one.title),
+                channel=one.channel,
+                state="，".join(facts),
+            )
+        )
+    if page < pages:
+        lines.append(texts("group_desk.more", page=page + 1))
+    return Reply.text("\n".join(lines))
+
+
+async def _card(ctx: Context, group: Group) -> Reply:
+    """/group 3: everything that is set."""
+    texts, rules = ctx.texts, group.rules
+    count = await ctx.store.groups.count(group.place)
+    keywords = rules.keywords
+    card = texts(
+        "group_desk.card",
+        number=group.id,
+        title=short(group.title),
+        channel=group.channel,
+        state=_state(ctx, group),
+        members=texts("group_desk.state_members", count=count)
+        if count
+        else texts("group_desk.members_unknown"),
+        route=_route(ctx, group),
+        welcome=_welcome(ctx, rules),
+        quiet=rules.quiet or texts("group_desk.off"),
+        digest=_digest(ctx, group),
+        eager=texts("group_desk.eager_on", seconds=f"{rules.eager_s:g}")
+        if rules.eager_s
+        else texts("group_desk.off"),
+        keywords=texts("group_desk.as_configured")
+        if keywords is None
+        else texts("group_desk.on" if keywords else "group_desk.off"),
+        order=_order(ctx, group),
+    )
+    return Reply.text(card)
+
+
+def _state(ctx: Context, group: Group) -> str:
+    texts = ctx.texts
+    if group.left_at is not None:
+        said = texts("group_desk.state_left")
+    elif group.bound:
+        said = texts("group_desk.state_bound")
+    else:
+        said = texts("group_desk.state_unbound")
+    if group.rules.muted_until > ctx.at:
+        until = moment(group.rules.muted_until, ctx)
+        said = f"{said}，{texts('group_desk.state_muted', until=until)}"
+    return said
+
+
+def _route(ctx: Context, group: Group) -> str:
+    if not can_post(ctx, group):
+        return ctx.texts("group_desk.route_cannot")
+    if group.route:
+        return ctx.texts("group_desk.route_other", route=group.route)
+    return ctx.texts("group_desk.route_own")
+
+
+def _welcome(ctx: Context, rules: GroupRules) -> str:
+    if not rules.welcome:
+        return ctx.texts("group_desk.off")
+    if rules.welcome_minutes is None:
+        return ctx.texts("group_desk.welcome_on_configured", welcome=rules.welcome)
+    minutes = f"{rules.welcome_minutes:g}"
+    return ctx.texts("group_desk.welcome_on", welcome=rules.welcome, minutes=minutes)
+
+
+def _digest(ctx: Context, group: Group) -> str:
+    if group.rules.digest == "off":
+        return ctx.texts("group_desk.off")
+    return group.rules.digest or ctx.texts("group_desk.digest_configured")
+
+
+def _order(ctx: Context, group: Group) -> str:
+    if group.rules.order == "act":
+        return ctx.texts("group_desk.order_act")
+    if group.rules.order == "watch":
+        return ctx.texts("group_desk.order_watch")
+    return ctx.texts("group_desk.order_off")
+
+
+def moment(at: float, ctx: Context) -> str:
+    """A time to come: "22:30" today, else "11-22 08:00"."""
+    when = datetime.fromtimestamp(at, SHANGHAI)
+    return when.strftime("%H:%M" if when.date() == ctx.now.date() else "%m-%d %H:%M")
+
+
+# Changing
+
+
+def _deed(ctx: Context, action: str) -> Deed:
+    return Deed(ctx.at, f"member:{ctx.member.id}", f"group.{action}")
+
+
+def _name(message: Message, ctx: Context, group: Group) -> str:
+    """How an answer names it: in the group itself, 本群."""
+    if message.talk is not None:
+        return ctx.texts("group_desk.this_group")
+    return ctx.texts("group_desk.that_group", title=short(group.title), number=group.id)
+
+
+async def _ruled(
+    message: Message,
+    ctx: Context,
+    group: Group,
+    change: Callable[[GroupRules], GroupRules],
+) -> None:
+    """Change a group's rules, and write down who did."""
+    deed = _deed(ctx, ctx.handler.rpartition(".")[2])
+    ctx.item = f"group:{group.id}"
+    await ctx.store.groups.rule(group.place, change, now=ctx.at, deed=deed)
+
+
+def _said(
+    ctx: Context, group: Group, *lines: str, posts: bool = False, hears_all: str = ""
+) -> Reply:
+    """An answer, with what is in the way of the setting.
+
+    posts: it takes a way to post there. hears_all: what to say where not everything is heard.
+    """
+    told = list(lines)
+    if posts and not can_post(ctx, group):
+        told.append(ctx.texts("group_desk.cannot_post", number=group.id))
+    if hears_all and not hears(ctx, group):
+        told.append(hears_all)
+    if not group.bound:
+        told.append(ctx.texts("group_desk.not_bound", number=group.id))
+    return Reply.text("\n".join(told))
+
+
+async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group bind [3] [short name]: zhiqun may act there."""
+    texts, groups = ctx.texts, ctx.store.groups
+    name = _name(message, ctx, group)
+    if group.left_at is not None:
+        return Reply.text(texts("group_desk.bound_left", group=name))
+    alias = group_words.alias_of(rest) if rest else None
+    if rest and alias is None:
+        return Reply.text(texts("group_desk.call_usage", limit=group_words.LONGEST_ALIAS))
+    ctx.item = f"group:{group.id}"
+    await groups.bind(group.place, ctx.at, f"member:{ctx.member.id}", _deed(ctx, "bind"))
+    already = texts("group_desk.bound_already", group=name)
+    lines = [already if group.bound else texts("group_desk.bound", group=name)]
+    if alias is not None:
+        lines.append(await _give(ctx, group, alias) or texts("group_desk.bound_named", alias=alias))
+    return Reply.text("\n".join(lines))
+
+
+async def _give(ctx: Context, group: Group, alias: str) -> str:
+    """Give a group a short name; why not, or "" when it has it."""
+    if narrow(alias) in _RESERVED:
+        return ctx.texts("group_desk.call_reserved", alias=alias)
+    if await ctx.store.groups.call(group.place, alias, _deed(ctx, "call")) is None:
+        return ctx.texts("group_desk.call_taken", alias=alias)
+    return ""
+
+
+async def _unbind(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group unbind [3]: zhiqun says nothing there any more; what waits is not posted."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    ctx.item = f"group:{group.id}"
+    was = group.bound_at is not None
+    await ctx.store.groups.unbind(group.place, _deed(ctx, "unbind"))
+    dropped = await ctx.store.posts.drop(ctx.at, place=group.place)
+    if not was and not dropped:
+        return Reply.text(texts("group_desk.unbound_already", group=name))
+    lines = [texts("group_desk.unbound", group=name)]
+    if dropped:
+        lines.append(texts("group_desk.unbound_dropped", count=dropped))
+    return Reply.text("\n".join(lines))
+
+
+async def _call(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group call [3] vip: what it is called in commands and rules; off takes it away."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    ctx.item = f"group:{group.id}"
+    if group_words.means_off(rest):
+        await ctx.store.groups.call(group.place, None, _deed(ctx, "call"))
+        return Reply.text(texts("group_desk.uncalled", group=name))
+    alias = group_words.alias_of(rest)
+    if alias is None:
+        return Reply.text(texts("group_desk.call_usage", limit=group_words.LONGEST_ALIAS))
+    problem = await _give(ctx, group, alias)
+    return Reply.text(problem or texts("group_desk.called", group=name, alias=alias))
+
+
+async def _posted_by(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group route [3] robot: which group robot posts there; off: its own channel."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    ctx.item = f"group:{group.id}"
+    if group_words.means_off(rest):
+        done = await ctx.store.groups.post_by(group.place, "", _deed(ctx, "route"))
+        said = texts("group_desk.routed_own", group=name)
+        return _said(ctx, done or group, said, posts=True)
+    usable = robots(ctx)
+    if not usable:
+        return Reply.text(texts("group_desk.route_none"))
+    route = next((one for one in usable if narrow(one) == narrow(rest)), None)
+    shown = "、".join(usable)
+    if not rest:
+        return Reply.text(texts("group_desk.route_usage", routes=shown))
+    if route is None:
+        return Reply.text(texts("group_desk.route_unknown", route=short(rest), routes=shown))
+    if route == group.channel:
+        return Reply.text(texts("group_desk.route_self", group=name))
+    others = [one for one in ctx.store.groups.all() if one.route == route and one != group]
+    if others:
+        one = others[0]
+        other = texts("group_desk.that_group", title=short(one.title), number=one.id)
+        return Reply.text(texts("group_desk.route_taken", route=route, other=other))
+    done = await ctx.store.groups.post_by(group.place, route, _deed(ctx, "route"))
+    said = texts("group_desk.routed", group=name, route=route)
+    return _said(ctx, done or group, said, posts=True)
+
+
+async def _greet(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group welcome [3] words | on | off | every 5."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if not rest:
+        return Reply.text(texts("group_desk.welcome_usage", names=group_words.NEWCOMERS))
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, welcome=""))
+        return Reply.text(texts("group_desk.welcome_off", group=name))
+    minutes = group_words.minutes_of(rest)
+    if minutes is not None:
+        least, most = WELCOME_MINUTES
+        if not least <= minutes <= most:
+            return Reply.text(texts("group_desk.welcome_minutes"))
+        await _ruled(message, ctx, group, lambda rules: replace(rules, welcome_minutes=minutes))
+        said = texts("group_desk.welcome_every", group=name, minutes=f"{minutes:g}")
+        return _said(ctx, group, said)
+    words = group_words.welcome_of(rest)
+    if group_words.means_on(rest):
+        words = texts("group_desk.welcome_words", names=group_words.NEWCOMERS)
+    if len(words) > LONGEST_WELCOME:
+        return Reply.text(texts("group_desk.welcome_long", limit=LONGEST_WELCOME))
+    before = group.rules.welcome
+    await _ruled(message, ctx, group, lambda rules: replace(rules, welcome=words))
+    example = words.replace(group_words.NEWCOMERS, texts("group_desk.example_names"))
+    lines = [texts("group_desk.welcome_set", group=name, example=example)]
+    if before and before != words:
+        lines.append(texts("group_desk.welcome_before", welcome=before))
+    deaf = texts("group_desk.welcome_deaf")
+    return _said(ctx, group, *lines, posts=True, hears_all=deaf)
+
+
+async def _hush(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group quiet [3] 22:00-08:00 | off: only who mentions the bot is answered."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    hours = "" if group_words.means_off(rest) else group_words.hours_of(rest)
+    if hours is None:
+        return Reply.text(texts("group_desk.quiet_usage"))
+    await _ruled(message, ctx, group, lambda rules: replace(rules, quiet=hours))
+    if not hours:
+        return Reply.text(texts("group_desk.quiet_off", group=name))
+    return _said(ctx, group, texts("group_desk.quiet_set", group=name, hours=hours))
+
+
+async def _daily(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group digest [3] 21:00 | on | off."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, digest="off"))
+        return Reply.text(texts("group_desk.digest_off", group=name))
+    time = "" if group_words.means_on(rest) else group_words.clock_of(rest)
+    if time is None:
+        return Reply.text(texts("group_desk.digest_usage"))
+    await _ruled(message, ctx, group, lambda rules: replace(rules, digest=time))
+    if time:
+        said = texts("group_desk.digest_set", group=name, time=time)
+    else:
+        said = texts("group_desk.digest_configured_set", group=name)
+    return _said(ctx, group, said, posts=True)
+
+
+async def _mute(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group mute [3] 30m | 2h | off: not a word until then."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, muted_until=0.0))
+        return Reply.text(texts("group_desk.unmuted", group=name))
+    seconds = group_words.seconds_of(rest)
+    if seconds is None or seconds > group_words.LONGEST_MUTE_S:
+        return Reply.text(texts("group_desk.mute_usage"))
+    # From when it was written: the same message again changes nothing.
+    since = message.created if abs(message.created - ctx.at) < _CREATED_S else ctx.at
+    until = since + seconds
+    await _ruled(message, ctx, group, lambda rules: replace(rules, muted_until=until))
+    said = texts("group_desk.muted", group=name, until=moment(until, ctx), number=group.id)
+    return _said(ctx, group, said)
+
+
+async def _eager(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group eager [3] 60 | off: answers what nobody answers, when it is very sure."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, eager_s=0.0))
+        return Reply.text(texts("group_desk.eager_off", group=name))
+    seconds = group_words.patience_of(rest)
+    least, most = PATIENCE_S
+    if seconds is None or not least <= seconds <= most:
+        return Reply.text(texts("group_desk.eager_usage"))
+    if not hears(ctx, group):
+        return Reply.text(texts("group_desk.eager_deaf", group=name))
+    await _ruled(message, ctx, group, lambda rules: replace(rules, eager_s=seconds))
+    said = texts("group_desk.eager_set", group=name, seconds=f"{seconds:g}")
+    return _said(ctx, group, said, posts=True)
+
+
+async def _keywords(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group keywords [3] on | off | default: 签到 without a mention."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if group_words.means_on(rest):
+        said, wanted = texts("group_desk.keywords_on", group=name), True
+        await _ruled(message, ctx, group, lambda rules: replace(rules, keywords=wanted))
+        return _said(ctx, group, said, hears_all=texts("group_desk.keywords_deaf"))
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, keywords=False))
+        return Reply.text(texts("group_desk.keywords_off", group=name))
+    if narrow(rest) in ("default", "默认", "配置"):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, keywords=None))
+        return Reply.text(texts("group_desk.keywords_default", group=name))
+    return Reply.text(texts("group_desk.keywords_usage"))
+
+
+async def _keep_order(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group order [3] off | watch | act; the same setting as /order's."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    wanted = "off" if group_words.means_off(rest) else _ORDERS.get(narrow(rest), "")
+    if not wanted:
+        return Reply.text(texts("group_desk.order_usage"))
+    await _ruled(message, ctx, group, lambda rules: replace(rules, order=wanted))
+    if wanted == "off":
+        return Reply.text(texts("group_desk.order_set_off", group=name))
+    if wanted == "act":
+        said = texts("group_desk.order_set_act", group=name)
+    else:
+        said = texts("group_desk.order_set_watch", group=name)
+    return _said(ctx, group, said, hears_all=texts("group_desk.order_deaf"))
+
+
+_ORDERS: Mapping[str, str] = MappingProxyType(
+    {"watch": "watch", "act": "act", "报告": "watch", "只报告": "watch", "提醒": "act"}
+)
+
+_MEANT: Mapping[str, str] = MappingProxyType(
+    {
+        "列表": "list",
+        "帮助": "help",
+        "?": "help",
+        "绑定": "bind",
+        "解绑": "unbind",
+        "解除绑定": "unbind",
+        "别名": "call",
+        "alias": "call",
+        "通道": "route",
+        "欢迎": "welcome",
+        "欢迎词": "welcome",
+        "免打扰": "quiet",
+        "日报": "digest",
+        "静音": "mute",
+        "主动回答": "eager",
+        "关键词": "keywords",
+        "秩序": "order",
+        "推送": "push",
+        "发": "push",
+    }
+)
+"""Other words -> ours."""
+
+_VERBS: Mapping[str, _Verb] = MappingProxyType(
+    {
+        "bind": _Verb(_bind, free=True),
+        "unbind": _Verb(_unbind),
+        "call": _Verb(_call, free=True),
+        "route": _Verb(_posted_by),
+        "welcome": _Verb(_greet, free=True),
+        "quiet": _Verb(_hush),
+        "digest": _Verb(_daily),
+        "mute": _Verb(_mute),
+        "eager": _Verb(_eager),
+        "keywords": _Verb(_keywords),
+        "order": _Verb(_keep_order),
+    }
+)
+"""What is said of one group; docs/commands.md describes each."""
+
+_WHOLE = ("list", "push", "posts", "help")
+"""What is said of all groups, in private."""
+
+_RESERVED = frozenset({*_VERBS, *_WHOLE, *_MEANT})
+"""No group is called so: its card could not be asked for."""

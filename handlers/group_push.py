@@ -1,0 +1,224 @@
+"""/group push: words into chosen groups, looked at first; /group posts: what became of them.
+
+The preview says which groups, how the words look, how long it takes and who cannot be reached;
+确认 plans one post for each group, under keys of the message that asked: however often it is
+confirmed, each group gets it once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from handlers.changes import ask, audited, executes, short
+from handlers.context import SHANGHAI, Context
+from handlers.group_asked import can_post, find, named, once_each, poster, split
+from handlers.group_words import means_all
+from handlers.message import Message, Reply
+from store.groups import Group
+from store.posts import (
+    DROPPED,
+    EXPIRED,
+    REFUSED,
+    SENDING,
+    SENT,
+    UNKNOWN,
+    ListedPost,
+    NewPost,
+    Post,
+)
+
+LONGEST_BYTES = 2048
+"""The longest text that every channel takes, UTF-8."""
+
+PER_MINUTE = 20
+"""A group robot may post so often; a gateway should not more often either."""
+
+SHOWN = 15
+"""Groups of one preview."""
+
+LISTED = 10
+"""Posts of one list."""
+
+LATE_S = 6 * 3600.0
+"""What could not be posted for so long is not posted."""
+
+KIND = "push"
+
+_HAN_BYTES = 3
+_BETWEEN = re.compile(r"[,，、;；]+")
+
+
+async def preview(message: Message, ctx: Context, rest: str) -> Reply:
+    """/group push 3,5 words: shows what would go where; 确认 does it."""
+    texts = ctx.texts
+    typed, words = split(rest)
+    if not typed or not words:
+        return Reply.text(texts("group_desk.push_usage"))
+    size = len(words.encode(errors="replace"))
+    if size > LONGEST_BYTES:
+        signs = LONGEST_BYTES // _HAN_BYTES
+        return Reply.text(
+            texts("group_desk.push_long", size=size, limit=LONGEST_BYTES, signs=signs)
+        )
+    meant, cannot = _meant(ctx, typed)
+    able, why = _able(ctx, meant, quietly=means_all(typed))
+    cannot += why
+    if not able:
+        lines = [texts("group_desk.push_nobody"), *cannot[:SHOWN]]
+        return Reply.text("\n".join(lines))
+    lines = [texts("group_desk.push_head", count=len(able))]
+    lines += _some(ctx, [_line(ctx, one) for one in able])
+    if cannot:
+        lines += [texts("group_desk.push_cannot"), *_some(ctx, cannot)]
+    lines += [texts("group_desk.push_text"), words, _takes(ctx, able)]
+    args = {"asked": message.key, "places": [one.place for one in able], "text": words}
+    return await ask(ctx, "group.push", args, "\n".join(lines))
+
+
+def _meant(ctx: Context, typed: str) -> tuple[list[Group], list[str]]:
+    """The groups that were typed, each once, and what names none."""
+    if means_all(typed):
+        return [one for one in ctx.store.groups.all() if one.bound], []
+    groups: dict[str, Group] = {}
+    wrong = []
+    for name in filter(None, _BETWEEN.split(typed)):
+        found = named(ctx, name)
+        if len(found) == 1:
+            groups[found[0].place] = found[0]
+        elif found:
+            wrong.append(ctx.texts("group_desk.push_why_several", name=short(name)))
+        else:
+            wrong.append(ctx.texts("group_desk.push_why_unknown", name=short(name)))
+    return list(groups.values()), wrong
+
+
+def _able(
+    ctx: Context, groups: Sequence[Group], *, quietly: bool = False
+) -> tuple[list[Group], list[str]]:
+    """Those that can be posted to now, and why the others cannot.
+
+    quietly: say nothing of a group that is there under two names.
+    """
+    texts = ctx.texts
+    able, why = [], []
+    for one in groups:
+        told: dict[str, object] = {"number": one.id, "title": short(one.title)}
+        if one.left_at is not None:
+            why.append(texts("group_desk.push_why_left", **told))
+        elif not one.bound:
+            why.append(texts("group_desk.push_why_unbound", **told))
+        elif not can_post(ctx, one):
+            why.append(texts("group_desk.push_why_route", **told))
+        else:
+            able.append(one)
+    kept, again = once_each(ctx, able)
+    if not quietly:
+        why += [
+            texts("group_desk.push_why_again", number=one.id, title=short(one.title))
+            for one in again
+        ]
+    return kept, why
+
+
+def _some(ctx: Context, lines: Sequence[str]) -> list[str]:
+    shown = list(lines[:SHOWN])
+    if len(lines) > SHOWN:
+        shown.append(ctx.texts("group_desk.push_more", count=len(lines) - SHOWN))
+    return shown
+
+
+def _line(ctx: Context, group: Group) -> str:
+    texts = ctx.texts
+    told: dict[str, object] = {"number": group.id, "title": short(group.title)}
+    until = group.rules.silent_until(ctx.at)
+    if until > ctx.at:
+        when = datetime.fromtimestamp(until, SHANGHAI).strftime("%m-%d %H:%M")
+        return texts("group_desk.push_group_later", **told, until=when)
+    if group.route:
+        return texts("group_desk.push_group_route", **told, route=group.route)
+    return texts("group_desk.push_group", **told)
+
+
+def _takes(ctx: Context, groups: Sequence[Group]) -> str:
+    """How long it takes: each channel posts so many a minute."""
+    most = max(Counter(poster(one) for one in groups).values())
+    minutes = math.ceil(most / PER_MINUTE)
+    if minutes <= 1:
+        return ctx.texts("group_desk.push_soon", per_minute=PER_MINUTE)
+    return ctx.texts("group_desk.push_minutes", per_minute=PER_MINUTE, minutes=minutes)
+
+
+@executes("group.push")
+async def _pushed(message: Message, ctx: Context, args: Mapping[str, Any]) -> Reply:
+    texts = ctx.texts
+    known = [ctx.store.groups.known(place) for place in args["places"]]
+    # What was unbound or lost its channel since the preview is left out.
+    able, _ = _able(ctx, [one for one in known if one is not None])
+    if not able:
+        return Reply.text(texts("group_desk.push_nobody"))
+    for one in able:
+        due_at = one.rules.silent_until(ctx.at)
+        key = hashlib.blake2b(f"push:{args['asked']}:{one.place}".encode(), digest_size=16)
+        new = NewPost(
+            key=key.digest(),
+            channel=poster(one),
+            place=one.place,
+            kind=KIND,
+            body=Post("text", content=args["text"]),
+            due_at=due_at,
+            not_after=due_at + LATE_S,
+        )
+        await ctx.store.posts.plan(new, ctx.at)
+    numbers = " ".join(str(one.id) for one in able)
+    await audited(message, ctx, "group.push", "", f"groups {numbers}")
+    lines = [texts("group_desk.push_planned", count=len(able))]
+    if missing := len(args["places"]) - len(able):
+        lines.append(texts("group_desk.push_left_out", count=missing))
+    return Reply.text("\n".join(lines))
+
+
+# What became of it
+
+
+async def posts(ctx: Context, rest: str) -> Reply:
+    """/group posts [3]: the last posts, of all groups or of one."""
+    texts = ctx.texts
+    place = ""
+    if rest:
+        found = find(ctx, rest)
+        if isinstance(found, Reply):
+            return found
+        place = found.place
+    listed = await ctx.store.posts.latest(LISTED, place)
+    if not listed:
+        return Reply.text(texts("group_desk.posts_none"))
+    lines = [texts("group_desk.posts_head"), *(_post_line(ctx, one) for one in listed)]
+    return Reply.text("\n".join(lines))
+
+
+def _post_line(ctx: Context, one: ListedPost) -> str:
+    texts = ctx.texts
+    group = ctx.store.groups.known(one.place)
+    told: dict[str, object] = {
+        "when": datetime.fromtimestamp(one.created_at, SHANGHAI).strftime("%m-%d %H:%M"),
+        "title": f"#{group.id} {short(group.title)}" if group else one.channel,
+        "kind": texts(f"group_desk.kind_{one.kind if one.kind in _KINDS else 'other'}"),
+        "status": texts(f"group_desk.post_{one.status if one.status in _ENDS else 'waiting'}"),
+    }
+    note = one.note if one.errcode is None else texts("group_desk.errcode", errcode=one.errcode)
+    # What went well needs no remark; nor does what is tried again by itself.
+    if not note or one.status in (SENT, SENDING):
+        return texts("group_desk.posts_line", **told)
+    return texts("group_desk.posts_note", **told, note=short(note))
+
+
+_KINDS = frozenset(
+    ("welcome", "digest", "campaign", "push", "notice", "order", "quiz", "eager", "late")
+)
+_ENDS = frozenset((SENT, SENDING, REFUSED, UNKNOWN, EXPIRED, DROPPED))
