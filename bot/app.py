@@ -8,6 +8,7 @@ recorded and waits.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import hashlib
 import secrets
@@ -26,6 +27,7 @@ from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
 from bot.contents import Contents
 from bot.crypto import BadMessage
+from bot.group_side import GroupSide, Nobodys
 from bot.inbox import Inbox, Sentences
 from bot.incentives import rewards
 from bot.introduce import Introductions
@@ -40,7 +42,7 @@ from bot.parts import Outcome
 from bot.pushes import Pushes
 from bot.timetable import Timetable
 from bot.webhook import Webhook
-from handlers import ROUTERS
+from handlers import ROUTERS, group_dialogue
 from handlers.context import SHANGHAI, Business, Context
 from handlers.message import Message
 from handlers.router import Router, Rules, dispatch
@@ -93,7 +95,10 @@ class App:
         self._now = now
         self._say = say
         owners = [
-            (name, openid) for name, channel in config.channels.items() for openid in channel.owners
+            (name, owner)
+            for channels in (config.channels, config.robots, config.gateways)
+            for name, channel in channels.items()
+            for owner in channel.owners
         ]
         self.store = Store(
             config.store.path,
@@ -136,6 +141,7 @@ class App:
         self._texts: Texts | None = None
         self._pushes: Pushes | None = None
         self._outgoing: Outgoing | None = None
+        self._groups: GroupSide | None = None
         self._rewards = rewards(config)
         self._invitations: Invitations | None = None
 
@@ -158,17 +164,33 @@ class App:
         self._session = new_session(config.campaigns.parallel + 32)
         for name, settings in config.channels.items():
             self.channels[name] = self._channel(name, settings, self._session)
+        self._groups = groups = GroupSide(
+            config,
+            self.store,
+            texts,
+            self.knowledge,
+            self.contents,
+            self.linker,
+            self.metrics,
+            self._session,
+            self._rewards,
+            now=self._now,
+            steady=time.monotonic,
+            tell=self._tell_owners,
+        )
         self._late = LateAnswers(
             self.store,
             {name: channel.client for name, channel in self.channels.items()},
             now=self._now,
             observe=self.metrics.late_answer,
+            carriers=groups.carriers,
         )
         self._pushes = Pushes(
             self.store,
             [name for name, s in config.channels.items() if s.late == "customer-service"],
             now=self._now,
             wake=self._late.wake,
+            free=groups.carriers,
         )
         self._outgoing = Outgoing(
             config,
@@ -214,6 +236,7 @@ class App:
             deadline_s=config.inbox.deadline_s,
             handler_limit_s=config.inbox.handler_limit_s,
             max_running=config.inbox.max_running,
+            streams=groups.streaming,
         )
         # Before the doors open: what an earlier process left comes before what comes now.
         taken_up = await self._inbox.recover(self._read_again)
@@ -226,6 +249,7 @@ class App:
             self.metrics,
             config.server,
             now=self._now,
+            doors=groups.doors(self._inbox),
         )
         self.webhook_port = await self._listen(
             web.ServerRunner(webhook.server()), config.server.bind, config.server.port
@@ -242,6 +266,7 @@ class App:
             session=self._session,
             now=self._now,
             campaigns=self._outgoing.desk,
+            pages=groups.pages.routes(),
         )
         self.api_port = await self._listen(
             self._outside.runner(), config.server.api_bind, config.server.api_port
@@ -269,6 +294,8 @@ class App:
     async def _begin(self) -> None:
         assert self._inbox is not None
         assert self._late is not None
+        assert self._groups is not None
+        await self._groups.start()
         self._inbox.open()
         self._late_task = asyncio.create_task(self._late.run())
         assert self._outside is not None
@@ -285,7 +312,7 @@ class App:
             wake=self._late.wake,
         )
         assert self._outgoing is not None
-        self._clock = Clock([*timetable.jobs(), *self._outgoing.jobs()])
+        self._clock = Clock([*timetable.jobs(), *self._outgoing.jobs(), *self._groups.jobs()])
         self._clock.start()
         self._outgoing.start()
         if not await self.store.members.has_owner():
@@ -294,7 +321,8 @@ class App:
         self.ready.set()
         if self._stale:
             self._changed_elsewhere()
-        log.info("ready", channels=list(self.channels))
+        channels = (*self.channels, *(name for name in self._groups.names))
+        log.info("ready", channels=list(channels))
 
     async def failed(self) -> None:
         """Returns when the bot cannot get ready and should be stopped."""
@@ -310,6 +338,8 @@ class App:
             for site in list(runner.sites):
                 await site.stop()
         left = 0
+        if self._groups is not None:
+            await self._groups.close_doors()
         # Beside the answers: each may take drain_s.
         sending = asyncio.create_task(self._outgoing.close()) if self._outgoing else None
         if self._inbox is not None:
@@ -325,6 +355,8 @@ class App:
                 await asyncio.wait({self._late_task}, timeout=1.5)
         if sending is not None:
             await sending
+        if self._groups is not None:
+            await self._groups.close()
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
         for task in left_over:
             task.cancel()
@@ -382,14 +414,16 @@ class App:
     async def _converse(self, message: Message, member: Member) -> Outcome:
         assert self._texts is not None
         assert self._pushes is not None
-        channel = self.channels[message.channel]
+        assert self._groups is not None
+        groups = self._groups
+        channel = self.channels.get(message.channel)
         ctx = Context(
             store=self.store,
             member=member,
             texts=self._texts,
             knowledge=self.knowledge,
             business=self._business,
-            wechat=channel.side,
+            wechat=Nobodys() if channel is None else channel.side,
             now=datetime.fromtimestamp(self._now(), SHANGHAI),
             reload=self.reload,
             claims=self,
@@ -401,22 +435,49 @@ class App:
             pushes=self._pushes,
             counts=self.metrics,
             rewards=self._rewards,
-            invitations=self._invitations,
+            invitations=None if channel is None else self._invitations,
             campaigns=self._outgoing.desk if self._outgoing is not None else None,
             # Only verified accounts have WeChat's customer-service desk.
-            can_transfer=channel.settings.verified,
+            can_transfer=channel is not None and channel.settings.verified,
+            channels=groups.channels,
         )
-        done = await dispatch(self._rules, message, ctx)
+        if channel is None:
+            ctx.said = functools.partial(groups.streams.said, message.key)
+        if message.talk is None:
+            done = await dispatch(self._rules, message, ctx)
+        else:
+            ctx.group = self.store.groups.known(message.place)
+            done = await group_dialogue.converse(message, ctx, groups.speech)
         if message.event == "subscribe" and self._introductions is not None:
             self._introductions.met(message.channel, message.sender)
-        return Outcome(done.reply, done.handler, ctx.item, ctx.erased, ctx.logged, tuple(ctx.then))
+        return Outcome(
+            done.reply,
+            done.handler,
+            ctx.item,
+            ctx.erased,
+            ctx.logged,
+            tuple(ctx.then),
+            tuple(ctx.aside),
+            tuple(ctx.options),
+        )
+
+    async def _tell_owners(self, words: str, key: bytes) -> bool:
+        """Tell every owner who can be written to now; False when nobody could be."""
+        assert self._pushes is not None
+        told = False
+        for member_id in await self.store.members.owners():
+            theirs = hashlib.blake2b(key, digest_size=16, key=str(member_id).encode()).digest()
+            told = await self._pushes.tell(theirs, member_id, words) or told
+        return told
 
     def _read_again(self, row: Unanswered) -> Message | None:
         channel = self.channels.get(row.channel)
-        if channel is None:
-            return None
         try:
-            return channel.codec.read(row.body)
+            if channel is not None:
+                return channel.codec.read(row.body)
+            if self._groups is not None and self._groups.knows(row.channel):
+                return self._groups.read_again(row)
+            return None
         except BadMessage:
             return None
 
@@ -433,6 +494,7 @@ class App:
         while self._stale:
             self._stale = False
             try:
+                await self.store.groups.load()
                 await self.reload()
             except StoreError as error:
                 if self.store.closing:

@@ -37,7 +37,7 @@ REASONS: Final = frozenset(
     {
         *("bad_signature", "stale", "not_encrypted", "unexpectedly_encrypted"),
         *("bad_ciphertext", "bad_padding", "bad_length", "bad_encoding", "receive_id_mismatch"),
-        *("bad_xml", "bad_json", "missing_field", "too_deep"),
+        *("bad_xml", "bad_json", "missing_field", "too_deep", "no_token", "bad_token"),
         *("too_large", "too_slow", "bad_body"),
         *("unknown_path", "bad_method", "bad_http", "too_many"),
         *("busy", "not_recorded", "not_ready"),
@@ -57,8 +57,14 @@ APIS: Final = frozenset(
         *("tags/create", "tags/get", "tags/update", "tags/delete", "tags/getidlist"),
         *("tags/members/batchtagging", "tags/members/batchuntagging"),
         *("media/upload", "media/get", "draft/add", "getcallbackip", "oauth2/access_token"),
+        *("webhook/send", "webhook/upload_media", "aibot/response", "gettoken"),
+        *("externalcontact/groupchat/list", "externalcontact/groupchat/get"),
+        *("externalcontact/add_msg_template", "externalcontact/get_groupmsg_task"),
+        *("externalcontact/get_groupmsg_send_result", "externalcontact/remind_groupmsg_send"),
+        *("externalcontact/cancel_groupmsg_send",),
     }
 )
+POST_ENDS: Final = frozenset({"sent", "refused", "unknown", "put_off"})
 CLAIMS: Final = frozenset(
     {
         *("claimed", "again", "already", "sold_out", "not_started", "ended", "paused"),
@@ -167,6 +173,12 @@ GUESSES = Described(
     ("who",),
     "Claim words and codes that nobody has, by members and by API keys.",
 )
+POSTS = Described(
+    "zhiqun_posts_total",
+    "counter",
+    ("channel", "end"),
+    "What was posted into groups, by how the call ended.",
+)
 CAMPAIGNS = Described(
     "zhiqun_campaign_messages_total",
     "counter",
@@ -182,7 +194,7 @@ SENDS = Described(
 )
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
-    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, READY, SENDS, HOOKS),
+    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, POSTS, READY, SENDS, HOOKS),
 )
 
 
@@ -265,6 +277,7 @@ class Metrics(Collector):
         self._coupons = _Counter(COUPONS)
         self._guesses = _Counter(GUESSES)
         self._campaigns = _Counter(CAMPAIGNS)
+        self._posts = _Counter(POSTS)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -327,6 +340,10 @@ class Metrics(Collector):
         known = route if route in ROUTES else OTHER
         self._campaigns.add((known, end if end in ENDS else OTHER))
 
+    def post(self, channel: str, end: str) -> None:
+        """A call that posts into a group ended."""
+        self._posts.add((channel, end if end in POST_ENDS else OTHER))
+
     def wrong_code(self, who: str) -> None:
         """A claim word or a code that nobody has was tried."""
         self._guesses.add((who if who in GUESSERS else OTHER,))
@@ -345,6 +362,7 @@ class Metrics(Collector):
         yield self._coupons.family()
         yield self._guesses.family()
         yield self._campaigns.family()
+        yield self._posts.family()
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)

@@ -48,8 +48,10 @@ class Outside:
         session: aiohttp.ClientSession,
         now: Callable[[], float],
         campaigns: Campaigns,
+        pages: Sequence[web.RouteDef] = (),
     ) -> None:
         self._config = config
+        self._pages = pages
         self._store = store
         self._knowledge = knowledge
         self._metrics = metrics
@@ -79,7 +81,8 @@ class Outside:
 
     def runner(self) -> web.BaseRunner:
         """The server of the API and the links, ready to listen."""
-        app = make_app(self.services, ALL, self._config.server, self._redirect.routes())
+        routes = [*self._redirect.routes(), *self._pages]
+        app = make_app(self.services, ALL, self._config.server, routes)
         return ApiRunner(app, self._config.server, self._metrics.refused)
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ would then no longer be news.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 
 from handlers.message import Reply, reply_to_json
@@ -14,7 +15,10 @@ from store import Store
 
 
 class Pushes:
-    """channels: those that may push. wake: tells the worker that something is due."""
+    """channels: those that may push. wake: tells the worker that something is due.
+
+    free: channels where writing to somebody costs nothing, but is to be kept for operators.
+    """
 
     def __init__(
         self,
@@ -23,8 +27,10 @@ class Pushes:
         *,
         now: Callable[[], float],
         wake: Callable[[], None],
+        free: Collection[str] = (),
     ) -> None:
         self.channels = tuple(channels)
+        self._free = tuple(free)
         self._store = store
         self._now = now
         self._wake = wake
@@ -37,3 +43,21 @@ class Pushes:
         if planned:
             self._wake()
         return planned
+
+    async def tell(self, key: bytes, member_id: int, words: str) -> bool:
+        """Tell an operator something, once; by a gateway where no account may write to them.
+
+        words: links of message menus become the words they stand for where nobody can tap them.
+        """
+        if await self.plan(key, member_id, Reply.text(words)):
+            return True
+        plain = Reply.text(_MENU.sub(r"\1", words))
+        planned = await self._store.sends.plan(
+            key, member_id, reply_to_json(plain), self._now(), (), free=self._free
+        )
+        if planned:
+            self._wake()
+        return planned
+
+
+_MENU = re.compile(r'<a href="weixin://bizmsgmenu[^"]*">(.*?)</a>', re.DOTALL)

@@ -20,6 +20,7 @@ POPULAR = "popular_items"
 """Name of the finding: a JSON list of item ids, most wanted first."""
 
 _VIEWS_S = 90 * 86400.0
+_STREAMS_S = 2 * 3600.0
 _HOOKS_DONE_S = 7 * 86400.0
 _HOOKS_DEAD_S = 90 * 86400.0
 
@@ -46,6 +47,7 @@ async def purge(store: Store, keep_messages_s: float, now: float) -> str:
     and quizzes no longer need; tidy the file."""
     messages = await store.messages.purge(now - keep_messages_s)
     sends = await store.sends.purge(now - keep_messages_s)
+    await store.streams.purge(now - _STREAMS_S)
     states = await store.members.purge_states(now)
     used_up = await store.used_up.purge(now)
     await store.optimise()

@@ -27,10 +27,12 @@ from store.db import Database, StoreError
 from store.deliveries import Deliveries
 from store.dialect import Connection
 from store.documents import Documents
+from store.edges import Edges
 from store.events import Events
 from store.freezing import Freezing
 from store.funnel import Funnel
 from store.gathering import Gathering
+from store.group_answers import GroupAnswers
 from store.groups import Groups
 from store.hooks import Hooks
 from store.interactions import Interactions
@@ -47,12 +49,14 @@ from store.messages import Messages
 from store.notices import Notices
 from store.offers import Offers
 from store.optouts import Optouts
+from store.order import Order
 from store.orders import Orders
 from store.paces import Paces
 from store.parts import Parts
 from store.points import Points
 from store.polls import Polls
 from store.portraits import Portraits
+from store.posts import Posts
 from store.profiles import Profiles
 from store.quiz_play import QuizPlay
 from store.quizzes import Quizzes
@@ -60,9 +64,12 @@ from store.redemption import Redemptions
 from store.referrals import Referrals
 from store.segments import Segments
 from store.sends import Sends
+from store.streams import Streams
 from store.tags import Tags
+from store.talk import Talks
 from store.used_up import UsedUp
 from store.wechat_tags import WeChatTags
+from store.welcomes import Welcomes
 
 __all__ = ["Store", "StoreError"]
 
@@ -114,6 +121,7 @@ class Store:
         self.memberships = Memberships(self.db, self.members)
         self.messages = Messages(self.db, self.members.follows)
         self.sends = Sends(self.db)
+        self.streams = Streams(self.db)
         self.content = Content(self.db)
         self.learning = Learning(self.db)
         self.catalogue = Catalogue(self.db)
@@ -158,6 +166,12 @@ class Store:
         self.notices = Notices(self.db)
         self.portraits = Portraits(self.db)
         self.groups = Groups(self.db)
+        self.talk = Talks(self.db)
+        self.edges = Edges(self.db)
+        self.group_answers = GroupAnswers(self.db)
+        self.posts = Posts(self.db)
+        self.welcomes = Welcomes(self.db, self.posts)
+        self.order = Order(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)
@@ -173,6 +187,7 @@ class Store:
         await self.db.open(migrate)
         await self.quizzes.load()
         await self.groups.load()
+        await self.talk.load()
 
     async def close(self) -> None:
         """Finish what was handed over and close the file."""

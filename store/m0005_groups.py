@@ -38,6 +38,9 @@ _GROUPS = (
     )""",
     "alter table group_members add column name text not null default ''",
     "alter table group_members add column welcomed_at real",
+    # Newcomers: looked for every few seconds.
+    "create index group_members_new on group_members(place, since) "
+    "where welcomed_at is null and left_at is null",
     # Where somebody wrote to us: "" in private.
     "alter table interactions add column place text not null default ''",
     "create index interactions_place on interactions(place, id) where place <> ''",
@@ -61,8 +64,9 @@ _TALK = (
         addressed integer not null default 0,
         hidden integer not null default 0
     )""",
-    "create index talk_place on talk(place, id)",
+    "create index talk_place on talk(place, at, id)",
     "create index talk_at on talk(at)",
+    "create index talk_words on talk(at) where text <> ''",
     "create index talk_message on talk(place, message_id) where message_id <> ''",
     "create index talk_member on talk(member_id) where member_id is not null",
     # Who turns to whom. weight: as of `at`; it halves with time.
@@ -84,6 +88,7 @@ _TALK = (
         at real not null,
         message_key blob not null,
         pointed_at real,
+        pointed_by blob,
         primary key (place, item)
     )""",
 )
@@ -111,6 +116,7 @@ _POSTS = (
         member_id integer
     )""",
     "create index posts_due on posts(channel, due_at, id) where status = 'planned'",
+    "create index posts_claimed on posts(channel, claimed_at) where claimed_at is not null",
     "create index posts_status on posts(status, settled_at)",
     "create index posts_campaign on posts(campaign_id, status) where campaign_id is not null",
     "create index posts_member on posts(member_id) where member_id is not null",
@@ -123,12 +129,14 @@ _POSTS = (
         response_url text not null default '',
         started_at real not null,
         finished_at real,
+        -- When the answer is to be pushed; null: there is nothing to push, or it was.
+        due_at real,
         fetched_at real,
         pushing_at real,
         pushed_at real,
         note text not null default ''
     )""",
-    "create index streams_open on streams(finished_at) where fetched_at is null",
+    "create index streams_due on streams(due_at) where due_at is not null",
     "create index streams_sender on streams(channel, sender)",
 )
 
@@ -145,6 +153,9 @@ _ORDER = (
         score real,
         severity integer not null,
         action text not null,
+        -- Whether operators are to hear of it, and when they were told.
+        report integer not null default 0,
+        reported_at real,
         verdict text not null default '',
         verdict_by text not null default '',
         verdict_at real,
@@ -152,6 +163,14 @@ _ORDER = (
     )""",
     "create index order_cases_place on order_cases(place, id)",
     "create index order_cases_member on order_cases(member_id) where member_id is not null",
+    "create index order_cases_at on order_cases(at)",
+    "create index order_cases_verdict on order_cases(verdict_at) where verdict_at is not null",
+    "create index order_cases_reported on order_cases(place, reported_at) "
+    "where reported_at is not null",
+    "create index order_cases_unreported on order_cases(place, id) "
+    "where report = 1 and reported_at is null",
+    "create index order_cases_unlearned on order_cases(id) "
+    "where verdict <> '' and learned_at is null",
     # Words and hosts that the operator bans or allows; place '' means everywhere.
     """create table order_words (
         kind text not null,
@@ -212,8 +231,11 @@ _CUSTOMERS = (
         msgid text not null default '',
         created_at real not null,
         due_at real not null,
+        not_after real,
         left_at real,
         asked_at real,
+        -- Whether the employee is to be reminded, and when they were.
+        remind integer not null default 0,
         reminded_at real,
         settled_at real,
         errcode integer,

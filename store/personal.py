@@ -13,6 +13,7 @@ from store import (
     checkins,
     coupons,
     deliveries,
+    edges,
     honours,
     hooks,
     journeys,
@@ -20,9 +21,13 @@ from store import (
     memberships,
     notices,
     optouts,
+    order,
     points_personal,
+    posts,
     quizzes,
     referral_people,
+    streams,
+    talk,
     used_up,
     wechat_tags,
 )
@@ -71,6 +76,11 @@ _ROOMS: tuple[_Room, ...] = (
     mass_quota,
     wechat_tags,
     deliveries,
+    order,
+    posts,
+    streams,
+    edges,
+    talk,
 )
 
 

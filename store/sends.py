@@ -74,11 +74,13 @@ class Sends:
         now: float,
         channels: Collection[str],
         unless: Collection[bytes] = (),
+        free: Collection[str] = (),
     ) -> bool:
         """Plan one push that no message of the member asked for; False when it may not be.
 
         key: 16 bytes that name this push; the same key is planned once. channels: those that
-        may push. unless: keys of pushes that make this one too much. The member must follow
+        may push. free: channels where anybody may be written to at any time. unless: keys of
+        pushes that make this one too much. On the others the member must follow
         on such a channel, have more than one message of the allowance left (the last one is
         for an answer), and nothing on its way. reply: JSON of the Reply.
         """
@@ -96,6 +98,13 @@ class Sends:
                 (member_id, now),
             ).fetchall()
             who = next((row for row in open_ones if row[0] in channels), None)
+            if who is None and free:
+                theirs = conn.execute(
+                    "select channel, external_id from identities where member_id = ? "
+                    "order by last_seen_at desc",
+                    (member_id,),
+                )
+                who = next((row for row in theirs if row[0] in free), None)
             if who is None:
                 return False
             conn.execute(

@@ -37,6 +37,12 @@ _ROWS = (
     "values ('mp', '2026-11', :member, 2)",
     "insert into wechat_tagged (channel, tag, member_id, at) values ('mp', :word, :member, 0)",
     "insert into group_members (place, member_id, since) values (:word, :member, 0)",
+    "insert into talk (key, place, member_id, at, kind, text) "
+    "values (randomblob(16), 'qun:1', :member, 0, 'text', :word)",
+    "insert into edges (place, from_id, to_id, weight, count, at) "
+    "values (:word, :member, :member, 1, 1, 0)",
+    "insert into order_cases (key, place, member_id, at, text, reasons, severity, action) "
+    "values (randomblob(16), 'qun:1', :member, 0, :word, 'flood', 2, 'hidden')",
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",

@@ -105,7 +105,7 @@ def _naming(store: Store, member_id: int) -> dict[str, int]:
     found = {}
     for table, columns in tables_of(store.db.path).items():
         for column in columns:
-            if column in ("member_id", "inviter_id", "invitee_id"):
+            if column in ("member_id", "inviter_id", "invitee_id", "from_id", "to_id"):
                 sql = f"select count(*) from {table} where {column} = ?"
                 found[f"{table}.{column}"] = ask_file(store.db.path, sql, (member_id,))[0][0]
     return found
@@ -166,9 +166,12 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "referral_rewards",
         "wechat_tagged",
         "group_members",
+        "order_cases",
         "optouts",
         "notice_grants",
         "deliveries",
+        "talk",
+        "edges",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -206,11 +209,14 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "mass_received": 1,
         "wechat_tagged": 1,
         "group_members": 1,
+        "order_cases": 1,
         "optouts": 1,
         "notice_grants": 1,
         "journey_members": 1,
         "deliveries": 1,
         "memberships": 1,
+        "talk": 1,
+        "edges": 1,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None

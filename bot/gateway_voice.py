@@ -1,0 +1,257 @@
+"""What a OneBot gateway is made to say and do: answers, posts, and order in its groups.
+
+All of it is text, paced by `per_minute` through the store, and never sent a second time by
+itself: what left and was not answered is Unheard, what certainly did not leave is Unreachable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import aiohttp
+
+from bot.client import Unheard, Unreachable, WeChatError
+from bot.crypto import BadMessage
+from bot.gateway_line import Line
+from bot.group_settings import GatewaySettings
+from bot.onebot import decode
+from bot.onebot_actions import (
+    QUOTE_FAULTS,
+    Action,
+    Answer,
+    GatewayRefused,
+    answer_of,
+    delete_message,
+    kick,
+    message_id_of,
+    post_texts,
+    reply_texts,
+    send_message,
+    silence,
+)
+from handlers.message import Reply
+from store import StoreError
+from store.paces import Taken
+from store.posts import Post
+from store.sends import Send
+
+REMEMBERED = 2000
+"""Messages of ours whose ids are known, so that who quotes them speaks to the bot."""
+
+_ANSWER_BYTES = 1 << 20
+_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+_NO_SEGMENT = 10005
+_HTTP_CODES = {400: 1400, 401: 1401, 403: 1403, 404: 1404, 406: 1400, 415: 1400, 429: 36000}
+"""A status that stands for an answer -> the retcode that OneBot 11 has for it."""
+
+
+class Paces(Protocol):
+    """`store.paces.Paces`."""
+
+    async def take(self, name: str, want: int, per_minute: float, burst: int, now: float) -> Taken:
+        """Tokens of a bucket that all processes share."""
+
+
+class Voice:
+    """How one gateway speaks: a Carrier, a Poster, and who may remove or silence members.
+
+    line: where actions leave, None when the gateway is not connected. version: 12 or 11, as the
+    gateway showed last. session: for `api_url`. now: Unix seconds. patience_s: how long a message
+    waits for its turn.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        line: Callable[[], Line | None],
+        paces: Paces,
+        session: aiohttp.ClientSession,
+        now: Callable[[], float],
+        patience_s: float,
+    ) -> None:
+        self.version = 12
+        self.quotes = True
+        self.channel = settings.channel
+        self._settings = settings
+        self._line = line
+        self._paces = paces
+        self._session = session
+        self._now = now
+        self._patience_s = patience_s
+        # Together at most `per_minute` in any minute: many at once look like a machine.
+        self._burst = max(1, settings.per_minute // 4)
+        self._per_minute = max(settings.per_minute - self._burst, 0.5)
+        self._turn = asyncio.Lock()
+        self._ours: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def said(self, group: str, message_id: str) -> bool:
+        """Whether the bot sent that message to that group, as far as it remembers."""
+        return (group, message_id) in self._ours
+
+    async def carry(self, send: Send, reply: Reply) -> None:
+        """Send an answer to its group, quoting the question and naming who asked, or in private.
+
+        Errors: WeChatError (Unreachable: it did not leave; Unheard: nobody knows, or only a part
+        of it left), ValueError when the reply has no words.
+        """
+        texts = reply_texts(reply)
+        group = send.place.removeprefix(f"{self.channel}:")
+        await self._say(
+            texts,
+            group=group,
+            user=send.external_id,
+            quote=send.quote,
+            mentions=(send.external_id,) if group else (),
+        )
+
+    async def post(self, group: str, post: Post) -> str:
+        """Post into a group; the message's id, "" where the gateway names none.
+
+        Errors: as `carry`.
+        """
+        texts = post_texts(post)
+        mentions = [one for one in post.mentions if not one.startswith("tel:")]
+        return await self._say(texts, group=group, user="", quote=post.quote, mentions=mentions)
+
+    async def kick(self, group: str, user: str) -> None:
+        """Remove a member from a group. Errors: WeChatError; GatewayRefused where it cannot."""
+        await self._act(kick(self.version, group, user))
+
+    async def silence(self, group: str, user: str, seconds: int) -> None:
+        """Let a member say nothing for so long, 0 ends it. Errors: as `kick`."""
+        await self._act(silence(self.version, group, user, seconds))
+
+    async def recall(self, message_id: str) -> None:
+        """Take one of our messages back. Errors: as `kick`."""
+        await self._act(delete_message(self.version, message_id))
+
+    async def _say(
+        self, texts: Sequence[str], *, group: str, user: str, quote: str, mentions: Sequence[str]
+    ) -> str:
+        """The texts, one message each; only the first quotes and mentions. Gives its id."""
+        first = ""
+        for number, text in enumerate(texts):
+            try:
+                await self._pace()
+                if number == 0:
+                    first = await self._send(text, group, user, quote, mentions)
+                else:
+                    await self._send(text, group, user, "", ())
+            except Unheard:
+                raise
+            except WeChatError as error:
+                if number == 0:
+                    raise
+                # Sending it all again would say the first part twice.
+                part = f"{number} of {len(texts)} parts left, then: {error}"
+                raise Unheard(error.api, part) from error
+        return first
+
+    async def _send(
+        self, text: str, group: str, user: str, quote: str, mentions: Sequence[str]
+    ) -> str:
+        quote = quote if self.quotes else ""
+
+        async def sent(quote: str) -> str:
+            return await self._act(
+                send_message(
+                    self.version, text, group=group, user=user, quote=quote, mentions=mentions
+                )
+            )
+
+        try:
+            message_id = await sent(quote)
+        except GatewayRefused as error:
+            if not quote or error.errcode not in QUOTE_FAULTS:
+                raise
+            # Certainly not done, and the words matter more than the quote.
+            message_id = await sent("")
+            self.quotes = error.errcode != _NO_SEGMENT
+        if group and message_id:
+            self._ours[group, message_id] = None
+            while len(self._ours) > REMEMBERED:
+                self._ours.popitem(last=False)
+        return message_id
+
+    async def _pace(self) -> None:
+        """Wait for the turn of one message. Errors: Unreachable when that takes too long."""
+        name, api = f"gateway:{self.channel}", "send_message"
+        try:
+            async with asyncio.timeout(self._patience_s), self._turn:
+                while True:
+                    now = self._now()
+                    taken = await self._paces.take(name, 1, self._per_minute, self._burst, now)
+                    if taken.count:
+                        return
+                    await asyncio.sleep(min(5.0, max(0.01, taken.again_at - now)))
+        except TimeoutError:
+            fault = Unreachable(api, "too many messages for one minute", "raise per_minute or wait")
+        except StoreError as error:
+            fault = Unreachable(api, f"the store failed ({error})", "see the store's own errors")
+        raise fault
+
+    async def _act(self, action: Action) -> str:
+        """Ask for an action; the message_id in its answer. Errors: WeChatError."""
+        if self._settings.api_url:
+            return message_id_of(action.name, await self._exchange(action))
+        if (line := self._line()) is None:
+            raise Unreachable(
+                action.name,
+                "the gateway is not connected",
+                f"start it, and let it connect to /hook/{self.channel}",
+            )
+        return message_id_of(action.name, await line.act(action, self._settings.api_timeout_s))
+
+    async def _exchange(self, action: Action) -> Answer:
+        """Ask by HTTP. Errors: Unreachable, Unheard, GatewayRefused by status."""
+        url, name = self._settings.api_url.rstrip("/"), action.name
+        body: Mapping[str, Any] = {"action": name, "params": action.params}
+        if self.version == 11:
+            url, body = f"{url}/{name}", action.params
+        if self._session.closed:
+            raise Unreachable(name, "zhiqun is shutting down")
+        total = self._settings.api_timeout_s
+        raw = bytearray()
+        fault: WeChatError
+        try:
+            async with self._session.post(
+                url,
+                data=json.dumps(body, ensure_ascii=False).encode(),
+                headers={
+                    "Content-Type": "application/json",
+                    "Authorization": f"Bearer {self._settings.access_token.reveal()}",
+                },
+                timeout=aiohttp.ClientTimeout(total=total, connect=total / 2),
+                allow_redirects=False,  # nobody else gets the token
+            ) as response:
+                status = response.status
+                async for chunk in response.content.iter_chunked(65536):
+                    raw += chunk
+                    if len(raw) > _ANSWER_BYTES:
+                        raise Unheard(name, f"the answer is over {_ANSWER_BYTES} bytes")
+            return _answered(name, status, bytes(raw))
+        except _NEVER_LEFT as error:
+            fault = Unreachable(name, type(error).__name__, "check api_url, and the gateway")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            fault = Unheard(name, f"no answer ({type(error).__name__})")
+        # Raised out here: aiohttp's errors hold the URL and must not hang on ours as context.
+        raise fault
+
+
+def _answered(action: str, status: int, raw: bytes) -> Answer:
+    if status in _HTTP_CODES:
+        raise GatewayRefused(action, _HTTP_CODES[status])
+    if 300 <= status < 500:
+        raise Unreachable(action, f"HTTP {status} that is no gateway's", "check api_url")
+    try:
+        answer = answer_of(decode(raw)) if status < 300 else None
+    except BadMessage:
+        answer = None
+    if answer is None:
+        raise Unheard(action, f"HTTP {status} with an answer that is none")
+    return answer

@@ -1,0 +1,369 @@
+"""Everything of groups, wired: the channels that reach them, the ear, order, posts and jobs.
+
+Opened by `bot/app.py`; nothing here decides. A channel of groups that fails, floods or lies has
+its own door, its own limits and its own work: official accounts never wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+
+from bot import onebot
+from bot.answer_pages import AnswerPages
+from bot.config import Config
+from bot.contents import Contents
+from bot.gateway import Gateway
+from bot.group_robot import GroupRobot
+from bot.hearing import Ear
+from bot.inbox import Inbox
+from bot.late import Carrier
+from bot.links import Linker
+from bot.metrics import Metrics
+from bot.order import Kicker, Order
+from bot.posting import Poster, Posting
+from bot.streams import StreamAnswers
+from bot.webhook import Door
+from bot.wecom import Codec
+from bot.wecom_door import WecomDoor, sentences_of
+from handlers import group_words
+from handlers.addressing import GroupSpeech, wanted
+from handlers.context import GroupChannels
+from handlers.eager import Eager
+from handlers.message import Message
+from handlers.rewards import Rewards
+from handlers.texts import Texts
+from insights.spam import SpamModel
+from knowledge import Knowledge
+from scheduler import order_learning, welcomes
+from scheduler.clock import Job
+from store import Store, StoreError
+from store.groups import Group
+from store.messages import Unanswered
+
+log = structlog.get_logger()
+
+_LOOK_S = 1.0
+"""How often planned posts are looked for: whoever plans one need not know who posts it."""
+_WELCOMES_S = 5.0
+_ORDER_S = 10.0
+_LEARN_S = 60.0
+_LAST_S = 1.5
+_DAY_S = 86_400.0
+
+Tell = Callable[[str, bytes], Awaitable[bool]]
+"""Tells the owners something; the same key again tells nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nobodys:
+    """What handlers may ask of WeChat, on channels that have nothing of it."""
+
+    async def push_menu(self) -> int:
+        """Such a channel has no menu."""
+        return 0
+
+
+class GroupSide:
+    """The channels of groups, by what they are.
+
+    now: Unix seconds. steady: seconds that never jump. tell: the way to the owners.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        texts: Texts,
+        knowledge: Knowledge,
+        contents: Contents,
+        linker: Linker,
+        metrics: Metrics,
+        session: aiohttp.ClientSession,
+        rewards: Rewards,
+        *,
+        now: Callable[[], float],
+        steady: Callable[[], float],
+        tell: Tell,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._texts = texts
+        self._contents = contents
+        self._linker = linker
+        self._metrics = metrics
+        self._now = now
+        self._inbox: Inbox | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        gates = rewards.membership.gates
+        self.pages = AnswerPages(contents, linker, business=config.business.name, gates=gates)
+        groups = config.groups
+        self.speech = GroupSpeech(
+            prefixes=groups.prefixes,
+            keywords=groups.keywords,
+            names=tuple(robot.name for robot in config.robots.values() if robot.name),
+            repeat_minutes=groups.repeat_minutes,
+            short_chars=groups.short_chars,
+            private_url=groups.private_url,
+            page=self.pages.url_for,
+        )
+        self._says = sentences_of(texts)
+        self.streams = StreamAnswers(
+            store,
+            self._says,
+            {name: robot.api_base for name, robot in config.robots.items()},
+            session,
+            now=now,
+            observe=metrics.late_answer,
+        )
+        self._codecs = {
+            name: Codec(
+                name,
+                robot.token.reveal(),
+                robot.encoding_aes_key.reveal(),
+                old.reveal() if (old := robot.previous_encoding_aes_key) else None,
+                robot.receive_id,
+                robot.name,
+                config.inbox.freshness_s,
+            )
+            for name, robot in config.robots.items()
+        }
+        self.gateways = {
+            name: Gateway(
+                settings,
+                hear=self._hear,
+                take=self._take,
+                paces=store.paces,
+                session=session,
+                now=now,
+                observe=metrics.refused,
+            )
+            for name, settings in config.gateways.items()
+        }
+        posters: dict[str, Poster] = {
+            name: GroupRobot(
+                name,
+                robot.key,
+                session=session,
+                files=store.assets,
+                now=now,
+                api_base=robot.api_base,
+                timeout_s=robot.api_timeout_s,
+                observe=functools.partial(metrics.api_call, name),
+            )
+            for name, robot in config.group_robots.items()
+        }
+        posters |= {name: gateway.voice for name, gateway in self.gateways.items()}
+        self.posting = Posting(
+            store,
+            posters,
+            {
+                **{name: robot.per_minute for name, robot in config.group_robots.items()},
+                **{name: gateway.per_minute for name, gateway in config.gateways.items()},
+            },
+            now=now,
+            steady=steady,
+            observe=metrics.post,
+        )
+        self.channels = GroupChannels(
+            posting=frozenset(posters),
+            hearing=frozenset(self.gateways),
+            whispering=frozenset(self.gateways),
+            kicking=frozenset(self.gateways),
+        )
+        self.carriers: Mapping[str, Carrier] = {
+            name: gateway.voice for name, gateway in self.gateways.items()
+        }
+        kickers: dict[str, Kicker] = {n: gateway.voice for n, gateway in self.gateways.items()}
+        self._order = Order(
+            store,
+            None,
+            groups,
+            texts,
+            hide=store.talk.hide,
+            tell=tell,
+            posting=self.channels.posting,
+            kickers=kickers,
+            own_hosts=self._own_hosts,
+        )
+        self._eager = Eager(
+            store,
+            knowledge,
+            contents,
+            texts,
+            linker,
+            self.speech,
+            posting=self.channels.posting,
+            gates=gates,
+            posted=self.posting.wake,
+        )
+        self._ear = Ear(
+            store,
+            order=self._order,
+            wanted=self._wanted,
+            take=self._take,
+            now=now,
+            overheard=self._overhear,
+            half_life_s=groups.edge_half_life_days * _DAY_S,
+        )
+        self._overheard: set[asyncio.Task[None]] = set()
+        self._model: SpamModel | None = None
+        self._doors: list[WecomDoor] = []
+
+    @property
+    def streaming(self) -> Mapping[str, StreamAnswers]:
+        """Channels whose answers grow, for the inbox."""
+        return dict.fromkeys(self._codecs, self.streams)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every channel of groups, in the order of the kinds."""
+        config = self._config
+        return (*config.robots, *config.group_robots, *config.gateways, *config.customers)
+
+    def knows(self, channel: str) -> bool:
+        """Whether messages come by this channel."""
+        return channel in self._codecs or channel in self.gateways
+
+    def read_again(self, row: Unanswered) -> Message:
+        """A message of one of these channels that was recorded before. Errors: BadMessage."""
+        codec = self._codecs.get(row.channel)
+        return onebot.restore(row.body) if codec is None else codec.read(row.body, row.received_at)
+
+    def doors(self, inbox: Inbox) -> dict[str, Door]:
+        """The doors of these channels by path; what they hear goes to this inbox."""
+        self._inbox = inbox
+        self._doors = [
+            WecomDoor(
+                codec,
+                inbox,
+                self.streams,
+                self._store,
+                self._says,
+                self._metrics,
+                note=self._ear.note,
+            )
+            for codec in self._codecs.values()
+        ]
+        doors: list[Door] = [*self._doors, *self.gateways.values()]
+        return {f"/hook/{door.channel}": door for door in doors}
+
+    async def start(self) -> None:
+        """Begin: the model, what was left, the workers. Errors: StoreError."""
+        now = self._now()
+        for name, robot in self._config.group_robots.items():
+            title = robot.group or name
+            await self._store.groups.meet(name, "robot", now, name=title, bound_by="config")
+        await self._order.tick(now)
+        if self.gateways:
+            # Only they hear adverts.
+            self._model = await asyncio.to_thread(SpamModel.load)
+            await order_learning.restore(self._store, self._model, self._order.use)
+        self._tasks = [
+            asyncio.create_task(self.posting.run()),
+            asyncio.create_task(self.streams.run()),
+        ]
+
+    def jobs(self) -> list[Job]:
+        """What the clock runs for groups."""
+        jobs = [
+            Job("posts", self._look, every_s=_LOOK_S),
+            Job("purge_groups", self._purge, at=self._config.schedule.purge_at),
+        ]
+        if self.channels.hearing:
+            jobs += [
+                Job("welcomes", self._welcome, every_s=_WELCOMES_S),
+                Job("order", self._keep_order, every_s=_ORDER_S),
+                Job("order_learning", self._learn, every_s=_LEARN_S),
+            ]
+        return jobs
+
+    async def close_doors(self) -> None:
+        """Hear nothing more. What is under way gets a moment."""
+        for gateway in self.gateways.values():
+            await gateway.close()
+        await self._ear.close()
+
+    async def close(self) -> None:
+        """Post and push nothing more; what is under way gets a moment."""
+        self.posting.close()
+        self.streams.close()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=_LAST_S)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+        for door in self._doors:
+            await door.close()
+
+    # What is heard
+
+    async def _hear(self, message: Message, body: bytes) -> bool:
+        return await self._ear.hear(message, body)
+
+    async def _take(self, message: Message, body: bytes) -> bool:
+        return self._inbox is not None and await self._inbox.take(message, body)
+
+    def _wanted(self, message: Message, group: Group | None, now: float) -> object | None:
+        quiz_on = group is not None and self._store.quizzes.is_on(now, group.place)
+        return wanted(message, group, self.speech, quiz_on=quiz_on, now=now)
+
+    def _overhear(self, message: Message, group: Group, now: float) -> None:
+        task = asyncio.create_task(self._may_answer(message, group, now))
+        self._overheard.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._overheard.discard)
+
+    async def _may_answer(self, message: Message, group: Group, now: float) -> None:
+        try:
+            await self._eager.hear(message, group, now)
+        except StoreError as error:
+            log.warning("eager_answer_not_planned", key=message.key, error=str(error))
+
+    def _own_hosts(self) -> frozenset[str]:
+        """Hosts that are no advert: where our own links lead."""
+        config = self._config
+        urls = (
+            config.server.public_url,
+            config.groups.private_url,
+            *(item.url for item in self._contents.items.values()),
+        )
+        found = {urlsplit(url).hostname or "" for url in urls if url}
+        return frozenset((found | set(config.links.allowed_hosts)) - {""})
+
+    # Jobs
+
+    async def _look(self) -> str:
+        self.posting.wake()
+        return ""
+
+    async def _welcome(self) -> str:
+        return await welcomes.tick(
+            self._store,
+            functools.partial(group_words.newcomers, self._texts),
+            self.channels.posting,
+            self._config.groups.welcome_minutes,
+            self._now(),
+        )
+
+    async def _keep_order(self) -> str:
+        return await self._order.tick(self._now())
+
+    async def _learn(self) -> str:
+        if self._model is None:
+            return ""
+        return await order_learning.tick(self._store, self._model, self._order.use, self._now())
+
+    async def _purge(self) -> str:
+        store, now = self._store, self._now()
+        old = now - self._config.groups.keep_talk_days * _DAY_S
+        words = await store.talk.blank(old)
+        await store.talk.remove(old)
+        cases = await store.order.blank(old)
+        posts = await store.posts.purge(now - self._config.store.keep_messages_h * 3600.0)
+        return f"{words} words, {cases} cases, {posts} posts forgotten"

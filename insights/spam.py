@@ -1,0 +1,170 @@
+"""How much a message looks like an advert: one linear model, its reasons, its lessons.
+
+Words in, a probability out; what is done about it is decided elsewhere, by rules. The model
+is a table of n-gram weights and a row of weights of plain figures (`insights/spam_text.py`),
+fitted by `bench/fit_spam.py`; what it was trained on and what it is not for stands in
+`insights/spam-model-card.md`. It reads single messages: floods and repeats between messages
+are not its business. Nothing here waits, keeps a file open or knows who wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insights.spam_text import FLAGS, NAMES, Floats, Reading, read
+
+SHIPPED = Path(__file__).with_name("spam_model.npz")
+NORM = 0.3
+"""An n-gram counts 1 / (number of different n-grams) ** NORM: long texts say more, not all."""
+AT_ONCE = 512
+"""Texts that are read together; more would only take memory."""
+
+LESSON = 4.0
+"""Most that one verdict moves the log odds of its own text."""
+MARGIN = 1.0
+"""Log odds, on the right side of the threshold, with which a lesson is content."""
+DRIFT = 0.5
+"""Most that all verdicts together change the weight of one n-gram."""
+LESSONS = 2000
+"""Verdicts that are learnt from, newest last."""
+
+REASONS: tuple[str, ...] = (
+    *dict.fromkeys(name for name, _, _ in FLAGS if name not in ("chatty", "english")),
+    "disguise",
+    "repeated",
+)
+"""Everything `SpamModel.reasons` may say."""
+_DISGUISE = ("rare 1.5", "two scripts 0.5", "disguised 1.5", "hidden 0.5", "blanks between 1.5")
+_FIRST_FLAG = NAMES.index(FLAGS[0][0])
+_REASON_AT: tuple[tuple[int, str], ...] = (
+    *((_FIRST_FLAG + column, name) for column, (name, _, _) in enumerate(FLAGS) if name in REASONS),
+    *((NAMES.index(name), "disguise") for name in _DISGUISE),
+    (NAMES.index("repeated 0.55"), "repeated"),
+)
+"""Plain figure -> the reason that it is."""
+
+
+class ModelFile(ValueError):
+    """The file of the spam model is not one of this version: fit it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpamModel:
+    """A fitted model; never changed, so threads may share it.
+
+    table: weight of each hashed n-gram, shape [2**BITS]. weights: of the plain figures, shape
+    [len(NAMES)]. bias: log odds of nothing at all. threshold: probability from which a message
+    is called spam, the same for every kind of group. sure: probability above which at most one
+    in a hundred ordinary messages of any training source lay. base: the table as fitted.
+    """
+
+    table: NDArray[np.float32]
+    weights: Floats
+    bias: float
+    threshold: float
+    sure: float
+    base: NDArray[np.float32]
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> SpamModel:
+        """The shipped model, or one fitted elsewhere. ModelFile when it does not fit this code.
+
+        Reads a file of a few megabytes: not on the event loop.
+        """
+        try:
+            with np.load(path or SHIPPED, allow_pickle=False) as file:
+                names = tuple(str(name) for name in file["names"])
+                table = file["table"].astype(np.float32)
+                weights = file["weights"].astype(np.float64)
+                bias, threshold, sure = (float(value) for value in file["numbers"])
+        except (OSError, KeyError, ValueError) as error:
+            raise ModelFile(f"{ModelFile.__doc__} ({error})") from error
+        if names != NAMES:
+            raise ModelFile(ModelFile.__doc__)
+        read(["一"])  # The tables of characters are made now, not in the first member's message.
+        return cls(table, weights, bias, threshold, sure, table)
+
+    def save(self, path: Path) -> None:
+        """Write the file that `load` reads; the same model gives the same bytes."""
+        numbers = np.array([self.bias, self.threshold, self.sure])
+        np.savez_compressed(
+            path,
+            names=np.array(NAMES),
+            table=self.table.astype(np.float16),
+            weights=self.weights,
+            numbers=numbers,
+        )
+
+    def scores(self, texts: Sequence[str]) -> list[float]:
+        """Probability of spam of each text, 0 to 1; [] for no texts.
+
+        Calibrated on the training sources, each counting the same. A text without a letter
+        or digit scores 0. Only the beginning of a long text is read.
+        """
+        found: list[float] = []
+        for start in range(0, len(texts), AT_ONCE):
+            reading = read(texts[start : start + AT_ONCE])
+            odds = np.clip(self.log_odds(reading), -30.0, 30.0)
+            found += np.where(reading.blank, 0.0, 1.0 / (1.0 + np.exp(-odds))).tolist()
+        return found
+
+    def log_odds(self, reading: Reading) -> Floats:
+        """Log odds of spam of a batch, shape [n]; blank texts too."""
+        n = len(reading.plain)
+        counts = np.maximum(np.bincount(reading.rows, minlength=n), 1)
+        words = np.bincount(reading.rows, weights=self.table[reading.grams], minlength=n)
+        odds: Floats = words * counts**-NORM + reading.plain @ self.weights + self.bias
+        return odds
+
+    def reasons(self, text: str) -> tuple[str, ...]:
+        """At most three of REASONS that speak most for spam; () when nothing plain does.
+
+        They explain a score to an operator and are no judgement by themselves: an ordinary
+        message may have some too.
+        """
+        plain = read([text]).plain[0]
+        strength: dict[str, float] = {}
+        for column, name in _REASON_AT:
+            if plain[column] and self.weights[column] > 0.0:
+                strength[name] = strength.get(name, 0.0) + float(self.weights[column])
+        return tuple(sorted(strength, key=lambda name: -strength[name])[:3])
+
+    def learn(self, labels: Sequence[tuple[str, bool]]) -> SpamModel:
+        """A new model that has heard the operator's verdicts: (text, is spam), oldest first.
+
+        Only n-grams learn, by steps just as long as needed (passive-aggressive, Crammer et al.
+        2006), at most LESSON per verdict and DRIFT per n-gram over all: texts like the one
+        judged follow it, others hardly move, so a few wrong verdicts wreck nothing. Of two
+        verdicts on one text the later counts. Blank texts teach nothing. Give all verdicts to
+        the model as shipped, not each to the last one, and the same model comes out.
+        """
+        wanted: dict[str, bool] = {}
+        for text, spam in labels:
+            wanted.pop(text, None)
+            wanted[text] = spam
+        kept = list(wanted.items())[-LESSONS:]
+        table = self.table.copy()
+        taught = replace(self, table=table)
+        line = float(np.log(self.threshold / (1.0 - self.threshold)))
+        for start in range(0, len(kept), AT_ONCE):
+            part = kept[start : start + AT_ONCE]
+            reading = read([text for text, _ in part])
+            plain = reading.plain @ self.weights + self.bias
+            ends = np.searchsorted(reading.rows, np.arange(len(part) + 1))
+            for row, (_, spam) in enumerate(part):
+                if reading.blank[row]:
+                    continue
+                grams = reading.grams[ends[row] : ends[row + 1]]
+                count = len(grams)
+                odds = float(table[grams].sum()) * count**-NORM + float(plain[row])
+                missing = MARGIN - (odds - line) if spam else MARGIN + (odds - line)
+                step = min(max(missing, 0.0), LESSON) * count ** (NORM - 1.0)
+                moved = table[grams] + np.float32(step if spam else -step)
+                base = self.base[grams]
+                table[grams] = np.clip(moved, base - DRIFT, base + DRIFT)
+        return taught

@@ -1,0 +1,465 @@
+"""What a message looks like to the spam model: hashed n-grams and a row of plain figures.
+
+Adverts are written to slip past word lists: look-alike characters (薇, 威 for 微), blanks and
+signs between letters, digits in circles. So a text is read twice. *As typed*: width and case
+levelled, digits as shape. *Bare*: letters and digits alone, look-alikes and traditional forms
+as the common character. The figures beside them (how much is digits, how rare are the
+characters, is a contact given) know no words of one kind of group; they are what carries over
+to a group never seen. A whole batch is one array of code points, so numpy does the work.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MAX_CHARS = 2000
+"""More of a message is not read: an advert says what it wants long before."""
+BITS = 20
+"""Of the table that n-grams are hashed into."""
+GRAMS = 4
+GAPS = (2, 3)
+
+LOOK_ALIKES = (
+    "微薇威徽溦葳嶶徴癓 信伩訫㐰 加咖伽珈枷 群羣裙郡 扣釦寇 号號呺 联聯 系糸係 "
+    "钱錢銭 赚賺 免兔 费費 贷貸 款歀 码碼犸 博愽搏 彩采綵 票嫖 网網罓 址祉 点點奌 "
+    "咨谘諮 询詢 薪芯 兼蒹 职職 招昭 代岱 理里俚 购購 卖賣 买買 荐薦 股骰 牛犇 "
+    "的滴哋 日曰 元圆圓 万萬 单單 刷唰 私厶 聊卿 女囡 妹妺 色涩 视視 频頻 看着"
+)
+"""Groups of characters that stand for their first one."""
+TRADITIONAL = (
+    "們们個个這这來来時时會会說说對对為为沒没過过還还後后發发開开關关裡里麼么樣样現现實实長长見见"
+    "問问題题間间東东車车書书學学國国業业專专員员團团優优價价資资訊讯領领獎奖紅红綠绿藍蓝銀银鐵铁"
+    "錯错鐘钟門门陽阳陰阴隊队際际陸陆險险雙双難难電电靜静頂顶項项須须預预頭头額额願愿類类風风飛飞"
+    "飯饭飲饮餘余館馆馬马驗验體体魚鱼鳥鸟麗丽黃黄龍龙齊齐龜龟龜龟親亲覺觉觀观規规計计訂订討讨記记"
+    "許许設设註注評评試试話话該该詳详誠诚語语誤误請请論论調调談谈證证識识譯译議议護护變变讓让豐丰"
+    "貝贝負负財财責责貨货質质貼贴貴贵賞赏賣卖賽赛贈赠贏赢趙赵趕赶跡迹輕轻輪轮輸输轉转辦办農农連连"
+    "週周進进運运達达遠远適适選选遺遗邊边郵邮鄉乡醫医釋释針针鋪铺錄录鍵键鎖锁鏈链閃闪閉闭閱阅陳陈"
+    "陣阵隨随隱隐雜杂離离雲云響响頁页順顺餐餐養养騎骑騙骗騰腾驚惊鬆松鬥斗鬧闹鮮鲜麵面齡龄產产畫画"
+    "異异當当療疗盡尽監监盤盘眾众禮礼種种稱称積积穩稳窮穷競竞筆笔節节範范簡简簽签糧粮約约級级紙纸"
+    "細细終终組组結结絕绝給给統统絲丝經经維维緊紧線线練练縣县總总績绩織织繼继續续罰罚義义習习聖圣"
+    "聞闻聲声聽听腦脑臉脸與与興兴舉举舊旧華华葉叶號号處处術术衛卫補补裝装製制複复傳传傷伤債债傾倾"
+    "僅仅像像儀仪億亿償偿儲储兒儿內内兩两冊册軍军凍冻則则剛刚創创劃划劇剧劑剂勞劳勝胜動动務务勢势"
+    "勵励區区協协卻却參参員员喚唤單单嗎吗嘗尝嚴严園园圖图場场報报塊块壓压壞坏壯壮夠够夢梦奪夺奮奋"
+    "妳你媽妈婦妇嬌娇孫孙寧宁審审寫写寬宽寶宝將将專专尋寻導导層层屬属島岛師师帶带幣币幫帮幾几庫库"
+    "廠厂廣广廢废張张強强彈弹徵征從从復复應应態态慣惯慶庆憂忧戀恋戰战戲戏戶户拋抛掃扫採采換换揮挥"
+    "損损撥拨擁拥擇择擊击據据擔担擴扩攝摄敗败數数敵敌斷断於于昇升暫暂曆历曉晓條条極极構构標标機机"
+    "權权歡欢歲岁歷历殺杀氣气決决況况涼凉淚泪淨净減减測测湯汤滿满漢汉潔洁濟济濕湿灣湾災灾無无煙烟"
+    "熱热燈灯爭争爺爷牆墙狀状獨独獲获環环瑪玛"
+)
+"""Traditional character and simplified one in turns."""
+NUMERALS = "零〇一二三四五六七八九十壹贰叁肆伍陆柒捌玖泗旧究久巴伞舞妖幺腰溜气棋"
+
+BLANK, SIGN, HAN, LATIN, DIGIT, OTHER, EMOJI, HIDDEN = range(8)
+"""Kinds of characters."""
+_TOP = 0x30000
+"""Code points from here on are one and the same rare character."""
+
+
+@cache
+def _kinds() -> NDArray[np.uint8]:
+    """Kind of each code point, shape [0x30000]."""
+    kind = np.full(_TOP, OTHER, dtype=np.uint8)
+    for code in range(0x3000):
+        group = unicodedata.category(chr(code))
+        if group[0] in "ZC":
+            kind[code] = HIDDEN if group == "Cf" else BLANK
+        elif group[0] in "PS":
+            kind[code] = SIGN
+        elif group[0] == "M":
+            kind[code] = HIDDEN
+        elif group == "Nd":
+            kind[code] = DIGIT
+    kind[0x3000:0x3040] = SIGN
+    kind[0xFE00:0xFE70] = SIGN
+    kind[0xFF00:0xFFF0] = SIGN
+    for first, last in ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F)):
+        kind[first : last + 1] = LATIN
+    for first, last in ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, _TOP - 1)):
+        kind[first : last + 1] = HAN
+    kind[[0x3005, 0x3007]] = HAN
+    for first, last in ((0x2600, 0x27BF), (0x2B00, 0x2BFF), (0x1F000, 0x1FBFF)):
+        kind[first : last + 1] = EMOJI
+    kind[0xFE00:0xFE10] = HIDDEN
+    kind[[0xFEFF, 0x3164, 0x115F, 0x1160]] = HIDDEN
+    return kind
+
+
+def _level_one(encoding: str, leads: range, trails: Sequence[int]) -> set[str]:
+    """The characters of a national standard's first level: those everybody writes."""
+    pairs = b"".join(bytes((lead, trail)) for lead in leads for trail in trails)
+    return set(pairs.decode(encoding, "ignore"))
+
+
+@cache
+def _common() -> NDArray[np.uint8]:
+    """0 rare, 1 in both, 2 only simplified, 3 only traditional; shape [0x30000]."""
+    simple = _level_one("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF))
+    full = _level_one("big5", range(0xA4, 0xC7), [*range(0x40, 0x7F), *range(0xA1, 0xFF)])
+    known = np.zeros(_TOP, dtype=np.uint8)
+    for char in simple:
+        known[ord(char)] = 1 if char in full else 2
+    for char in full - simple:
+        known[ord(char)] = 3
+    return known
+
+
+@cache
+def _fold() -> NDArray[np.uint32]:
+    """The character that stands for each in the bare reading, shape [0x30000]."""
+    fold = np.arange(_TOP, dtype=np.uint32)
+    for old, new in zip(TRADITIONAL[::2], TRADITIONAL[1::2], strict=True):
+        fold[ord(old)] = ord(new)
+    for group in LOOK_ALIKES.split():
+        for char in group[1:]:
+            fold[ord(char)] = ord(group[0])
+    return fold
+
+
+_CONTACT = (
+    r"[+加私扣滴找联十]\s*[v微徽qw]|[vwq][信x]|微信|微[号聊我]|威信|\bv[:：❤x]|\bq[q群:：\d]|扣扣|企鹅|飞机|电报"
+    r"|\bt\.me|telegram|whatsapp|\btg[:：]?|私[聊信我]|联系|客服|咨询|来电|热线|电话|详询|看[我头]|加我|加群|[进入]群"
+    r"|滴滴我?|dd我?|找我|扫码|名片|公众号|关注|@用户|@\w{4,}"
+)
+FLAGS: tuple[tuple[str, str, str], ...] = (
+    ("contact", "bare", _CONTACT),
+    ("contact", "typed", r"@\S{2,}|\+\s*[vqw微]|[vqw][xq]?\s*[:：]\s*\w|电话|tel"),
+    (
+        "link",
+        "typed",
+        r"https?:|www\.|t\.me/|[a-z\dx]\.(?:com|cn|net|cc|org|vip|top|xyz|me|io|info|club)\b",
+    ),
+    ("link", "bare", "网址|官网|点击|链接|登[录陆]|下载|注册|网站"),
+    (
+        "money",
+        "typed",
+        r"[\d\sx]+(?:元|块|万|k\b|w\b|u\b|刀|折|%|/天)|[¥$€]\s*\d|\d+\s*(?:usdt|rmb)",
+    ),
+    (
+        "money",
+        "bare",
+        "返现|红包|现金|佣金|提成|工资|薪|收益|利润|分红|本金|首付|报销|结算|日结|日[入赚]|月[入赚]|赚钱|变现",
+    ),
+    (
+        "offer",
+        "bare",
+        "优惠|特价|折扣|促销|钜惠|特惠|免费|赠送|[送领]礼|大礼|礼品|礼包|抽奖|中奖|奖品|活动|新品|上市|[买满充存]\\w{1,5}[送减]|低价|批发|包邮|秒杀|限时|限量",
+    ),
+    (
+        "trade",
+        "bare",
+        "出售|收购|回收|高价|收[卡码号粉购]|出[售租料卡号粉]|代[理办开做收付刷练写]|租|转让|供应|厂家|货源|批量|接单|接广告|承接|团队|渠道|合作|业务|对接|担保|诚信|实力|老板|价格|专业|靠谱|一手|现货|资源|粉丝|引流|推广|广告|群发",
+    ),
+    (
+        "job",
+        "bare",
+        "兼职|招聘|招[人代募收]|诚聘|急聘|高薪|待遇|包吃|包住|宝妈|学生党|在家|手机[就即]可|小时工|工资|面试|岗位|刷单|做单|任务",
+    ),
+    (
+        "loan",
+        "bare",
+        "贷款|借款|放款|额度|征信|黑户|利率|利息|抵押|车贷|房贷|信用卡|银行卡|套现|盾|公户|对公|网贷|秒批|下款|理财|投资|股票|牛股|涨停|币圈|usdt|虚拟币",
+    ),
+    (
+        "gamble",
+        "bare",
+        "博彩|菠菜|彩[票金种民]|棋牌|百家乐|赌|下注|投注|盘口|体育|真人|娱乐城|开户|上分|网投|时时|足球|牛牛|六合|充值|提款|出款|反水|返水",
+    ),
+    (
+        "adult",
+        "bare",
+        "约炮|做爱|裸聊|嫖|操[我你她逼批]|日[批逼]|[逼屄批b穴]|奶[子头]|大奶|骚|色[情网站]|黄[片网色]|av|福利|萝莉|学生妹|少妇|美女|妹[子妹]|处女|迷[药情]|春药|偷拍|成人|口爆|内射|高潮|上门|全套|外围|楼凤|会所|莞式|自慰|精液|阴道|鲍鱼|裸|鸡巴|湿了|诱惑|情趣|丝袜|翘臀|蜜桃|巨乳|乳[头房]|小姐|兔费|女优|无码|番号|舔|潮[吹喷]|波霸|炮友|啪啪|人妻|勾引",
+    ),
+    (
+        "adult",
+        "bare",
+        "胸|屁股|射[你我在进了]|干[你我她][^嘛吗什么]|痒|插|硬了|身材|黄[片视]|直播间|主播|约[吗么我]|陪[聊玩睡你]|寂寞|单身|交友",
+    ),
+    (
+        "crime",
+        "bare",
+        "发票|办证|假[证币钞]|文凭|开票|窃听|监听|四件套|洗[钱料]|黑[产灰客]|料[子商]|轨道|cvv|数据|盗|实名|身份证|手机卡|注册机|外挂|破解|定位|查[人档开询]|枪|k粉|冰毒",
+    ),
+    (
+        "invite",
+        "bare",
+        "欢迎|尊敬的|各位|亲爱|您好|你好|恭喜|诚邀|特邀|邀请|速来|抓紧|赶紧|赶快|名额|先到先得|报名|培训|课程|咨询|感谢您|客户|顾客|会员|家长|业主|女士|预[约定订]|详情|了解|有意|需要的|想[要做赚]|来人|来[几个]|上车|带[你飞单]",
+    ),
+    (
+        "property",
+        "bare",
+        "楼盘|户型|现房|平米|平方|地铁|商铺|写字楼|装修|家具|建材|一居|两室|三室|住宅|公寓|首付|按揭|开盘|售楼",
+    ),
+    (
+        "english",
+        "typed",
+        r"\b(?:free|win|won|prize|cash|click|call now|offer|claim|urgent|subscribe|earn|income|invest|profit|bonus|casino|bet|loan|viagra|sexy|reply|txt|guaranteed?|limited|discount|sale|promo|earn|crypto|btc|airdrop)\b",
+    ),
+    ("hidden number", "bare", rf"\d[{NUMERALS}]\d|[{NUMERALS}]\d{{2,}}[{NUMERALS}]"),
+    ("number", "bare", r"\d{5,}"),
+    ("number", "typed", r"x{4,}"),
+    ("id", "bare", r"[a-z]{1,6}\d{3,}|\d{3,}[a-z]{1,6}"),
+    ("ending id", "typed", r"[a-z\d_+]{5,}\W*$"),
+    (
+        "chatty",
+        "bare",
+        "哈哈|吗$|吧$|呢$|啊$|了$|呀$|怎么|为什么|什么|不是|不知道|觉得|我们?|他们?|她|谢谢|好像|应该|真的|感觉|其实|还是|但是|因为|如果|没有|草|卧槽|笑死",
+    ),
+)
+"""Name told to the operator, the reading it looks at, a pattern."""
+_PATTERNS = tuple((reading == "bare", re.compile(pattern)) for _, reading, pattern in FLAGS)
+
+SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("length", (2, 4, 6, 9, 13, 20, 35, 60, 100)),
+    ("rare", (0.5, 1.5, 3.5)),
+    ("rare share", (0.03, 0.1, 0.25, 0.5)),
+    ("two scripts", (0.5, 1.5)),
+    ("digits", (0.5, 1.5, 3.5, 5.5, 7.5, 10.5, 20)),
+    ("digit share", (0.05, 0.15, 0.3, 0.5, 0.8)),
+    ("latin", (0.5, 2.5, 5.5, 10.5, 20)),
+    ("latin share", (0.05, 0.15, 0.3, 0.6, 0.95)),
+    ("han share", (0.05, 0.3, 0.6, 0.8, 0.95, 0.999)),
+    ("signs", (0.5, 1.5, 3.5, 6.5, 12)),
+    ("sign share", (0.05, 0.12, 0.25, 0.5)),
+    ("emoji", (0.5, 1.5, 3.5, 8)),
+    ("odd letters", (0.5, 1.5, 3.5)),
+    ("disguised", (0.5, 1.5, 3.5, 8)),
+    ("hidden", (0.5, 1.5)),
+    ("blanks between", (0.5, 1.5, 3.5)),
+    ("changes", (0.5, 1.5, 3.5, 6.5, 12)),
+    ("change share", (0.05, 0.15, 0.3, 0.5)),
+    ("repeated", (0.1, 0.2, 0.35, 0.55)),
+    ("longest digits", (1.5, 3.5, 5.5, 7.5, 9.5, 11.5)),
+)
+"""Figures of the characters and where each is cut into steps, so that a line can bend."""
+NAMES: tuple[str, ...] = (
+    *(f"{name} {cut:g}" for name, cuts in SHAPES for cut in cuts),
+    *(name for name, _, _ in FLAGS),
+    "flags 2",
+    "flags 3",
+    "flags 4",
+)
+"""What each plain figure is, in order."""
+
+
+class Reading(NamedTuple):
+    """A batch as numbers.
+
+    rows, grams: every different n-gram of every text, `grams` below 2**BITS, sorted by row,
+    shape [m]. plain: shape [n, len(NAMES)], 0 or 1 each. blank: whether a text has neither
+    letter nor digit, shape [n].
+    """
+
+    rows: Ints
+    grams: Ints
+    plain: Floats
+    blank: NDArray[np.bool_]
+
+
+_MASKED = re.compile(r"(?<![a-wyz])x+(?![a-wyz])|x{3,}")
+"""Digits that a public collection, or a careful member, made unreadable."""
+
+
+def _level(text: str) -> str:
+    """Width and case levelled, cut to what is read."""
+    text = text[:MAX_CHARS]
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", text)[:MAX_CHARS].lower()
+
+
+def _unmasked(text: str) -> str:
+    """Masked digits as some digit: how many there were says more than the mask."""
+    return _MASKED.sub(lambda run: "0" * len(run[0]), text) if "x" in text else text
+
+
+def _codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], Ints]:
+    """All code points of a batch behind one another, and the row of each."""
+    data = "".join(texts).encode("utf-32-le", "surrogatepass")
+    codes = np.minimum(np.frombuffer(data, dtype="<u4"), _TOP - 1)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    return codes, np.repeat(np.arange(len(texts)), lengths)
+
+
+def _framed(codes: NDArray[np.uint32], rows: Ints, n: int) -> tuple[NDArray[np.uint64], Ints]:
+    """The same with a 2 before and a 3 behind each text."""
+    lengths = np.bincount(rows, minlength=n)
+    ends = np.cumsum(lengths + 2)
+    framed = np.empty(len(codes) + 2 * n, dtype=np.uint64)
+    framed[ends - lengths - 2] = 2
+    framed[ends - 1] = 3
+    framed[np.arange(len(codes)) + 2 * rows + 1] = codes
+    return framed, np.repeat(np.arange(n), lengths + 2)
+
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
+_SHIFT = np.uint64(64 - BITS)
+
+
+def _different(keys: Ints) -> Ints:
+    """Sorted, each once: several times faster here than numpy's unique."""
+    keys.sort()
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return keys[first]
+
+
+def _hashed(rolled: NDArray[np.uint64]) -> Ints:
+    """Well mixed, below 2**BITS."""
+    mixed = (rolled ^ (rolled >> _HALF)) * _MIX
+    mixed ^= mixed >> _HALF
+    return ((mixed * _STEP) >> _SHIFT).astype(np.int64)
+
+
+def _grams(codes: NDArray[np.uint64], rows: Ints, salt: int) -> list[Ints]:
+    """row << BITS | hash of each n-gram of 1 to GRAMS characters."""
+    found = []
+    rolled = codes + np.uint64(salt)
+    for size in range(1, GRAMS + 1):
+        if size > 1:
+            if len(codes) < size:
+                break
+            rolled = (rolled[:-1] * _STEP) ^ (codes[size - 1 :] + np.uint64(size))
+        first = rows[: len(rolled)]
+        whole = first == rows[size - 1 :]
+        found.append(((first << BITS) | _hashed(rolled))[whole])
+    return found
+
+
+def _gapped(codes: NDArray[np.uint64], rows: Ints, salt: int) -> list[Ints]:
+    """The same of two characters with one or two others between them."""
+    found = []
+    for gap in GAPS:
+        if len(codes) > gap:
+            key = _hashed(((codes[:-gap] + np.uint64(salt + gap)) * _STEP) ^ codes[gap:])
+            found.append(((rows[:-gap] << BITS) | key)[rows[:-gap] == rows[gap:]])
+    return found
+
+
+def read(texts: Sequence[str]) -> Reading:
+    """Every figure of every text. An empty text has nothing but its two ends."""
+    n = len(texts)
+    if n == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Reading(none, none, np.zeros((0, len(NAMES))), none > 0)
+    cut = [text[:MAX_CHARS] for text in texts]
+    typed = [_unmasked(_level(text)) for text in cut]
+    codes, rows = _codes(typed)
+    kind = _kinds()[codes]
+    shaped = np.where(kind == DIGIT, np.uint32(48), codes)
+    seen = kind != HIDDEN
+    # Of several blanks the last is read, and none at the end.
+    seen[:-1] &= (kind[:-1] != BLANK) | ((kind[1:] != BLANK) & (rows[1:] == rows[:-1]))
+    seen[-1:] &= kind[-1:] != BLANK
+    letter = (kind >= HAN) & (kind <= OTHER)
+    folded = _fold()[codes]
+    bare = np.where(kind == DIGIT, np.uint32(48), folded)[letter]
+    parts = _grams(*_framed(shaped[seen], rows[seen], n), salt=0x10000000)
+    framed, framed_rows = _framed(bare, rows[letter], n)
+    parts += _grams(framed, framed_rows, salt=0x20000000)
+    parts += _gapped(framed, framed_rows, salt=0x30000000)
+    keys = _different(np.concatenate(parts))
+    squeezed = folded[letter].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    letters = np.bincount(rows[letter], minlength=n)
+    ends = np.cumsum(letters).tolist()
+    flags = np.zeros((n, len(FLAGS)))
+    start = 0
+    for row, end in enumerate(ends):
+        short, full = squeezed[start:end], typed[row]
+        start = end
+        for column, (of_bare, pattern) in enumerate(_PATTERNS):
+            if pattern.search(short if of_bare else full):
+                flags[row, column] = 1.0
+    plain = np.concatenate([_shapes(cut, codes, rows, kind, n), flags, _many(flags)], axis=1)
+    return Reading(keys >> BITS, keys & ((1 << BITS) - 1), plain, letters == 0)
+
+
+_OFFERS = [column for column, flag in enumerate(FLAGS) if flag[0] != "chatty"]
+
+
+def _many(flags: Floats) -> Floats:
+    """Whether two, three, four different things of an advert come together."""
+    count = flags[:, _OFFERS].sum(axis=1)
+    return np.stack([count > 1.5, count > 2.5, count > 3.5], axis=1).astype(np.float64)
+
+
+def _shapes(
+    texts: Sequence[str], codes: NDArray[np.uint32], rows: Ints, kind: NDArray[np.uint8], n: int
+) -> Floats:
+    """The figures of SHAPES as steps, shape [n, steps]."""
+
+    def count(which: Any) -> Floats:
+        return np.bincount(rows[which], minlength=n).astype(np.float64)
+
+    raw, raw_rows = _codes(texts)
+    length = np.bincount(rows, minlength=n).astype(np.float64)
+    common = _common()[codes]
+    han, digits, latin = count(kind == HAN), count(kind == DIGIT), count(kind == LATIN)
+    signs, emoji = count(kind == SIGN), count(kind == EMOJI)
+    rare = count((kind == HAN) & (common == 0))
+    two = np.minimum(count(common == 2), count(common == 3))
+    odd = count(kind == OTHER)
+    strange = ((raw >= 0xFF10) & (raw <= 0xFF5A)) | ((raw >= 0x2100) & (raw < 0x2600))
+    strange |= ((raw >= 0x1D400) & (raw < 0x1D800)) | ((raw >= 0x1F100) & (raw < 0x1F200))
+    disguised = np.bincount(raw_rows[strange & (raw != 0xFF1A) & (raw != 0xFF1F)], minlength=n)
+    same = rows[1:] == rows[:-1]
+    changed = same & (kind[1:] != kind[:-1])
+    changes = np.bincount(rows[1:][changed], minlength=n).astype(np.float64)
+    between = np.zeros(len(codes), dtype=bool)
+    if len(codes) > 2:
+        solid = (kind >= HAN) & (kind <= DIGIT)
+        between[1:-1] = (kind[1:-1] < HAN) & solid[:-2] & solid[2:] & same[:-1] & same[1:]
+        between[1:-1] &= (kind[:-2] != LATIN) | (kind[2:] != LATIN)
+    key = _different((rows << 18) | codes)
+    different = np.bincount(key >> 18, minlength=n)
+    total = np.maximum(length, 1.0)
+    figures = (
+        length,
+        rare,
+        rare / np.maximum(han, 1.0),
+        two,
+        digits,
+        digits / total,
+        latin,
+        latin / total,
+        han / total,
+        signs,
+        signs / total,
+        emoji,
+        odd,
+        disguised,
+        count(kind == HIDDEN),
+        count(between),
+        changes,
+        changes / total,
+        np.where(length > 0, 1.0 - different / total, 0.0),
+        _longest(kind == DIGIT, rows, n),
+    )
+    steps = [
+        figure > cut for figure, (_, cuts) in zip(figures, SHAPES, strict=True) for cut in cuts
+    ]
+    return np.stack(steps, axis=1).astype(np.float64)
+
+
+def _longest(digit: NDArray[np.bool_], rows: Ints, n: int) -> Floats:
+    """Length of the longest run of digits of each text."""
+    longest = np.zeros(n)
+    at = np.flatnonzero(digit)
+    if len(at):
+        begins = np.flatnonzero(
+            (np.diff(at, prepend=-2) != 1) | (np.diff(rows[at], prepend=-1) != 0)
+        )
+        runs = np.diff(begins, append=len(at))
+        np.maximum.at(longest, rows[at[begins]], runs)
+    return longest
