@@ -495,6 +495,7 @@ class App:
             self._stale = False
             try:
                 await self.store.groups.load()
+                await self.store.talk.load()
                 await self.reload()
             except StoreError as error:
                 if self.store.closing:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-import structlog
 
 from bot import onebot
 from bot.answer_pages import AnswerPages
@@ -43,11 +42,9 @@ from insights.spam import SpamModel
 from knowledge import Knowledge
 from scheduler import order_learning, welcomes
 from scheduler.clock import Job
-from store import Store, StoreError
+from store import Store
 from store.groups import Group
 from store.messages import Unanswered
-
-log = structlog.get_logger()
 
 _LOOK_S = 1.0
 """How often planned posts are looked for: whoever plans one need not know who posts it."""
@@ -209,10 +206,9 @@ class GroupSide:
             wanted=self._wanted,
             take=self._take,
             now=now,
-            overheard=self._overhear,
+            overheard=self._eager.hear,
             half_life_s=groups.edge_half_life_days * _DAY_S,
         )
-        self._overheard: set[asyncio.Task[None]] = set()
         self._model: SpamModel | None = None
         self._doors: list[WecomDoor] = []
 
@@ -313,17 +309,6 @@ class GroupSide:
     def _wanted(self, message: Message, group: Group | None, now: float) -> object | None:
         quiz_on = group is not None and self._store.quizzes.is_on(now, group.place)
         return wanted(message, group, self.speech, quiz_on=quiz_on, now=now)
-
-    def _overhear(self, message: Message, group: Group, now: float) -> None:
-        task = asyncio.create_task(self._may_answer(message, group, now))
-        self._overheard.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._overheard.discard)
-
-    async def _may_answer(self, message: Message, group: Group, now: float) -> None:
-        try:
-            await self._eager.hear(message, group, now)
-        except StoreError as error:
-            log.warning("eager_answer_not_planned", key=message.key, error=str(error))
 
     def _own_hosts(self) -> frozenset[str]:
         """Hosts that are no advert: where our own links lead."""

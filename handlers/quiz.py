@@ -348,7 +348,9 @@ async def _result(ctx: Context, quiz: Quiz) -> str:
 @answers.question()
 async def hear(message: Message, ctx: Context) -> Reply | None:
     """An answer to the open question; None for all that is none."""
-    current = {quiz.id: quiz for quiz in await ctx.store.quizzes.current(ctx.at)}
+    # Those of groups are answered there.
+    found = await ctx.store.quizzes.current(ctx.at)
+    current = {quiz.id: quiz for quiz in found if not quiz.place}
     if not current or not _looks_like_answer(message.text, current.values()):
         return None
     play, key = ctx.store.quiz_play, bytes.fromhex(message.key)

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,14 +125,29 @@ def _fold() -> NDArray[np.uint32]:
     return fold
 
 
+@cache
+def _dressed() -> NDArray[np.float64]:
+    """1 for wide, circled, mathematical and box-drawn characters, shape [0x30000]."""
+    dressed = np.zeros(_TOP)
+    for first, last in (
+        (0xFF10, 0xFF19),
+        (0xFF21, 0xFF5A),
+        (0x2100, 0x25FF),
+        (0x1D400, 0x1D7FF),
+        (0x1F100, 0x1F1FF),
+    ):
+        dressed[first : last + 1] = 1.0
+    return dressed
+
+
 _CONTACT = (
-    r"[+加私扣滴找联十]\s*[v微徽qw]|[vwq][信x]|微信|微[号聊我]|威信|\bv[:：❤x]|\bq[q群:：\d]|扣扣|企鹅|飞机|电报"
+    r"[+加私扣滴找联十]\s*[v微徽qw]|[vwq][信x]|微信|微[号聊我]|威信|qq|q群|q\d{4}|扣扣|企鹅|飞机|电报"
     r"|\bt\.me|telegram|whatsapp|\btg[:：]?|私[聊信我]|联系|客服|咨询|来电|热线|电话|详询|看[我头]|加我|加群|[进入]群"
-    r"|滴滴我?|dd我?|找我|扫码|名片|公众号|关注|@用户|@\w{4,}"
+    r"|滴滴我?|dd我?|找我|扫码|名片|公众号|关注"
 )
 FLAGS: tuple[tuple[str, str, str], ...] = (
     ("contact", "bare", _CONTACT),
-    ("contact", "typed", r"@\S{2,}|\+\s*[vqw微]|[vqw][xq]?\s*[:：]\s*\w|电话|tel"),
+    ("contact", "typed", r"@\S\S|\+\s*[vqw微]|[vqw][xq]?\s*[:：]\s*\w|\btel\b"),
     (
         "link",
         "typed",
@@ -142,7 +157,7 @@ FLAGS: tuple[tuple[str, str, str], ...] = (
     (
         "money",
         "typed",
-        r"[\d\sx]+(?:元|块|万|k\b|w\b|u\b|刀|折|%|/天)|[¥$€]\s*\d|\d+\s*(?:usdt|rmb)",
+        r"\d\s?(?:元|块|万|k\b|w\b|u\b|刀|折|%|/天)|[¥$€]\s*\d|\d\s?(?:usdt|rmb)",
     ),
     (
         "money",
@@ -205,10 +220,9 @@ FLAGS: tuple[tuple[str, str, str], ...] = (
         r"\b(?:free|win|won|prize|cash|click|call now|offer|claim|urgent|subscribe|earn|income|invest|profit|bonus|casino|bet|loan|viagra|sexy|reply|txt|guaranteed?|limited|discount|sale|promo|earn|crypto|btc|airdrop)\b",
     ),
     ("hidden number", "bare", rf"\d[{NUMERALS}]\d|[{NUMERALS}]\d{{2,}}[{NUMERALS}]"),
-    ("number", "bare", r"\d{5,}"),
-    ("number", "typed", r"x{4,}"),
-    ("id", "bare", r"[a-z]{1,6}\d{3,}|\d{3,}[a-z]{1,6}"),
-    ("ending id", "typed", r"[a-z\d_+]{5,}\W*$"),
+    ("number", "bare", r"\d{5}"),
+    ("id", "bare", r"[a-z]\d{3}|\d{3}[a-z]"),
+    ("ending id", "typed", r"(?<![a-z\d_+])[a-z\d_+]{5,}+\W*+$"),
     (
         "chatty",
         "bare",
@@ -291,19 +305,20 @@ def _codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], Ints]:
 
 
 def _framed(codes: NDArray[np.uint32], rows: Ints, n: int) -> tuple[NDArray[np.uint64], Ints]:
-    """The same with a 2 before and a 3 behind each text."""
-    lengths = np.bincount(rows, minlength=n)
-    ends = np.cumsum(lengths + 2)
+    """The same with a 2 before and a 3 behind each of n texts."""
+    lengths = np.bincount(rows, minlength=n) + 2
+    ends = np.cumsum(lengths)
     framed = np.empty(len(codes) + 2 * n, dtype=np.uint64)
-    framed[ends - lengths - 2] = 2
+    framed[ends - lengths] = 2
     framed[ends - 1] = 3
-    framed[np.arange(len(codes)) + 2 * rows + 1] = codes
-    return framed, np.repeat(np.arange(n), lengths + 2)
+    framed[np.arange(1, len(codes) + 1) + 2 * rows] = codes
+    return framed, np.repeat(np.arange(n), lengths)
 
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
+_TYPED, _BARE, _GAPPED = np.uint64(0x10000000), np.uint64(0x20000000), np.uint64(0x30000000)
 _SHIFT = np.uint64(64 - BITS)
 
 
@@ -322,29 +337,25 @@ def _hashed(rolled: NDArray[np.uint64]) -> Ints:
     return ((mixed * _STEP) >> _SHIFT).astype(np.int64)
 
 
-def _grams(codes: NDArray[np.uint64], rows: Ints, salt: int) -> list[Ints]:
-    """row << BITS | hash of each n-gram of 1 to GRAMS characters."""
+def _grams(codes: NDArray[np.uint64], rows: Ints, n: int, bare_at: int) -> Ints:
+    """row << BITS | hash of each different n-gram of both readings of n texts.
+
+    codes, rows: n texts as typed, then from `bare_at` the same bare, with rows from n on.
+    n-grams have 1 to GRAMS characters; bare pairs also others between the two (GAPS).
+    """
+    owner = np.where(rows < n, rows, rows - n) << BITS
     found = []
-    rolled = codes + np.uint64(salt)
+    rolled = salted = codes + np.where(rows < n, _TYPED, _BARE)
     for size in range(1, GRAMS + 1):
         if size > 1:
-            if len(codes) < size:
-                break
-            rolled = (rolled[:-1] * _STEP) ^ (codes[size - 1 :] + np.uint64(size))
-        first = rows[: len(rolled)]
-        whole = first == rows[size - 1 :]
-        found.append(((first << BITS) | _hashed(rolled))[whole])
-    return found
-
-
-def _gapped(codes: NDArray[np.uint64], rows: Ints, salt: int) -> list[Ints]:
-    """The same of two characters with one or two others between them."""
-    found = []
+            rolled = (rolled[:-1] * _STEP) ^ (salted[size - 1 :] + np.uint64(size))
+        whole = rows[: len(rolled)] == rows[size - 1 :]
+        found.append((owner[: len(rolled)] | _hashed(rolled))[whole])
+    bare, bare_rows, owner = codes[bare_at:], rows[bare_at:], owner[bare_at:]
     for gap in GAPS:
-        if len(codes) > gap:
-            key = _hashed(((codes[:-gap] + np.uint64(salt + gap)) * _STEP) ^ codes[gap:])
-            found.append(((rows[:-gap] << BITS) | key)[rows[:-gap] == rows[gap:]])
-    return found
+        key = _hashed(((bare[:-gap] + (_GAPPED + np.uint64(gap))) * _STEP) ^ bare[gap:])
+        found.append((owner[: len(key)] | key)[bare_rows[:-gap] == bare_rows[gap:]])
+    return _different(np.concatenate(found))
 
 
 def read(texts: Sequence[str]) -> Reading:
@@ -357,99 +368,85 @@ def read(texts: Sequence[str]) -> Reading:
     typed = [_unmasked(_level(text)) for text in cut]
     codes, rows = _codes(typed)
     kind = _kinds()[codes]
-    shaped = np.where(kind == DIGIT, np.uint32(48), codes)
     seen = kind != HIDDEN
     # Of several blanks the last is read, and none at the end.
     seen[:-1] &= (kind[:-1] != BLANK) | ((kind[1:] != BLANK) & (rows[1:] == rows[:-1]))
     seen[-1:] &= kind[-1:] != BLANK
     letter = (kind >= HAN) & (kind <= OTHER)
     folded = _fold()[codes]
-    bare = np.where(kind == DIGIT, np.uint32(48), folded)[letter]
-    parts = _grams(*_framed(shaped[seen], rows[seen], n), salt=0x10000000)
-    framed, framed_rows = _framed(bare, rows[letter], n)
-    parts += _grams(framed, framed_rows, salt=0x20000000)
-    parts += _gapped(framed, framed_rows, salt=0x30000000)
-    keys = _different(np.concatenate(parts))
+    both = np.concatenate([codes[seen], folded[letter]])
+    both[np.concatenate([kind[seen], kind[letter]]) == DIGIT] = 48
+    frames = np.concatenate([rows[seen], rows[letter] + n])
+    keys = _grams(*_framed(both, frames, 2 * n), n, int(seen.sum()) + 2 * n)
     squeezed = folded[letter].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
     letters = np.bincount(rows[letter], minlength=n)
-    ends = np.cumsum(letters).tolist()
     flags = np.zeros((n, len(FLAGS)))
     start = 0
-    for row, end in enumerate(ends):
+    for row, end in enumerate(np.cumsum(letters).tolist()):
         short, full = squeezed[start:end], typed[row]
         start = end
         for column, (of_bare, pattern) in enumerate(_PATTERNS):
             if pattern.search(short if of_bare else full):
                 flags[row, column] = 1.0
-    plain = np.concatenate([_shapes(cut, codes, rows, kind, n), flags, _many(flags)], axis=1)
+    several = (flags @ _OFFERS)[:, None] > _SEVERAL
+    plain = np.concatenate([_shapes(cut, codes, rows, kind, n), flags, several], axis=1)
     return Reading(keys >> BITS, keys & ((1 << BITS) - 1), plain, letters == 0)
 
 
-_OFFERS = [column for column, flag in enumerate(FLAGS) if flag[0] != "chatty"]
-
-
-def _many(flags: Floats) -> Floats:
-    """Whether two, three, four different things of an advert come together."""
-    count = flags[:, _OFFERS].sum(axis=1)
-    return np.stack([count > 1.5, count > 2.5, count > 3.5], axis=1).astype(np.float64)
+_OFFERS = np.array([flag[0] != "chatty" for flag in FLAGS], dtype=np.float64)
+_SEVERAL = np.array([1.5, 2.5, 3.5])
+_CUTS = np.array([cut for _, cuts in SHAPES for cut in cuts])
+_CUT_OF = np.array([number for number, (_, cuts) in enumerate(SHAPES) for _ in cuts])
 
 
 def _shapes(
     texts: Sequence[str], codes: NDArray[np.uint32], rows: Ints, kind: NDArray[np.uint8], n: int
-) -> Floats:
+) -> NDArray[np.bool_]:
     """The figures of SHAPES as steps, shape [n, steps]."""
 
-    def count(which: Any) -> Floats:
-        return np.bincount(rows[which], minlength=n).astype(np.float64)
+    def count(which: NDArray[np.bool_]) -> Ints:
+        return np.bincount(rows[1:][which], minlength=n)
 
+    kinds = np.bincount(rows * 8 + kind, minlength=8 * n).reshape(n, 8).T
+    known = np.bincount(rows * 4 + _common()[codes], minlength=4 * n).reshape(n, 4).T
     raw, raw_rows = _codes(texts)
-    length = np.bincount(rows, minlength=n).astype(np.float64)
-    common = _common()[codes]
-    han, digits, latin = count(kind == HAN), count(kind == DIGIT), count(kind == LATIN)
-    signs, emoji = count(kind == SIGN), count(kind == EMOJI)
-    rare = count((kind == HAN) & (common == 0))
-    two = np.minimum(count(common == 2), count(common == 3))
-    odd = count(kind == OTHER)
-    strange = ((raw >= 0xFF10) & (raw <= 0xFF5A)) | ((raw >= 0x2100) & (raw < 0x2600))
-    strange |= ((raw >= 0x1D400) & (raw < 0x1D800)) | ((raw >= 0x1F100) & (raw < 0x1F200))
-    disguised = np.bincount(raw_rows[strange & (raw != 0xFF1A) & (raw != 0xFF1F)], minlength=n)
+    length = kinds.sum(axis=0)
+    total = np.maximum(length, 1)
+    rare = kinds[HAN] - known[1:].sum(axis=0)
     same = rows[1:] == rows[:-1]
-    changed = same & (kind[1:] != kind[:-1])
-    changes = np.bincount(rows[1:][changed], minlength=n).astype(np.float64)
-    between = np.zeros(len(codes), dtype=bool)
+    changes = count(same & (kind[1:] != kind[:-1]))
+    solid = (kind >= HAN) & (kind <= DIGIT)
+    latin = kind == LATIN
+    between = np.zeros(len(same), dtype=bool)
     if len(codes) > 2:
-        solid = (kind >= HAN) & (kind <= DIGIT)
-        between[1:-1] = (kind[1:-1] < HAN) & solid[:-2] & solid[2:] & same[:-1] & same[1:]
-        between[1:-1] &= (kind[:-2] != LATIN) | (kind[2:] != LATIN)
-    key = _different((rows << 18) | codes)
-    different = np.bincount(key >> 18, minlength=n)
-    total = np.maximum(length, 1.0)
-    figures = (
+        between[1:] = (kind[1:-1] < HAN) & solid[:-2] & solid[2:] & same[:-1] & same[1:]
+        between[1:] &= ~(latin[:-2] & latin[2:])
+    different = np.bincount(_different((rows << 18) | codes) >> 18, minlength=n)
+    figures = np.empty((len(SHAPES), n))
+    figures[:] = (
         length,
         rare,
-        rare / np.maximum(han, 1.0),
-        two,
-        digits,
-        digits / total,
-        latin,
-        latin / total,
-        han / total,
-        signs,
-        signs / total,
-        emoji,
-        odd,
-        disguised,
-        count(kind == HIDDEN),
+        rare / np.maximum(kinds[HAN], 1),
+        np.minimum(known[2], known[3]),
+        kinds[DIGIT],
+        kinds[DIGIT] / total,
+        kinds[LATIN],
+        kinds[LATIN] / total,
+        kinds[HAN] / total,
+        kinds[SIGN],
+        kinds[SIGN] / total,
+        kinds[EMOJI],
+        kinds[OTHER],
+        np.bincount(raw_rows, weights=_dressed()[raw], minlength=n),
+        kinds[HIDDEN],
         count(between),
         changes,
         changes / total,
-        np.where(length > 0, 1.0 - different / total, 0.0),
+        (length - different) / total,
         _longest(kind == DIGIT, rows, n),
     )
-    steps = [
-        figure > cut for figure, (_, cuts) in zip(figures, SHAPES, strict=True) for cut in cuts
-    ]
-    return np.stack(steps, axis=1).astype(np.float64)
+    steps: NDArray[np.bool_] = figures.T[:, _CUT_OF] > _CUTS
+    return steps
 
 
 def _longest(digit: NDArray[np.bool_], rows: Ints, n: int) -> Floats:
@@ -457,9 +454,9 @@ def _longest(digit: NDArray[np.bool_], rows: Ints, n: int) -> Floats:
     longest = np.zeros(n)
     at = np.flatnonzero(digit)
     if len(at):
-        begins = np.flatnonzero(
-            (np.diff(at, prepend=-2) != 1) | (np.diff(rows[at], prepend=-1) != 0)
-        )
-        runs = np.diff(begins, append=len(at))
-        np.maximum.at(longest, rows[at[begins]], runs)
+        of = rows[at]
+        begins = np.ones(len(at) + 1, dtype=bool)
+        begins[1:-1] = (at[1:] != at[:-1] + 1) | (of[1:] != of[:-1])
+        edges = np.flatnonzero(begins)
+        np.maximum.at(longest, of[edges[:-1]], edges[1:] - edges[:-1])
     return longest

@@ -23,6 +23,8 @@ from store.claimable import Claimable
 from store.content import Content
 from store.coupons import Coupons
 from store.courses import Courses
+from store.customer_members import CustomerMembers
+from store.customer_tasks import CustomerTasks
 from store.db import Database, StoreError
 from store.deliveries import Deliveries
 from store.dialect import Connection
@@ -59,6 +61,7 @@ from store.portraits import Portraits
 from store.posts import Posts
 from store.profiles import Profiles
 from store.quiz_play import QuizPlay
+from store.quiz_rounds import QuizRounds
 from store.quizzes import Quizzes
 from store.redemption import Redemptions
 from store.referrals import Referrals
@@ -137,6 +140,7 @@ class Store:
         self.keys = Keys(self.db)
         self.quizzes = Quizzes(self.db)
         self.quiz_play = QuizPlay(self.db)
+        self.quiz_rounds = QuizRounds(self.db)
         self.tags = Tags(self.db)
         self.segments = Segments(self.db)
         self.audiences = Audiences(self.db)
@@ -172,6 +176,8 @@ class Store:
         self.posts = Posts(self.db)
         self.welcomes = Welcomes(self.db, self.posts)
         self.order = Order(self.db)
+        self.customer_tasks = CustomerTasks(self.db)
+        self.customer_members = CustomerMembers(self.db, self.members)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

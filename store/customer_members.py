@@ -226,7 +226,7 @@ def _is_new(row: _Row | None, read_at: float) -> bool:
 def _see(
     conn: Connection, channel: str, place: str, people: Sequence[Person], read_at: float
 ) -> None:
-    members = _meet(conn, channel, people)
+    members = _meet(conn, channel, people, read_at)
     unrecorded = {
         row[0]
         for row in statements.ask(
@@ -246,7 +246,9 @@ def _see(
     conn.executemany(_SEE, rows)
 
 
-def _meet(conn: Connection, channel: str, people: Collection[Person]) -> Mapping[str, int]:
+def _meet(
+    conn: Connection, channel: str, people: Collection[Person], now: float
+) -> Mapping[str, int]:
     """The members behind identities, made on first sight; not who asked to be forgotten."""
     found: dict[str, int] = dict(
         statements.ask_pairs(
@@ -260,14 +262,14 @@ def _meet(conn: Connection, channel: str, people: Collection[Person]) -> Mapping
         if one.external_id in found or _is_forgotten(conn, channel, one.external_id):
             continue
         member_id = conn.execute(
-            "insert into members (created_at) values (?) returning id", (one.joined_at,)
+            "insert into members (created_at) values (?) returning id", (now,)
         ).fetchone()[0]
         conn.execute(
             "insert into identities (channel, external_id, member_id) values (?, ?, ?)",
             (channel, one.external_id, member_id),
         )
         aliases.settle(conn, (aliases.account(channel, one.external_id),), member_id)
-        used_up.meet(conn, member_id, channel, one.external_id, one.joined_at)
+        used_up.meet(conn, member_id, channel, one.external_id, now)
         found[one.external_id] = member_id
     return found
 

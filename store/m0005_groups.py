@@ -209,6 +209,17 @@ _LIFE = (
         unique (signup_id, member_id)
     )""",
     "create index signup_entries_member on signup_entries(member_id)",
+    # A quiz in a group: one clock for all. position 0 is the quiz itself: its announcement, and
+    # when its last word was said; the others are its questions.
+    """create table quiz_rounds (
+        quiz_id integer not null references quizzes(id),
+        position integer not null,
+        post_key blob not null,
+        asked_at real,
+        settled_at real,
+        primary key (quiz_id, position)
+    )""",
+    "create index quiz_rounds_open on quiz_rounds(quiz_id) where settled_at is null",
     """create table digests (
         place text not null,
         day text not null,

@@ -12,6 +12,7 @@ from store import (
     aliases,
     checkins,
     coupons,
+    customer_groups,
     deliveries,
     edges,
     honours,
@@ -81,6 +82,7 @@ _ROOMS: tuple[_Room, ...] = (
     streams,
     edges,
     talk,
+    customer_groups,
 )
 
 

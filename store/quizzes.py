@@ -331,22 +331,27 @@ class Quizzes:
 
     # Its life
 
-    async def schedule(self, quiz_id: int, starts_at: float, ends_at: float) -> Quiz | None:
-        """Plan a draft, or plan it anew; None when it is neither draft nor scheduled."""
+    async def schedule(
+        self, quiz_id: int, starts_at: float, ends_at: float, place: str = ""
+    ) -> Quiz | None:
+        """Plan a draft, or plan it anew; None when it is neither draft nor scheduled.
+
+        place: the group it is for; "" for the account.
+        """
         return await self._step(
             quiz_id,
-            "update quizzes set status = 'scheduled', starts_at = ?, ends_at = ? "
+            "update quizzes set status = 'scheduled', starts_at = ?, ends_at = ?, place = ? "
             "where id = ? and status in ('draft', 'scheduled')",
-            (starts_at, ends_at, quiz_id),
+            (starts_at, ends_at, place, quiz_id),
         )
 
-    async def start(self, quiz_id: int, now: float, ends_at: float) -> Quiz | None:
-        """Begin at once; None when it is neither draft nor scheduled."""
+    async def start(self, quiz_id: int, now: float, ends_at: float, place: str = "") -> Quiz | None:
+        """Begin at once; None when it is neither draft nor scheduled. place: as in `schedule`."""
         return await self._step(
             quiz_id,
-            "update quizzes set status = 'running', starts_at = ?, ends_at = ? "
+            "update quizzes set status = 'running', starts_at = ?, ends_at = ?, place = ? "
             "where id = ? and status in ('draft', 'scheduled')",
-            (now, ends_at, quiz_id),
+            (now, ends_at, place, quiz_id),
         )
 
     async def cancel(self, quiz_id: int, now: float) -> Quiz | None:
@@ -367,14 +372,20 @@ class Quizzes:
         return await self._change(run)
 
     async def due(self, now: float) -> Due:
-        """What waits for the clock; a read, so that looking often costs little."""
+        """What waits for the clock; a read, so that looking often costs little.
+
+        A quiz in a group ends with its last question: `quiz_rounds.py`.
+        """
 
         def run(conn: Connection) -> Due:
             opening, ending, unpaid = (
                 tuple(row[0] for row in conn.execute(f"select id from quizzes where {where}", args))
                 for where, args in (
                     ("status = 'scheduled' and starts_at <= ? order by starts_at, id", (now,)),
-                    ("status = 'running' and ends_at <= ? order by ends_at, id", (now,)),
+                    (
+                        "status = 'running' and place = '' and ends_at <= ? order by ends_at, id",
+                        (now,),
+                    ),
                     ("status = 'closed' and paid_at is null order by id", ()),
                 )
             )
