@@ -43,6 +43,8 @@ _ROWS = (
     "values (:word, :member, :member, 1, 1, 0)",
     "insert into order_cases (key, place, member_id, at, text, reasons, severity, action) "
     "values (randomblob(16), 'qun:1', :member, 0, :word, 'flood', 2, 'hidden')",
+    "insert into posts (key, channel, place, kind, body, status, created_at, due_at, member_id) "
+    "values (randomblob(16), 'qun', 'qun:1', 'order', :word, 'planned', 0, 0, :member)",
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",

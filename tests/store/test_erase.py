@@ -217,6 +217,9 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "memberships": 1,
         "talk": 1,
         "edges": 1,
+        "posts": 1,
+        "streams": 0,
+        "customer_tasks": 0,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None

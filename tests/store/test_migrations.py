@@ -55,7 +55,8 @@ async def test_the_log_keeps_its_rows_and_gives_no_number_twice(tmp_path: Path) 
     store = Store(path)
     await store.open()
     try:
-        assert ask_file(path, "select * from interactions") == before
+        # What came later has a value for old rows, too: "" for private.
+        assert ask_file(path, "select * from interactions") == [(*row, "") for row in before]
         assert ask_file(path, "pragma foreign_key_check") == []
         assert ask_file(path, "pragma index_info(interactions_member)") != []
         await store.members.erase(5, NOW)
