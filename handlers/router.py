@@ -29,6 +29,10 @@ _TEXTS = ("text", "voice")
 _ENDS = " \t\r\n。.!！~～?？❓❔"
 _ASKING = frozenset("?？❓❔⁉")
 _EMOTICON = re.compile(r"(?:\[[^\[\]]{1,6}\]|/:[!-Z^-~]{1,12})$")
+_EMOTICON_CHARS = 14
+"""The longest of them."""
+_LOOKED_AT = 400
+"""So many signs at the end of a text may be emoji that mean nothing."""
 _PICTURES = frozenset(("So", "Me", "Cf"))
 """Categories of what emoji are made of; a keycap (1️⃣) is its digit and two marks."""
 
@@ -57,20 +61,26 @@ def _narrow(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text without stops, question marks and emoji at its end; "" for nothing else."""
-    text = text.rstrip(_ENDS)
-    while text:
-        last = text[-1]
-        if last.isalnum() and "/:" not in text:
+    """The text without stops, question marks and emoji at its end; "" for nothing else.
+
+    Only the last signs are looked at: what somebody floods a group with must not stop the bot.
+    """
+    end = len(text.rstrip(_ENDS))
+    last_looked_at = max(0, end - _LOOKED_AT)
+    while end > last_looked_at:
+        last = text[end - 1]
+        near = max(0, end - _EMOTICON_CHARS)
+        if last.isalnum() and text.find("/:", near, end) < 0:
             break
-        picture = (
-            last == "\ufe0f" or "🏻" <= last <= "🏿" or unicodedata.category(last) in _PICTURES
-        )
-        shorter = text[:-1] if picture else _EMOTICON.sub("", text)
-        if shorter == text:
+        if last == "\ufe0f" or "🏻" <= last <= "🏿" or unicodedata.category(last) in _PICTURES:
+            end -= 1
+        elif (found := _EMOTICON.search(text, near, end)) is not None:
+            end = found.start()
+        else:
             break
-        text = shorter.rstrip(_ENDS)
-    return text
+        while end and text[end - 1] in _ENDS:
+            end -= 1
+    return text[:end]
 
 
 @dataclass(frozen=True, slots=True)

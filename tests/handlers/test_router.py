@@ -175,3 +175,10 @@ def test_words_of_groups_are_the_same_words_in_private() -> None:
     for word in ("我的券", "我的积分", "忘记我", "帮助", "课程", "谢谢", "1"):
         assert not KEYWORD_RULES.take(word), word
     assert ANSWER_RULES is not GROUP_RULES
+
+
+@pytest.mark.parametrize("sign", ["[捂脸]", "/:rose", "😀", "！"])
+def test_a_flood_of_emoji_is_folded_in_few_steps(sign: str) -> None:
+    text = "在" + sign * 20_000
+    assert len(folded(text)) > len(text) - 1000 or folded(text) == "在"
+    assert folded("转人工" + sign * 20) == "转人工"
