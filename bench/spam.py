@@ -5,9 +5,9 @@
 The shipped model on a file of labelled messages, with the one shipped threshold for all
 sources. `by_source` is what counts: sources differ in size, in how much of them is spam and in
 how easy they are. `--left-out TRAIN` fits the model again without each source of a train file
-and measures that source's rows here (its own figures when no source is left to learn from are
-missing). `--peer TRAIN` fits the usual afternoon's work beside it: TF-IDF of one to three
-characters and a logistic regression. Prints one JSON object.
+and measures that source's rows here (missing when no other source is left to learn from).
+`--peer TRAIN` fits an afternoon's usual work beside it: TF-IDF of one to three characters and
+a logistic regression; with `--left-out` also without each source. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,12 @@ def load(path: Path) -> Rows:
 def by_source(rows: Rows) -> list[Bools]:
     """Which rows are of each source, sources in order of their names."""
     return [rows.sources == name for name in np.unique(rows.sources)]
+
+
+def only(rows: Rows, which: Bools) -> Rows:
+    """Some of the rows."""
+    texts = [text for text, keep in zip(rows.texts, which, strict=True) if keep]
+    return Rows(texts, rows.spam[which], rows.sources[which])
 
 
 def f1(spam: Bools, called: Bools) -> float:
@@ -133,30 +139,28 @@ def alone_ms(model: SpamModel, texts: Sequence[str]) -> float:
     return 1000.0 * float(np.median(taken))
 
 
+def apart(train: Rows, rows: Rows) -> Iterator[tuple[str, Rows, Rows]]:
+    """Each source of `rows`: its name, the train rows of all others, its rows."""
+    for name in np.unique(rows.sources):
+        rest = only(train, train.sources != name)
+        if 0 < rest.spam.sum() < len(rest.spam):
+            print(f"without {name}", file=sys.stderr)
+            yield str(name), rest, only(rows, rows.sources == name)
+
+
 def left_out(train: Rows, rows: Rows) -> dict[str, Any]:
     """Figures of each source of `rows` by a model that never saw that source."""
     from bench.fit_spam import fit  # It imports this file, and libraries that others need not.
 
     found = {}
-    for name in np.unique(rows.sources):
-        known, here = train.sources != name, rows.sources == name
-        if not 0 < train.spam[known].sum() < known.sum():
-            continue
-        print(f"without {name}", file=sys.stderr)
-        rest = Rows(
-            [text for text, keep in zip(train.texts, known, strict=True) if keep],
-            train.spam[known],
-            train.sources[known],
-        )
+    for name, rest, here in apart(train, rows):
         model = fit(rest)[0]
-        texts = [text for text, keep in zip(rows.texts, here, strict=True) if keep]
-        scores = np.array(model.scores(texts))
-        found[str(name)] = figures(rows.spam[here], scores, model.threshold)
+        found[name] = figures(here.spam, np.array(model.scores(here.texts)), model.threshold)
     return found
 
 
-def peer(train: Rows, rows: Rows) -> dict[str, Any]:
-    """TF-IDF and logistic regression with their usual settings, the same rows."""
+def peer(train: Rows, rows: Rows) -> tuple[Floats, float]:
+    """Scores by TF-IDF and logistic regression with usual settings, and ms per message."""
     from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
         TfidfVectorizer,
     )
@@ -166,9 +170,20 @@ def peer(train: Rows, rows: Rows) -> dict[str, Any]:
     model = LogisticRegression(C=10.0, max_iter=300, solver="liblinear")
     model.fit(terms.fit_transform(train.texts), train.spam)
     begun = time.perf_counter()
-    scores = model.predict_proba(terms.transform(rows.texts))[:, 1]
-    took = 1000.0 * (time.perf_counter() - begun) / len(rows.texts)
-    return {"ms": round(took, 4), "by_source": sources(rows, scores, 0.5)}
+    scores: Floats = model.predict_proba(terms.transform(rows.texts))[:, 1]
+    return scores, 1000.0 * (time.perf_counter() - begun) / len(rows.texts)
+
+
+def peers(train: Rows, rows: Rows, leave: bool) -> dict[str, Any]:
+    """The peer's figures, and those of each source that it never saw when `leave`."""
+    scores, ms = peer(train, rows)
+    told: dict[str, Any] = {"ms": round(ms, 4), "by_source": sources(rows, scores, 0.5)}
+    if leave:
+        told["left_out"] = {
+            name: figures(here.spam, peer(rest, here)[0], 0.5)
+            for name, rest, here in apart(train, rows)
+        }
+    return {"tfidf": told}
 
 
 def measure(model: SpamModel, rows: Rows) -> dict[str, Any]:
@@ -204,7 +219,7 @@ def main() -> None:
     if chosen.left_out:
         told["left_out"] = left_out(load(chosen.left_out), rows)
     if chosen.peer:
-        told["peers"] = {"tfidf": peer(load(chosen.peer), rows)}
+        told["peers"] = peers(load(chosen.peer), rows, leave=chosen.left_out is not None)
     print(json.dumps(told, indent=2 if chosen.pretty else None, ensure_ascii=False))
 
 

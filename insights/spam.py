@@ -1,10 +1,11 @@
-"""How much a message looks like an advert: one linear model, its reasons, its lessons.
+"""How much a message looks like an advert: a linear model, its reasons, its lessons.
 
-Words in, a probability out; what is done about it is decided elsewhere, by rules. The model
-is a table of n-gram weights and a row of weights of plain figures (`insights/spam_text.py`),
-fitted by `bench/fit_spam.py`; what it was trained on and what it is not for stands in
-`insights/spam-model-card.md`. It reads single messages: floods and repeats between messages
-are not its business. Nothing here waits, keeps a file open or knows who wrote.
+Words in, a probability out; what is done about it is decided elsewhere, by rules. Two linear
+halves: the *near* one weighs n-grams and plain figures (`insights/spam_text.py`) and knows the
+kinds of groups it was trained on; the *far* one weighs plain figures alone and is worth more
+where most n-grams were never seen. `bench/fit_spam.py` fits them; what they were trained on and
+are not for stands in `insights/spam-model-card.md`. It reads single messages: floods and
+repeats are not its business. Nothing here waits, keeps a file open or knows who wrote.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from insights.spam_text import FLAGS, NAMES, Floats, Reading, read
 SHIPPED = Path(__file__).with_name("spam_model.npz")
 NORM = 0.3
 """An n-gram counts 1 / (number of different n-grams) ** NORM: long texts say more, not all."""
+STRANGE, FAMILIAR = 0.2, 0.5
+"""Shares of n-grams with a weight of their own: up to the first a text is all strange to the near
+half, from the second on quite familiar; between them on a line."""
+FAR_LEAST, FAR_MOST = 0.1, 1.0
+"""Share of the far half in the log odds of a familiar and of a strange text."""
 AT_ONCE = 512
 """Texts that are read together; more would only take memory."""
 
@@ -36,15 +42,13 @@ LESSONS = 2000
 REASONS: tuple[str, ...] = (
     *dict.fromkeys(name for name, _, _ in FLAGS if name not in ("chatty", "english")),
     "disguise",
-    "repeated",
 )
 """Everything `SpamModel.reasons` may say."""
-_DISGUISE = ("rare 1.5", "two scripts 0.5", "disguised 1.5", "hidden 0.5", "blanks between 1.5")
+_DISGUISE = ("rare 1.5", "two scripts 0.5", "disguised 1.5", "hidden 0.5")
 _FIRST_FLAG = NAMES.index(FLAGS[0][0])
 _REASON_AT: tuple[tuple[int, str], ...] = (
     *((_FIRST_FLAG + column, name) for column, (name, _, _) in enumerate(FLAGS) if name in REASONS),
     *((NAMES.index(name), "disguise") for name in _DISGUISE),
-    (NAMES.index("repeated 0.55"), "repeated"),
 )
 """Plain figure -> the reason that it is."""
 
@@ -57,18 +61,21 @@ class ModelFile(ValueError):
 class SpamModel:
     """A fitted model; never changed, so threads may share it.
 
-    table: weight of each hashed n-gram, shape [2**BITS]. weights: of the plain figures, shape
-    [len(NAMES)]. bias: log odds of nothing at all. threshold: probability from which a message
-    is called spam, the same for every kind of group. sure: probability above which at most one
-    in a hundred ordinary messages of any training source lay. base: the table as fitted.
+    table: near weight of each hashed n-gram, shape [2**BITS]. near, far: weights of the plain
+    figures in both halves, shape [len(NAMES)]. threshold: probability from which a message is
+    called spam, the same for every kind of group. sure: probability above which at most one in
+    a hundred ordinary messages of any training source lay. taught: what verdicts added to the
+    weights of n-grams, shape as `table`; None when there were none.
     """
 
     table: NDArray[np.float32]
-    weights: Floats
-    bias: float
+    near: Floats
+    near_bias: float
+    far: Floats
+    far_bias: float
     threshold: float
     sure: float
-    base: NDArray[np.float32]
+    taught: NDArray[np.float32] | None = None
 
     @classmethod
     def load(cls, path: Path | None = None) -> SpamModel:
@@ -80,23 +87,26 @@ class SpamModel:
             with np.load(path or SHIPPED, allow_pickle=False) as file:
                 names = tuple(str(name) for name in file["names"])
                 table = file["table"].astype(np.float32)
-                weights = file["weights"].astype(np.float64)
-                bias, threshold, sure = (float(value) for value in file["numbers"])
+                near, far = file["plain"].astype(np.float64)
+                near_bias, far_bias, threshold, sure = file["numbers"].tolist()
         except (OSError, KeyError, ValueError) as error:
             raise ModelFile(f"{ModelFile.__doc__} ({error})") from error
         if names != NAMES:
             raise ModelFile(ModelFile.__doc__)
         read(["一"])  # The tables of characters are made now, not in the first member's message.
-        return cls(table, weights, bias, threshold, sure, table)
+        return cls(table, near, near_bias, far, far_bias, threshold, sure)
 
     def save(self, path: Path) -> None:
-        """Write the file that `load` reads; the same model gives the same bytes."""
-        numbers = np.array([self.bias, self.threshold, self.sure])
+        """Write the file that `load` reads; the same model gives the same bytes.
+
+        Verdicts are not kept: they are the operator's, and learnt anew.
+        """
+        numbers = np.array([self.near_bias, self.far_bias, self.threshold, self.sure])
         np.savez_compressed(
             path,
             names=np.array(NAMES),
             table=self.table.astype(np.float16),
-            weights=self.weights,
+            plain=np.stack([self.near, self.far]),
             numbers=numbers,
         )
 
@@ -117,8 +127,15 @@ class SpamModel:
         """Log odds of spam of a batch, shape [n]; blank texts too."""
         n = len(reading.plain)
         counts = np.maximum(np.bincount(reading.rows, minlength=n), 1)
-        words = np.bincount(reading.rows, weights=self.table[reading.grams], minlength=n)
-        odds: Floats = words * counts**-NORM + reading.plain @ self.weights + self.bias
+        weights = self.table[reading.grams]
+        known = np.bincount(reading.rows, weights=weights != 0.0, minlength=n) / counts
+        near = np.bincount(reading.rows, weights=weights, minlength=n) * counts**-NORM
+        near += reading.plain @ self.near + self.near_bias
+        share = far_share(known)
+        odds: Floats = near + share * (reading.plain @ self.far + self.far_bias - near)
+        if self.taught is not None:
+            heard = np.bincount(reading.rows, weights=self.taught[reading.grams], minlength=n)
+            odds += heard * counts**-NORM
         return odds
 
     def reasons(self, text: str) -> tuple[str, ...]:
@@ -127,11 +144,14 @@ class SpamModel:
         They explain a score to an operator and are no judgement by themselves: an ordinary
         message may have some too.
         """
-        plain = read([text]).plain[0]
+        reading = read([text])
+        if reading.blank[0]:
+            return ()
+        plain = reading.plain[0]
         strength: dict[str, float] = {}
         for column, name in _REASON_AT:
-            if plain[column] and self.weights[column] > 0.0:
-                strength[name] = strength.get(name, 0.0) + float(self.weights[column])
+            if plain[column] and self.far[column] > 0.0:
+                strength[name] = strength.get(name, 0.0) + float(self.far[column])
         return tuple(sorted(strength, key=lambda name: -strength[name])[:3])
 
     def learn(self, labels: Sequence[tuple[str, bool]]) -> SpamModel:
@@ -148,23 +168,29 @@ class SpamModel:
             wanted.pop(text, None)
             wanted[text] = spam
         kept = list(wanted.items())[-LESSONS:]
-        table = self.table.copy()
-        taught = replace(self, table=table)
+        if not kept:
+            return self
+        taught = np.zeros_like(self.table) if self.taught is None else self.taught.copy()
         line = float(np.log(self.threshold / (1.0 - self.threshold)))
         for start in range(0, len(kept), AT_ONCE):
             part = kept[start : start + AT_ONCE]
             reading = read([text for text, _ in part])
-            plain = reading.plain @ self.weights + self.bias
+            fitted = replace(self, taught=None).log_odds(reading) - line
             ends = np.searchsorted(reading.rows, np.arange(len(part) + 1))
             for row, (_, spam) in enumerate(part):
                 if reading.blank[row]:
                     continue
                 grams = reading.grams[ends[row] : ends[row + 1]]
-                count = len(grams)
-                odds = float(table[grams].sum()) * count**-NORM + float(plain[row])
-                missing = MARGIN - (odds - line) if spam else MARGIN + (odds - line)
-                step = min(max(missing, 0.0), LESSON) * count ** (NORM - 1.0)
-                moved = table[grams] + np.float32(step if spam else -step)
-                base = self.base[grams]
-                table[grams] = np.clip(moved, base - DRIFT, base + DRIFT)
-        return taught
+                heard = taught[grams]
+                odds = float(fitted[row]) + float(heard.sum()) * len(grams) ** -NORM
+                missing = MARGIN - odds if spam else MARGIN + odds
+                step = min(max(missing, 0.0), LESSON) * len(grams) ** (NORM - 1.0)
+                taught[grams] = np.clip(heard + (step if spam else -step), -DRIFT, DRIFT)
+        return replace(self, taught=taught)
+
+
+def far_share(known: Floats) -> Floats:
+    """How much of the log odds is the far half's, from the share of n-grams that are known."""
+    strange = np.clip((FAMILIAR - known) / (FAMILIAR - STRANGE), 0.0, 1.0)
+    share: Floats = FAR_LEAST + (FAR_MOST - FAR_LEAST) * strange
+    return share

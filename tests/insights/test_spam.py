@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.spam import LESSON, REASONS, SHIPPED, ModelFile, SpamModel
+from insights.spam import DRIFT, REASONS, SHIPPED, ModelFile, SpamModel
 from insights.spam_text import BITS, MAX_CHARS, NAMES, read
 
 MODEL = SpamModel.load()
@@ -37,7 +37,8 @@ CHAT = (
     "晚安大家",
 )
 texts = st.text(max_size=60)
-chinese = st.text(alphabet="今天课程加微信兼职日结好的老师吗我们一起看书0123456789vVqQ ，。!", max_size=40)
+LETTERS = "今天课程加微信兼职日结好的老师吗我们一起看书0123456789vVqQ ，。!"
+chinese = st.text(alphabet=LETTERS, max_size=40)
 
 
 def test_adverts_are_above_the_threshold_and_talk_is_below() -> None:
@@ -85,7 +86,9 @@ def test_any_text_has_a_probability_and_known_reasons(text: str) -> None:
     assert set(MODEL.reasons(text)) <= set(REASONS)
 
 
-@pytest.mark.parametrize("odd", ["\ud800", "a\udfffb加微信", "\U0010ffff", "\u1100" * 50, "ﷺ" * 300])
+@pytest.mark.parametrize(
+    "odd", ["\ud800", "a\udfffb加微信", "\U0010ffff", "\u1100" * 50, "ﷺ" * 300]
+)
 def test_broken_and_strange_characters_are_only_characters(odd: str) -> None:
     assert 0.0 <= MODEL.scores([odd])[0] <= 1.0
 
@@ -114,7 +117,6 @@ def test_reasons_name_what_is_there() -> None:
     assert "link" in MODEL.reasons("看看 https://www.example.com/abc")
     assert "money" in MODEL.reasons("日结300元")
     assert "gamble" in MODEL.reasons("博彩平台")
-    assert "repeated" in MODEL.reasons("顶顶顶顶顶顶顶顶顶顶顶顶")
     assert "disguise" in MODEL.reasons("Ｐｒｉｃｅ ｌｉｓｔ")
     assert MODEL.reasons("好的") == ()
 
@@ -139,10 +141,12 @@ def test_a_kind_of_advert_that_was_missed_is_learnt() -> None:
 
 def test_learning_is_the_same_every_time_and_the_later_verdict_counts() -> None:
     labels = [(CHAT[0], True), (ADVERTS[0], False), (CHAT[0], False)]
-    assert np.array_equal(MODEL.learn(labels).table, MODEL.learn(labels).table)
-    assert np.array_equal(MODEL.learn(labels).table, MODEL.learn(labels[1:]).table)
-    assert np.array_equal(MODEL.learn([]).table, MODEL.table)
-    assert np.array_equal(MODEL.learn([("", True), ("😀", True)]).table, MODEL.table)
+    probes = [*CHAT, *ADVERTS]
+    once = MODEL.learn(labels).scores(probes)
+    assert MODEL.learn(labels).scores(probes) == once
+    assert MODEL.learn(labels[1:]).scores(probes) == once
+    assert MODEL.learn([]).scores(probes) == MODEL.scores(probes)
+    assert MODEL.learn([("", True), ("😀", True)]).scores(probes) == MODEL.scores(probes)
 
 
 @given(
@@ -160,10 +164,11 @@ def test_a_handful_of_wrong_verdicts_wrecks_nothing(wrong: list[tuple[str, bool]
     """Whatever five verdicts say: other adverts stay found, other talk stays left alone."""
     taught = MODEL.learn(wrong)
     judged = {text for text, _ in wrong}
-    assert all(s > MODEL.threshold for s in taught.scores([a for a in ADVERTS[2:]]))
-    assert all(s < MODEL.threshold for s in taught.scores([c for c in CHAT[3:] if c not in judged]))
-    moved = np.abs(taught.table - MODEL.table)
-    assert float(moved.max()) <= LESSON
+    assert all(score > MODEL.threshold for score in taught.scores(ADVERTS[2:]))
+    others = [text for text in CHAT[3:] if text not in judged]
+    assert all(score < MODEL.threshold for score in taught.scores(others))
+    if taught.taught is not None:
+        assert float(np.abs(taught.taught).max()) <= DRIFT
 
 
 def test_the_file_is_small_and_soon_there(tmp_path: Path) -> None:
