@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_carriers(add)
     _add_campaigns(add)
+    _add_groups(add)
     return parser
 
 
@@ -89,10 +90,11 @@ def _add_carriers(add: Callable[..., Any]) -> None:
         "export", "Write what is stored to a file, or to the terminal with -.", carry.export
     )
     export.add_argument(
-        "what", choices=("faq", "items", "interactions", "events", "coupons", "member")
+        "what", choices=("faq", "items", "interactions", "events", "coupons", "edges", "member")
     )
     export.add_argument("file", metavar="FILE", help="the file to write; - for the terminal")
     export.add_argument("--member", default="", help="number or openid, for `export member`")
+    export.add_argument("--group", default="", help="edges: of this group only, by number or alias")
     backup = add("backup", "Copy the database while the bot runs.", carry.backup)
     backup.add_argument("file", type=Path, metavar="FILE")
     erase = add(
@@ -148,6 +150,13 @@ def _add_campaigns(add: Callable[..., Any]) -> None:
     campaign.add_argument(
         "--csv", default="", metavar="FILE", help="report: write the table instead; - prints it"
     )
+
+
+def _add_groups(add: Callable[..., Any]) -> None:
+    """Groups: which there are, and whether the bot may act in them."""
+    groups = add("groups", "List groups, show, bind and unbind them, list posts.", _groups)
+    groups.add_argument("what", choices=("list", "show", "bind", "unbind", "posts"))
+    groups.add_argument("args", nargs="*", metavar="ARG", help="the group's number, alias or name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -262,6 +271,12 @@ def _campaign(args: argparse.Namespace) -> int:
     from bot.carry_campaigns import campaign
 
     return campaign(args)
+
+
+def _groups(args: argparse.Namespace) -> int:
+    from bot.carry_groups import groups
+
+    return groups(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -266,6 +266,7 @@ class App:
             session=self._session,
             now=self._now,
             campaigns=self._outgoing.desk,
+            groups=groups.means,
             pages=groups.pages.routes(),
         )
         self.api_port = await self._listen(

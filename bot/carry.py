@@ -145,6 +145,8 @@ def export(args: argparse.Namespace) -> int:
     config = config_of_database(args)
     if args.what == "member" and not args.member:
         raise CommandError("say whose: zhiqun export member FILE --member NUMBER")
+    if args.group and args.what != "edges":
+        raise CommandError("--group is for edges only: leave it out")
 
     async def work(store: Store) -> str | None:
         # The audit row comes first: rather one too many than a copy nobody knows of.
@@ -162,6 +164,9 @@ def export(args: argparse.Namespace) -> int:
             return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
         if args.what == "coupons":
             await _export_coupons(store, args.file)
+            return None
+        if args.what == "edges":
+            await _export_edges(store, config, args.file, args.group)
             return None
         rows = _events(store) if args.what == "events" else store.interactions.page
         await _export_rows(rows, args.what, args.file)
@@ -209,6 +214,13 @@ async def _export_coupons(store: Store, name: str) -> None:
         if out is not sys.stdout:
             out.close()
     print(f"{count} coupons written", file=sys.stderr)
+
+
+async def _export_edges(store: Store, config: Config, name: str, group: str) -> None:
+    from bot.carry_groups import export_edges
+
+    count = await export_edges(store, config, name, group, time.time())
+    print(f"{count} edges written", file=sys.stderr)
 
 
 async def _export_rows(

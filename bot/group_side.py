@@ -19,6 +19,7 @@ from bot.answer_pages import AnswerPages
 from bot.config import Config
 from bot.contents import Contents
 from bot.gateway import Gateway
+from bot.group_means import GroupMeans
 from bot.group_robot import GroupRobot
 from bot.hearing import Ear
 from bot.inbox import Inbox
@@ -222,6 +223,15 @@ class GroupSide:
         """Every channel of groups, in the order of the kinds."""
         config = self._config
         return (*config.robots, *config.group_robots, *config.gateways, *config.customers)
+
+    @property
+    def means(self) -> GroupMeans:
+        """What the REST API needs of groups."""
+        return GroupMeans(
+            channels=self.channels,
+            apology=self._texts("order.apology"),
+            half_life_s=self._config.groups.edge_half_life_days * _DAY_S,
+        )
 
     def knows(self, channel: str) -> bool:
         """Whether messages come by this channel."""

@@ -53,6 +53,8 @@ SCOPES = (
     "campaigns:write",
     "campaigns:send",
     "campaigns:own",
+    "groups:read",
+    "groups:write",
 )
 PER_MINUTE = 600
 MAX_PER_MINUTE = 1_000_000

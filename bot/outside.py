@@ -15,6 +15,7 @@ from aiohttp import web
 
 from bot.config import Config
 from bot.contents import Contents
+from bot.group_means import GroupMeans
 from bot.hooks import HookRunner
 from bot.incentives import rewards
 from bot.keys import KeyRing
@@ -48,6 +49,7 @@ class Outside:
         session: aiohttp.ClientSession,
         now: Callable[[], float],
         campaigns: Campaigns,
+        groups: GroupMeans,
         pages: Sequence[web.RouteDef] = (),
     ) -> None:
         self._config = config
@@ -77,6 +79,7 @@ class Outside:
             private_hooks=config.hooks.allow_private,
             rewards=rewards(config),
             campaigns=campaigns,
+            groups=groups,
         )
 
     def runner(self) -> web.BaseRunner:

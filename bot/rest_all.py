@@ -11,6 +11,7 @@ from bot import (
     rest_coupons,
     rest_documents,
     rest_events,
+    rest_groups,
     rest_hooks,
     rest_items,
     rest_links,
@@ -34,6 +35,7 @@ _OURS: tuple[Operation, ...] = (
     *rest_campaigns.OPERATIONS,
     *rest_campaign_reports.OPERATIONS,
     *rest_audiences.OPERATIONS,
+    *rest_groups.OPERATIONS,
 )
 
 ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))

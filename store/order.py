@@ -218,6 +218,20 @@ class Order:
         rest = "where at >= ? and (? = '' or place = ?) order by id desc limit ?"
         return await self._db.read(lambda conn: _found(conn, rest, since, place, place, limit))
 
+    async def page(
+        self, limit: int, *, before: int | None = None, place: str = "", waiting: bool = False
+    ) -> list[Case]:
+        """Cases, newest first, those before a number; place "": of all groups.
+
+        waiting: only those that operators were to hear of and have said nothing to.
+        """
+        rest = "where id < ? and (? = '' or place = ?) "
+        rest += "and verdict = '' and report = 1 " if waiting else ""
+        at = 2**63 - 1 if before is None else before
+        return await self._db.read(
+            lambda conn: _found(conn, f"{rest}order by id desc limit ?", at, place, place, limit)
+        )
+
     async def sums(self, since: float) -> list[Sum]:
         """The groups with cases since then, who has most first."""
 

@@ -103,6 +103,7 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
         holder["desk"] = desk
         campaign = await world.store.campaigns.create(new(), now, "test")
         await delivered(world.store, campaign.id, "unknown", lin)
+        await world.store.groups.meet("qun", "1", now, bound_by="test")
         yield world
 
 
