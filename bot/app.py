@@ -177,6 +177,7 @@ class App:
             now=self._now,
             steady=time.monotonic,
             tell=self._tell_owners,
+            tell_one=self._tell_one,
         )
         self._late = LateAnswers(
             self.store,
@@ -462,6 +463,13 @@ class App:
             tuple(ctx.options),
         )
 
+    async def _tell_one(self, member_id: int | None, words: str, key: bytes) -> bool:
+        """Tell one operator, or the owners; False when nobody could be."""
+        assert self._pushes is not None
+        if member_id is None:
+            return await self._tell_owners(words, key)
+        return await self._pushes.tell(key, member_id, words)
+
     async def _tell_owners(self, words: str, key: bytes) -> bool:
         """Tell every owner who can be written to now; False when nobody could be."""
         assert self._pushes is not None
@@ -497,6 +505,7 @@ class App:
             try:
                 await self.store.groups.load()
                 await self.store.talk.load()
+                await self.store.signups.load()
                 await self.reload()
             except StoreError as error:
                 if self.store.closing:

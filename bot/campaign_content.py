@@ -26,6 +26,7 @@ __all__ = [
     "assets",
     "gaps",
     "links",
+    "most_bytes",
     "payload_custom",
     "payload_mass",
     "payload_notice",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 TEXT_BYTES = 2048
+MARKDOWN_BYTES = 4096
+"""What a group robot takes."""
 TITLE_CHARS = 64
 MAX_OPTIONS = 6
 OPTION_CHARS = 20
@@ -133,6 +136,8 @@ _KINDS: Mapping[str, _Kind] = {
     "item": _Kind({"text": True, "fallback": True}, {"text": TEXT_BYTES}, ("item",)),
     "notice": _Kind({"template_id": True, "data": True, "url": False}, {}),
     "poll": _Kind({"question": True, "options": True}, {"question": QUESTION_BYTES}),
+    "markdown": _Kind({"text": True}, {"text": MARKDOWN_BYTES}),
+    "news": _Kind({"title": True, "url": True, "digest": False, "picture_url": False}, {}),
 }
 KINDS: tuple[str, ...] = tuple(_KINDS)
 
@@ -321,6 +326,7 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "cover": _check_asset,
     "thumb": _check_asset,
     "source_url": _check_url,
+    "picture_url": _check_url,
     "url": _check_url,
     "appid": _check_appid,
     "pagepath": _check_page,
@@ -359,6 +365,12 @@ def urls(content: Mapping[str, Any]) -> tuple[str, ...]:
     found = [text[start:end] for text in texts for start, end in targets.in_text(text)]
     found += [link for link in links(content) if "://" in link]
     return tuple(dict.fromkeys(found))
+
+
+def most_bytes(kind: str, field: str) -> int:
+    """How long a filled text may be; 0 for a field without gaps."""
+    known = _KINDS.get(kind)
+    return 0 if known is None else known.texts.get(field, 0)
 
 
 def assets(content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -124,8 +124,10 @@ class Filling:
             raise ContentError("missing", "a campaign")
         return await self.of(campaign.new, variant, label=campaign.label)
 
-    async def of(self, new: NewCampaign, variant: str, *, label: str = "") -> Text:
-        """A variant of a campaign that need not be kept. label: of its links; "" makes none."""
+    async def of(self, new: NewCampaign, variant: str, *, label: str = "", ref: str = "") -> Text:
+        """A variant of a campaign that need not be kept. label: of its links; "" makes none.
+
+        ref: what else they say of where they stand, such as the group."""
         content = next((one.content for one in new.variants if one.name == variant), None)
         if content is None:
             raise ContentError("missing", "a variant of this name")
@@ -133,7 +135,7 @@ class Filling:
             article.check(str(content["markdown"]))
         names = frozenset(name for gaps in contents.gaps(content).values() for name in gaps.names)
         wanted = dict.fromkeys((*contents.links(content), *contents.urls(content)))
-        links = {target: await self._link(target, label, variant) for target in wanted}
+        links = {target: await self._link(target, label, variant, ref) for target in wanted}
         offer: tuple[str, float | None] = ("", None)
         if content["kind"] == "coupon":
             found = await self._store.offers.by_word(str(content["offer"]))
@@ -145,7 +147,7 @@ class Filling:
         own = content["kind"] in ("coupon", "item") or not names.isdisjoint(MEMBER)
         return Text(new, label, variant, content, names, links, offer, until, not (own or links))
 
-    async def _link(self, target: str, label: str, variant: str) -> int | str:
+    async def _link(self, target: str, label: str, variant: str, ref: str = "") -> int | str:
         """The number of a target's link; its plain address where there can be none."""
         plain = target
         if "://" not in target:
@@ -163,6 +165,7 @@ class Filling:
                 campaign=label,
                 variant=variant,
                 source="campaign",
+                ref=ref,
                 by=BOT,
             )
         except BadLink:
@@ -264,7 +267,9 @@ class Filling:
             if isinstance(before, str) and "://" in before:
                 after = self._in_text(text, before, whose)
                 # An address that is counted may be longer; what does not fit stays uncounted.
-                if len(after.encode()) <= contents.TEXT_BYTES:
+                if len(after.encode()) <= max(
+                    contents.TEXT_BYTES, contents.most_bytes(rendered.kind, name)
+                ):
                     changed[name] = after
         for name in ("url", "source_url"):
             if (link := text.links.get(str(rendered.values.get(name) or ""))) is not None:

@@ -37,9 +37,11 @@ _NEARLY_ALL = 0.95
 _AT_ONCE = frozenset({"mass_tag", "mass_all"})
 
 _ROUTES_OF: Mapping[str, frozenset[str]] = {
-    "text": MASS | {"custom"},
-    "image": MASS | {"custom"},
-    "article": MASS | {"custom"},
+    "text": MASS | {"custom", "group"},
+    "image": MASS | {"custom", "group"},
+    "article": MASS | {"custom", "group"},
+    "markdown": frozenset({"group"}),
+    "news": frozenset({"group"}),
     "quiz": MASS | {"custom"},
     "poll": MASS | {"custom"},
     "miniprogram": frozenset({"custom"}),
@@ -129,8 +131,8 @@ class Facts:
     unknown: conditions of the audience whose values there are not. number: the campaign's, 0 for
     none yet. variants: recipients of each, {} when nobody counted. quiet: the same time twice
     means none. segments, offers (by folded word), items,
-    quizzes (number -> status), assets: what there is of what it needs; None: nobody looked, and
-    nothing is said of it.
+    quizzes (number -> status), assets, places: what there is of what it needs; None: nobody
+    looked, and nothing is said of it.
     """
 
     now: float
@@ -148,6 +150,7 @@ class Facts:
     items: Collection[str] | None = None
     quizzes: Mapping[int, str] | None = None
     assets: Collection[str] | None = None
+    places: Collection[str] | None = None
 
     @classmethod
     async def gather(
@@ -188,6 +191,7 @@ class Facts:
             items=[name for name, one in items.items() if one is not None],
             quizzes={number: one.status for number, one in quizzes.items() if one is not None},
             assets=[name for name, one in pictures.items() if one is not None],
+            places=[place for place in new.places if store.groups.known(place) is not None],
         )
 
 
@@ -214,8 +218,11 @@ def plain(text: str) -> str:
 def lint(new: NewCampaign, facts: Facts) -> list[Finding]:
     """All that is wrong with it, errors first; [] when nothing is."""
     found = _Found()
-    _judge_audience(new, facts, found)
-    _judge_routes(new, facts, found)
+    if new.places:
+        _judge_places(new, facts, found)
+    else:
+        _judge_audience(new, facts, found)
+        _judge_routes(new, facts, found)
     for variant in new.variants:
         _judge_variant(new, variant, facts, found)
     _judge_whole(new, facts, found)
@@ -255,6 +262,12 @@ def _judge_audience(new: NewCampaign, facts: Facts, found: _Found) -> None:
         found.add("all-at-once", "routes")
 
 
+def _judge_places(new: NewCampaign, facts: Facts, found: _Found) -> None:
+    for place in new.places:
+        if facts.places is not None and place not in facts.places:
+            found.add("group-unknown", "places", place)
+
+
 def _judge_routes(new: NewCampaign, facts: Facts, found: _Found) -> None:
     routes = set(new.routes)
     if facts.account is None:
@@ -285,6 +298,8 @@ def _judge_variant(new: NewCampaign, variant: Variant, facts: Facts, found: _Fou
         if kind in _ROUTES_OF and route not in _ROUTES_OF[kind]:
             if route in MASS and kind in ("coupon", "item"):
                 found.add("personal-in-mass", where)
+            elif new.places and kind in ("coupon", "item"):
+                found.add("personal-in-group", where)
             else:
                 found.add(
                     "kind-not-for-route", where, f"{words('names')[kind]}用{words('names')[route]}"
@@ -294,6 +309,10 @@ def _judge_variant(new: NewCampaign, variant: Variant, facts: Facts, found: _Fou
         return
     if personal(content) and MASS & set(new.routes):
         found.add("personal-in-mass", where)
+    if new.places and kind in ("text", "markdown") and personal(content):
+        found.add("personal-in-group", where)
+    if new.places and kind == "article" and not content.get("source_url"):
+        found.add("article-in-group", where)
     for url in urls(content):
         # A mini program and an article's own text are no links of ours.
         if not targets.on_list(url, facts.hosts):
@@ -411,8 +430,10 @@ def _judge_whole(new: NewCampaign, facts: Facts, found: _Found) -> None:
         same = seen.setdefault(repr(sorted(variant.content.items(), key=str)), variant.name)
         if same != variant.name:
             found.add("same-variants", f"content.{variant.name}", f"{same} 和 {variant.name}")
-    if new.metric in ("click", "claim") and not any(
-        _may_cause(new.metric, one.content) for one in new.variants
+    if (
+        not new.places
+        and new.metric in ("click", "claim")
+        and not any(_may_cause(new.metric, one.content) for one in new.variants)
     ):
         found.add("metric-without-cause", "metric", words("names")[new.metric])
     if new.kind == "step" or (new.kind == "cron" and new.starts_at is None):

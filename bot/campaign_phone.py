@@ -74,7 +74,7 @@ class Phone:
         return ""
 
     async def _send(self, rendered: Rendered, client: Caller, channel: str, openid: str) -> None:
-        if rendered.kind == "notice":
+        if rendered.kind in ("notice", "markdown", "news"):
             rendered = Rendered("text", {"text": words_of(rendered)})
         elif rendered.kind in _WORDS:
             rendered = replace(rendered, kind="text")
@@ -129,6 +129,9 @@ def words_of(rendered: Rendered) -> str:
             lines = [f"[图文] {values['title']}", f"[封面] {values['cover']}"]
             lines += [str(values["digest"])] if values.get("digest") else []
             return "\n".join((*lines, *_beginning(str(values["markdown"]))))
+        case "news":
+            lines = [str(values[name]) for name in ("digest", "url") if values.get(name)]
+            return "\n".join((f"[链接] {values['title']}", *lines))
         case "miniprogram":
             return f"[小程序] {values['title']}"
         case "notice":

@@ -19,6 +19,7 @@ import structlog
 
 from bot import campaign_content as contents
 from bot.campaign_lint import Facts, lint, told
+from bot.group_campaigning import GroupDesk
 from handlers.campaigning import (
     Answer,
     Finding,
@@ -67,8 +68,9 @@ class Place:
 class Desk:
     """See `handlers.campaigning.Campaigns` for the verbs.
 
-    places: by channel. now: Unix seconds. levels, tiers: as audiences know them. chart: makes a
-    picture of a report, off the loop. wake: the runner has something to look at.
+    places: by channel. now: Unix seconds. levels, tiers: as audiences know them. groups: what it
+    knows of groups; None: no campaign goes into one. chart: makes a picture of a report, off the
+    loop. wake: the runner has something to look at.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Desk:
         levels: Sequence[int] = (),
         tiers: Sequence[str] = (),
         topics: Sequence[str] = (),
+        groups: GroupDesk | None = None,
         chart: Callable[[Told], Awaitable[bytes]] | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -93,6 +96,7 @@ class Desk:
         self._levels = tuple(levels)
         self._tiers = tuple(tiers)
         self._topics = tuple(topics)
+        self._groups = groups
         self._chart = chart
         self._wake = wake
 
@@ -191,10 +195,13 @@ class Desk:
         found = await self._store.campaigns.get(campaign_id)
         if found is None:
             return None
-        shown = tuple([await self._shown(found, name, who) for name in _names(found)])
-        forecast = await self._forecast(found)
-        members = await self._store.audiences.members(found.channel)
-        share = forecast.matched / members if members >= _FEW else None
+        forecast, share = await self._forecast(found), None
+        if found.places and self._groups is not None:
+            shown = await self._groups.shown(found)
+        else:
+            shown = tuple([await self._shown(found, name, who) for name in _names(found)])
+            members = await self._store.audiences.members(found.channel)
+            share = forecast.matched / members if members >= _FEW else None
         findings = tuple(await self._check(found.new, who, share, found.id, forecast.variants))
         said_yes = await self._store.campaigns.approved_by(found)
         return Look(found, shown, findings, forecast, code(found, who.actor), said_yes)
@@ -213,6 +220,10 @@ class Desk:
 
     async def _forecast(self, campaign: Campaign) -> Forecast:
         at = await self._begins(campaign)
+        if campaign.places:
+            if self._groups is None:
+                return Forecast(at, 0, 0, problems=("no_group",))
+            return await self._groups.forecast(campaign, at)
         place = self._places.get(campaign.channel)
         if place is None:
             return Forecast(at, 0, 0, problems=("no_channel",))
@@ -280,7 +291,7 @@ class Desk:
         done = await self._store.campaigns.schedule(
             campaign_id,
             seen,
-            forecast.recipients,
+            len(forecast.going) if campaign.places else forecast.recipients,
             now,
             who.actor,
             who.key,
@@ -356,7 +367,7 @@ class Desk:
         if report is None:
             return None
         told = Told(report)
-        if not chart or self._chart is None:
+        if not chart or self._chart is None or report.groups:
             return told
         png = await self._chart(told)
         return Told(report, await self._phone.picture(report.channel, png))

@@ -35,6 +35,9 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "metric": "“{part}” is no metric: 点击, 领取, 购买 or 回复, and how long: 购买 7天",
         "test": "“{part}” is no test: write how many and how long, 10% 2小时, or 无",
         "marketing": "write 营销 or 通知, not “{part}”",
+        "group": "there is no group “{part}”",
+        "group_many": "several groups are called “{part}”; write the number: {value}",
+        "not_in_groups": "a campaign into groups has no “{part}”; to members again: 群：无",
         "two_kinds": "one version says one kind of thing; {value} is there already",
         "not_of": "“{part}” does not go with {value}",
         "quiz": "“{part}” is no quiz's number",
@@ -50,6 +53,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "field_audience": "this cannot be an audience",
         "field_routes": "these routes cannot be",
         "field_topic": "a topic has at most 64 characters on one line",
+        "field_places": "at most 2000 groups, each once",
         "field_when": "this time does not fit this campaign",
         "field_not_after": "the deadline comes after the start; one that repeats has none",
         "field_holdout": "at most 50% are held out",
@@ -78,6 +82,7 @@ _PROBLEMS: Mapping[str, str] = MappingProxyType(
         "day_quota": "it needs more mass sends than the account has left today",
         "no_channel": "the configuration has no such channel",
         "to_all": "a send to all cannot leave anybody out, and somebody is to be",
+        "no_group": "it can be posted into none of its groups",
     }
 )
 
@@ -112,6 +117,8 @@ def begins(one: Campaign) -> str:
 def line(one: Campaign) -> str:
     """A campaign on one line of a list."""
     people = f"  {one.planned} recipients" if one.planned else ""
+    if one.places:
+        people = f"  {len(one.places)} groups"
     return f"{one.id:>5}  {one.status:<9}  {begins(one)}{people}  {one.title}"
 
 
@@ -129,8 +136,31 @@ def findings(found: Sequence[Finding]) -> list[str]:
     ]
 
 
+def groups(told: Forecast) -> Iterator[str]:
+    """Which groups it gets into, which way and when; which it does not, and why."""
+    members = f"{told.recipients} known members"
+    yield f"goes into {len(told.going)} of {len(told.groups)} groups, {members}"
+    for one in told.groups:
+        name = f"#{one.number} {one.title}" if one.number else one.place
+        if one.why:
+            yield f"  {name}: not: {one.why}"
+        elif not one.variant:
+            yield f"  {name}: held out"
+        else:
+            at = "" if one.due_at is None else f", {moment(one.due_at)}"
+            yield f"  {name}: {one.way} {one.channel}, version {one.variant}{at}"
+    if told.employees:
+        yield f"{told.employees} employees have to confirm"
+
+
 def forecast(told: Forecast) -> Iterator[str]:
     """Whom it reaches, how, and how long that takes."""
+    if told.groups:
+        yield from groups(told)
+        yield f"begins {moment(told.at)}, the last leaves {moment(max(told.ends_at, told.at))}"
+        for problem in told.problems:
+            yield f"impossible: {_PROBLEMS.get(problem, problem)}"
+        return
     yield f"matches {told.matched}, reaches {told.recipients}, holds out {told.held}"
     for name, found in (
         ("left out", told.skipped),
@@ -155,10 +185,11 @@ def preview(look: Look) -> Iterator[str]:
     """All about a campaign before it goes."""
     one = look.campaign
     yield f"campaign {one.id}, {one.status}: {one.title}"
-    yield f"audience: {one.audience}"
+    yield f"groups: {len(one.places)}" if one.places else f"audience: {one.audience}"
     yield f"begins: {begins(one)}"
     for shown in look.shown:
-        yield f"{shown.variant} ({shown.kind}): {shown.text}"
+        way = f", {shown.way}" if shown.way else ""
+        yield f"{shown.variant} ({shown.kind}{way}): {shown.text}"
     yield from forecast(look.forecast)
     yield from findings(look.findings)
     stuck = look.forecast.problems or any(found.fixed for found in look.errors)
@@ -190,6 +221,9 @@ def report(told: Report, verdict: Verdict) -> Iterator[str]:
     yield f"campaign {told.campaign_id}, {told.status}: {told.title}{runs}"
     if told.note:
         yield f"note: {told.note}"
+    if told.groups:
+        yield from _in_groups(told)
+        return
     if not told.arms:
         yield "nothing has gone out yet"
         return
@@ -208,6 +242,19 @@ def report(told: Report, verdict: Verdict) -> Iterator[str]:
             "" if told.closes_at is None else f"; the last window closes {moment(told.closes_at)}"
         )
         yield f"not final{until}"
+
+
+def _in_groups(told: Report) -> Iterator[str]:
+    """A line for each group, then the clicks of each version."""
+    for one in told.groups:
+        name = f"#{one.number} {one.title}" if one.number else one.place
+        more = [f"version {one.variant}"] if one.variant else []
+        more += [f"clicks {one.clicks}"] if one.clicks is not None else []
+        more += [f"employee {one.employee}"] if one.employee else []
+        more += [one.why] if one.why else []
+        yield f"{name}: {one.status}{''.join(f', {part}' for part in more)}"
+    for variant, count in sorted(told.clicks.items()):
+        yield f"clicks of version {variant}: {count}"
 
 
 def _table(told: Report) -> Iterable[str]:

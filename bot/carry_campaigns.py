@@ -14,7 +14,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from bot.campaigning import Desk, Place
 from bot.carry import private_file
 from bot.carry_campaign_words import findings, form_faults, line, moment, preview, refusal, report
 from bot.carry_coupons import harmless
+from bot.group_campaigning import GroupDesk, ways_of
+from bot.group_wording import GroupWording
 from bot.incentives import rewards
 from bot.outgoing import account_of, campaign_rules
 from bot.terminal import FAILED, OK, CommandError, UsageError, config_of_database, with_store
@@ -42,7 +44,7 @@ from insights.experiments import judge
 from scheduler.clock import CronError
 from store.assets import MAX_BYTES, AssetInUse, BadAsset
 from store.campaign_outcomes import DELIVERY_COLUMNS
-from store.campaign_report import table
+from store.campaign_report import group_table, table
 from store.campaigns import STATUSES, Campaign, NewCampaign
 from store.ledgers import Deed
 from store.rules import RuleError
@@ -50,6 +52,7 @@ from store.rules import RuleError
 if TYPE_CHECKING:
     from bot.config import Config
     from store import Store
+    from store.groups import Group
 
 ACTOR = "cli"
 _LISTED = 50
@@ -87,12 +90,19 @@ class _Door:
             levels=self.levels,
             tiers=self.tiers,
             topics=config.business.topics,
+            groups=GroupDesk(
+                store, GroupWording(filling, store.assets), self.rules, ways_of(config)
+            ),
         )
 
     @property
     def moment(self) -> datetime:
         """Now, as the chat's texts are read by."""
         return datetime.fromtimestamp(self.now, SHANGHAI)
+
+    def called(self, name: str) -> Sequence[Group]:
+        """The groups of this number, short name or name; all of them for ""."""
+        return self.store.groups.called(name) if name else self.store.groups.all()
 
     @property
     def who(self) -> Who:
@@ -166,7 +176,7 @@ async def _new(door: _Door) -> int:
         window_s=door.rules.window_s,
     )
     text = await asyncio.to_thread(_text, name)
-    new = await _form(door, name, lambda: read(text, door.moment, empty))
+    new = await _form(door, name, lambda: read(text, door.moment, empty, door.called))
     made = await door.desk.make(new, door.who)
     return await _look(door, made.id)
 
@@ -178,14 +188,15 @@ async def _form(door: _Door, name: str, made: Callable[[], NewCampaign]) -> NewC
         new = made()
     except BadForm as bad:
         raise BadFile(Path(name), form_faults(bad)) from bad
-    await door.store.segments.check(new.audience)
+    if not new.places:
+        await door.store.segments.check(new.audience)
     return new
 
 
 async def _edit(door: _Door) -> int:
     typed, name = door.typed("N FILE")
     one, text = await door.campaign(typed), await asyncio.to_thread(_text, name)
-    new = await _form(door, name, lambda: amend(text, door.moment, one.new))
+    new = await _form(door, name, lambda: amend(text, door.moment, one.new, door.called))
     return await _then_look(door, await door.desk.edit(one.id, new, door.who))
 
 
@@ -240,7 +251,7 @@ async def _show(door: _Door) -> int:
     print(line(one))
     if one.note:
         print(f"note: {one.note}")
-    print(write(one))
+    print(write(one, door.called))
     return OK
 
 
@@ -299,7 +310,8 @@ def _done(answer: Answer) -> int:
     again = " already" if answer.said is Said.AGAIN else ""
     print(f"campaign {one.id}{again}: {one.status}")
     if one.status == "scheduled" and one.starts_at is not None:
-        print(f"begins {moment(one.starts_at)}, for {one.approved} recipients")
+        many = f"into {one.approved} groups" if one.places else f"for {one.approved} recipients"
+        print(f"begins {moment(one.starts_at)}, {many}")
     return OK
 
 
@@ -315,7 +327,8 @@ async def _report(door: _Door) -> int:
     if not door.args.csv:
         _print(report(told.report, verdict))
         return OK
-    rows = [[harmless(str(cell)) for cell in row] for row in table(told.report)]
+    found = group_table(told.report) if told.report.groups else table(told.report)
+    rows = [["" if cell is None else harmless(str(cell)) for cell in row] for row in found]
     await asyncio.to_thread(_written, door.args.csv, lambda out: csv.writer(out).writerows(rows))
     return OK
 

@@ -10,6 +10,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -34,14 +35,16 @@ from bot.wecom import Codec
 from bot.wecom_door import WecomDoor, sentences_of
 from handlers import group_words
 from handlers.addressing import GroupSpeech, wanted
-from handlers.context import GroupChannels
+from handlers.context import SHANGHAI, GroupChannels
+from handlers.digest_text import digest_text
 from handlers.eager import Eager
+from handlers.group_quiz import QuizWords
 from handlers.message import Message
 from handlers.rewards import Rewards
 from handlers.texts import Texts
 from insights.spam import SpamModel
 from knowledge import Knowledge
-from scheduler import order_learning, welcomes
+from scheduler import digests, group_quizzes, order_learning, welcomes
 from scheduler.clock import Job
 from store import Store
 from store.groups import Group
@@ -50,6 +53,8 @@ from store.messages import Unanswered
 _LOOK_S = 1.0
 """How often planned posts are looked for: whoever plans one need not know who posts it."""
 _WELCOMES_S = 5.0
+_QUIZZES_S = 2.0
+_DIGESTS_S = 30.0
 _ORDER_S = 10.0
 _LEARN_S = 60.0
 _LAST_S = 1.5
@@ -57,6 +62,9 @@ _DAY_S = 86_400.0
 
 Tell = Callable[[str, bytes], Awaitable[bool]]
 """Tells the owners something; the same key again tells nothing."""
+
+TellOne = Callable[[int | None, str, bytes], Awaitable[bool]]
+"""The same for one member; None: for the owners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ class Nobodys:
 class GroupSide:
     """The channels of groups, by what they are.
 
-    now: Unix seconds. steady: seconds that never jump. tell: the way to the owners.
+    now: Unix seconds. steady: seconds that never jump. tell: the way to the owners; tell_one: to
+    one operator.
     """
 
     def __init__(
@@ -89,8 +98,11 @@ class GroupSide:
         now: Callable[[], float],
         steady: Callable[[], float],
         tell: Tell,
+        tell_one: TellOne,
     ) -> None:
         self._config = config
+        self._tell_one = tell_one
+        self._knowledge = knowledge
         self._store = store
         self._texts = texts
         self._contents = contents
@@ -280,6 +292,8 @@ class GroupSide:
         """What the clock runs for groups."""
         jobs = [
             Job("posts", self._look, every_s=_LOOK_S),
+            Job("group_quizzes", self._ask, every_s=_QUIZZES_S),
+            Job("digests", self._digest, every_s=_DIGESTS_S),
             Job("purge_groups", self._purge, at=self._config.schedule.purge_at),
         ]
         if self.channels.hearing:
@@ -317,8 +331,15 @@ class GroupSide:
         return self._inbox is not None and await self._inbox.take(message, body)
 
     def _wanted(self, message: Message, group: Group | None, now: float) -> object | None:
-        quiz_on = group is not None and self._store.quizzes.is_on(now, group.place)
-        return wanted(message, group, self.speech, quiz_on=quiz_on, now=now)
+        place = "" if group is None else group.place
+        return wanted(
+            message,
+            group,
+            self.speech,
+            quiz_on=bool(place) and self._store.quizzes.is_on(now, place),
+            signup_on=bool(place) and self._store.signups.open_in(place, now),
+            now=now,
+        )
 
     def _own_hosts(self) -> frozenset[str]:
         """Hosts that are no advert: where our own links lead."""
@@ -346,6 +367,25 @@ class GroupSide:
             self._now(),
         )
 
+    async def _ask(self) -> str:
+        words = QuizWords(self._texts, self._store.groups, self.channels.hearing)
+        did = await group_quizzes.tick(self._store, words, self.channels.posting, self._now())
+        if did:
+            self.posting.wake()
+        return did
+
+    async def _digest(self) -> str:
+        return await digests.tick(
+            self._store,
+            lambda day, group, date: digest_text(self._texts, day, group.title, date),
+            self._tell_one,
+            self.channels.posting,
+            self._config.groups.digest_at,
+            self._knowledge.words.cut,
+            self._knowledge.words.rarity,
+            self._now(),
+        )
+
     async def _keep_order(self) -> str:
         return await self._order.tick(self._now())
 
@@ -361,4 +401,6 @@ class GroupSide:
         await store.talk.remove(old)
         cases = await store.order.blank(old)
         posts = await store.posts.purge(now - self._config.store.keep_messages_h * 3600.0)
+        day = datetime.fromtimestamp(old, SHANGHAI).strftime("%Y-%m-%d")
+        await store.digests.purge(day)
         return f"{words} words, {cases} cases, {posts} posts forgotten"

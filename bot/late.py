@@ -8,6 +8,7 @@ is `unknown` and stays so; what WeChat won't take becomes refused, or waits for 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -23,7 +24,10 @@ from store.sends import REFUSED, SENT, UNKNOWN, WAITING, Send
 log = structlog.get_logger()
 
 PARALLEL = 8
-"""Calls under way at a time; one member's parts still go one after the other."""
+"""Calls of one channel under way at a time; one member's parts still go one after the other.
+
+Of each channel: one whose API hangs must not keep the answers of the others.
+"""
 
 GIVE_UP_S = 1800.0
 """An answer half an hour late is no answer: after that it waits for 继续."""
@@ -72,7 +76,7 @@ class LateAnswers:
         self._observe = observe
         self._backoff_s = backoff_s
         self._something = asyncio.Event()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], str] = {}  # with its channel
         self._closing = False
 
     def wake(self) -> None:
@@ -107,25 +111,24 @@ class LateAnswers:
 
     async def _round(self) -> float | None:
         """Claim and send what is due; says for how long nothing more will be, None: unknown."""
-        room = PARALLEL - len(self._calls)
-        if room > 0:
-            for send in await self._store.sends.claim(self._now(), limit=room, free=self._carriers):
-                if self._closing:
-                    # Claimed at the last moment: the next start sends it.
-                    await self._store.sends.put_off(
-                        send.id, self._now(), errcode=None, note="stopped before the call"
-                    )
-                    continue
-                task = asyncio.create_task(self._send(send))
-                self._calls.add(task)
-                task.add_done_callback(self._done)
-        if self._calls:
-            return None
-        due = await self._store.sends.next_due()
+        sends, busy = self._store.sends, Counter(self._calls.values())
+        for send in await sends.claim(self._now(), limit=PARALLEL, free=self._carriers, busy=busy):
+            if self._closing:
+                # Claimed at the last moment: the next start sends it.
+                await sends.put_off(
+                    send.id, self._now(), errcode=None, note="stopped before the call"
+                )
+                continue
+            task = asyncio.create_task(self._send(send))
+            self._calls[task] = send.channel
+            task.add_done_callback(self._done)
+        busy = Counter(self._calls.values())
+        # The end of a call wakes us: a channel that has no room is not waited for here.
+        due = await sends.next_due([one for one, count in busy.items() if count >= PARALLEL])
         return None if due is None else min(60.0, max(0.05, due - self._now()))
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
+        self._calls.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             # The row stays `sending` and is listed as unknown after the next start.
             log.error("late_answer_not_settled", error=type(task.exception()).__name__)

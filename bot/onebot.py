@@ -341,7 +341,6 @@ def _message(source: _Source, ours: Ours) -> Message | None:
         who = said.quotes_who
         if said.quotes and not who and ours(source.group, said.quotes):
             who = source.account
-        sender = raw.get("sender")
         talk = Talk(
             group=source.group,
             message_id=source.message_id,
@@ -350,7 +349,7 @@ def _message(source: _Source, ours: Ours) -> Message | None:
             mentions=said.mentions,
             quotes=said.quotes,
             quotes_who=who,
-            name=_name(_get(sender, "card")) or _name(_get(sender, "nickname")),
+            name=_named(raw),
         )
     return Message(
         channel=source.channel,
@@ -364,6 +363,12 @@ def _message(source: _Source, ours: Ours) -> Message | None:
         source="onebot",
         talk=talk,
     )
+
+
+def _named(raw: Mapping[str, Any]) -> str:
+    """What the sender is called, as far as the gateway says it: in OneBot 12 none need."""
+    sender = raw.get("sender")
+    return _name(_get(sender, "card")) or _name(_get(sender, "nickname"))
 
 
 def _name(value: Any) -> str:
@@ -503,7 +508,11 @@ def _notice(source: _Source) -> Message | None:
         event_key=event_key,
         raw=source.raw,
         source="onebot",
-        talk=Talk(group=source.group, message_id=source.message_id),
+        talk=Talk(
+            group=source.group,
+            message_id=source.message_id,
+            name=_named(source.raw) if sender == source.user else "",
+        ),
     )
 
 

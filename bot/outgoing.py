@@ -21,6 +21,8 @@ from bot.campaign_phone import Phone
 from bot.campaigning import Desk, Place
 from bot.client import Client
 from bot.config import ChannelSettings, Config
+from bot.group_campaigning import GroupDesk, ways_of
+from bot.group_wording import GroupWording
 from bot.incentives import rewards
 from bot.links import Linker
 from bot.pushes import Pushes
@@ -32,6 +34,7 @@ from insights import experiments
 from scheduler import journeys, repeat, winners
 from scheduler.campaigns import Runner
 from scheduler.clock import Job
+from scheduler.group_campaigns import GroupRunner
 from scheduler.planner import Account
 from scheduler.rules import CampaignRules
 from scheduler.tags import TagSync
@@ -59,6 +62,7 @@ _REASONS = frozenset(
         "unknown",
         "audience",
         "nobody",
+        "no_group",
         "overdue",
         "to_all",
     }
@@ -105,6 +109,7 @@ class Outgoing:
 
     clients: by channel. now: Unix seconds. pushes: tells owners. letters: of the charts. items: the
     catalogue in the order of its popularity. observe: route and end of each message or mass send.
+    posted: posts into groups were planned.
     """
 
     def __init__(
@@ -120,6 +125,7 @@ class Outgoing:
         now: Callable[[], float],
         items: Callable[[], Mapping[str, Item]],
         observe: Callable[[str, str], None],
+        posted: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._texts = texts
@@ -143,6 +149,7 @@ class Outgoing:
         )
         media = CampaignMedia(store.assets, now=now)
         sender = Sender(clients, filling, media, observe=observe)
+        ways, wording = ways_of(config), GroupWording(filling, store.assets)
         self._runner = Runner(
             store,
             sender,
@@ -153,6 +160,7 @@ class Outgoing:
             accounts=accounts,
             levels=self._levels,
             tiers=self._tiers,
+            groups=GroupRunner(store, wording, self._rules, ways, now=now, wake=posted),
             quit=lambda: self._closing,
         )
         self._phone = Phone(store, clients, filling, media)
@@ -166,6 +174,7 @@ class Outgoing:
             levels=self._levels,
             tiers=self._tiers,
             topics=config.business.topics,
+            groups=GroupDesk(store, wording, self._rules, ways),
             chart=self._chart,
             wake=self.wake,
         )
@@ -300,6 +309,8 @@ class Outgoing:
                 return texts("campaign_told.audience", **said)
             case "nobody":
                 return texts("campaign_told.nobody", **said)
+            case "no_group":
+                return texts("campaign_told.no_group", **said)
             case "overdue":
                 return texts("campaign_told.overdue", **said)
             case "to_all":

@@ -20,6 +20,7 @@ from handlers import (
     faq,
     followups,
     gaps,
+    group_quiz,
     help,
     media,
     membership,
@@ -32,6 +33,7 @@ from handlers import (
     rankings,
     recording,
     referral,
+    signups,
     support,
     topics,
 )
@@ -52,6 +54,9 @@ ROUTERS: tuple[Router, ...] = (
     gaps.router,  # 并入 1, 忽略 1 and 1 => 答案, from operators only
     moderation.router,  # 广告 12, 误报 12: from operators only, in private
     help.router,  # fixed words that touch no database, so before those that do
+    group_quiz.router,  # A, in a group that has a quiz on; lets the rest pass
+    signups.router,  # 接龙, 接龙 +1, 退出接龙: in groups
+    signups.joining,  # +1, -1, 报名: in a group with an open list; lets them pass otherwise
     quiz.leaving,  # 退出 out of a quiz; lets it pass otherwise
     choices.router,  # 退出 leaves
     support.rest,  # 继续
@@ -82,5 +87,8 @@ GROUP_RULES = Rules(ROUTERS, "group")
 KEYWORD_RULES = Rules(ROUTERS, "group", keywords=True)
 """What may be said in a group without a mention, when it is typed alone."""
 
-ANSWER_RULES = Rules([quiz.answers], "group")
+ANSWER_RULES = Rules([group_quiz.router], "group")
 """What a bare A or 2 may be while a quiz is on in the group."""
+
+SIGNUP_RULES = Rules([signups.router, signups.joining], "group")
+"""What may be said of a list to sign up on without a mention: 接龙 X, or +1 while one is open."""

@@ -14,12 +14,16 @@ from typing import Literal
 from handlers.message import Message
 from handlers.quiz_text import chosen
 from handlers.router import asking, folded
+from handlers.signup_text import names_list
 from store.groups import Group
 
-Why = Literal["mention", "quote", "prefix", "keyword", "command", "answer"]
+Why = Literal["mention", "quote", "prefix", "keyword", "command", "answer", "signup"]
 
 DESK = "group"
 """The command that is heard also where the bot may not act, or is to be quiet."""
+
+SIGN_UPS = frozenset(("+1", "报名", "我报名", "-1"))
+"""What a member types alone to sign up, or to leave, while one list is open in the group."""
 
 _SLASH = "/"
 _GAP = " \t\r\n\u2005\u2003\u3000"
@@ -74,7 +78,8 @@ class GroupSpeech:
 class Address:
     """That a message is meant for the bot. text: what is said to it, "" for a call alone.
 
-    why: what shows it; "answer" is a bare answer to the quiz that is on.
+    why: what shows it; "answer" is a bare answer to the quiz that is on, "signup" speaks of a list
+    to sign up on, or is a bare +1 to the one that is open.
     """
 
     why: Why
@@ -87,12 +92,14 @@ def wanted(
     settings: GroupSpeech,
     *,
     quiz_on: bool = False,
+    signup_on: bool = False,
     now: float,
 ) -> Address | None:
     """How a message in a group is meant for the bot; None when it is not, or must not be heard.
 
-    group: None where the group is not known. quiz_on: whether a quiz is on there. now: Unix
-    seconds. Events are nobody's words, and what is said in private is not asked: None.
+    group: None where the group is not known. quiz_on: whether a quiz is on there;
+    signup_on: whether exactly one list to sign up on is open. now: Unix seconds. Events are
+    nobody's words, and what is said in private is not asked: None.
     """
     talk = message.talk
     if talk is None or message.kind == "event" or _is_program(message, settings):
@@ -122,7 +129,11 @@ def wanted(
     if quiz_on and _is_letters(said):
         return Address("answer", said)
     keywords = settings.keywords if group.rules.keywords is None else group.rules.keywords
-    if not keywords or not settings.said(folded(said)) or asking(said):
+    if not keywords or asking(said):
+        return None
+    if names_list(said) or (signup_on and folded(said) in SIGN_UPS):
+        return Address("signup", said)  # at night, too: it is written down and answered later
+    if not settings.said(folded(said)):
         return None
     return Address("keyword", said) if group.rules.quiet_until(now) <= now else None
 

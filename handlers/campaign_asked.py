@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from handlers import campaign_words, rule_words
-from handlers.campaign_words import findings, moment, people, preview, status
+from handlers.campaign_group_words import forecast as group_forecast
+from handlers.campaign_moments import moment, people
+from handlers.campaign_words import findings, preview, status
 from handlers.campaigning import Answer, Campaigns, Look, Said, Who
 from handlers.changes import number_from, short
 from handlers.context import Context
@@ -148,6 +150,8 @@ def line(ctx: Context, one: Campaign, *, waits: bool = False) -> str:
     at = one.started_at if one.started_at is not None and one.kind == "once" else None
     time = moment(texts, at, ctx.now) if at else campaign_words.when(texts, one, ctx.now)
     count = texts("campaign.line_people", count=people(one.planned)) if one.planned else ""
+    if one.places:
+        count = texts("campaign_groups.line_groups", count=people(len(one.places)))
     if waits:
         count += texts("campaign.line_yes")
     opens_at = desk(ctx).opens_at(ctx.at) if ctx.campaigns is not None else ctx.at
@@ -201,7 +205,9 @@ def _why(ctx: Context, look: Look) -> list[str]:
     if look.errors and not any(one.fixed for one in look.errors):
         lines.append(texts("campaign.override_hint"))
     lines += [campaign_words.problem_name(texts, one) for one in told.problems]
-    if told.problems:
+    if told.problems and look.campaign.places:
+        lines += group_forecast(texts, look, ctx.now)
+    elif told.problems:
         lines.append(
             texts(
                 "campaign.look_people",

@@ -27,6 +27,7 @@ from handlers.campaign_asked import (
     which,
     who,
 )
+from handlers.campaign_places import Called
 from handlers.campaign_text import BadForm, amend, label_of, read, timed
 from handlers.campaign_when import BadTime
 from handlers.campaign_words import findings, note, status
@@ -34,6 +35,7 @@ from handlers.campaign_written import changes, write, write_terms, write_version
 from handlers.campaigning import Answer, Said
 from handlers.changes import number_from, read_only, short
 from handlers.context import Context
+from handlers.group_asked import named
 from handlers.message import Message, Reply
 from handlers.router import folded
 from store.campaigns import STATUSES, Campaign, NewCampaign
@@ -83,7 +85,7 @@ async def _new(message: Message, ctx: Context, rest: str) -> Reply:
     if "\n" not in rest and label_of(rest) is None:
         return await campaign_dialogue.begin(message, ctx, " ".join(rest.split()))
     try:
-        new = read(rest, ctx.now, empty(ctx))
+        new = read(rest, ctx.now, empty(ctx), _called(ctx))
     except BadForm as bad:
         return Reply.text(campaign_words.faults(ctx.texts, bad))
     return await made(message, ctx, new)
@@ -103,7 +105,7 @@ async def _edit(message: Message, ctx: Context, rest: str) -> Reply:
         form = _written(ctx, one)
         return Reply.text(ctx.texts("campaign.edit_form", campaign=number, form=form))
     try:
-        new = amend(text, ctx.now, one.new)
+        new = amend(text, ctx.now, one.new, _called(ctx))
     except BadForm as bad:
         return Reply.text(campaign_words.faults(ctx.texts, bad))
     return await _changed(message, ctx, one, new)
@@ -122,7 +124,7 @@ async def _changed(message: Message, ctx: Context, one: Campaign, new: NewCampai
 async def _after(message: Message, ctx: Context, was: Campaign, new: NewCampaign) -> Reply:
     """What was changed, that it wants a new confirmation, and the preview."""
     texts, reply = ctx.texts, await looked(message, ctx, was.id)
-    told = [short(one) for one in changes(was, new)]
+    told = [short(one) for one in changes(was, new, _called(ctx))]
     lines = [texts("campaign.changed", changes="；".join(told))] if told else []
     if told and (was.confirmed_at is not None or await ctx.store.campaigns.approved_by(was)):
         lines.append(texts("campaign.unconfirmed"))
@@ -245,13 +247,18 @@ async def _show(message: Message, ctx: Context, rest: str) -> Reply:
 
 def _written(ctx: Context, one: Campaign) -> str:
     """Its written form; where its versions are too long for one message, their names."""
-    form = write(one)
+    form = write(one, _called(ctx))
     if len(one.variants) == 1 or len(form.encode()) <= _ONE_MESSAGE:
         return form
     names = "、".join(each.name for each in one.variants)
     first = one.variants[0].name
     long = ctx.texts("campaign.long_versions", campaign=one.id, names=names, first=first)
-    return f"{write_terms(one)}\n{long}"
+    return f"{write_terms(one, _called(ctx))}\n{long}"
+
+
+def _called(ctx: Context) -> Called:
+    """The groups, as a written form names them."""
+    return lambda name: named(ctx, name) if name else ctx.store.groups.all()
 
 
 async def _list(message: Message, ctx: Context, rest: str) -> Reply:

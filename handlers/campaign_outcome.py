@@ -8,7 +8,8 @@ from typing import Any
 
 from handlers import campaign_results
 from handlers.campaign_asked import desk, no_campaign, number_of, which, who
-from handlers.campaign_words import moment, people, when
+from handlers.campaign_moments import moment, people
+from handlers.campaign_words import when
 from handlers.changes import ask, executes, number_from, read_only
 from handlers.context import Context
 from handlers.message import Message, Reply

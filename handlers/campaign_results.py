@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
-from handlers.campaign_words import moment, note, people, reasons
+from handlers.campaign_group_words import report as group_report
+from handlers.campaign_moments import moment, people
+from handlers.campaign_words import note, reasons
 from handlers.coupon_words import yuan
 from handlers.polls import report as polled
 from handlers.texts import Texts
@@ -30,6 +32,8 @@ def told(texts: Texts, report: Report, verdict: Verdict, now: datetime, begins: 
     ]
     if report.campaigns > 1:
         lines.append(texts("campaign_report.runs", count=report.campaigns))
+    if report.groups:
+        return "\n".join((*lines, *_in_groups(texts, report, now)))
     sent = report.sent
     if not sent.assigned and not any(report.left_out.values()):
         return "\n".join((*lines, _nothing(texts, report, begins)))
@@ -44,6 +48,13 @@ def told(texts: Texts, report: Report, verdict: Verdict, now: datetime, begins: 
     if not report.final:
         lines.append(_not_final(texts, report, now))
     return "\n".join(lines)
+
+
+def _in_groups(texts: Texts, report: Report, now: datetime) -> Iterable[str]:
+    yield from group_report(texts, report, now)
+    if report.note:
+        why = note(texts, report.note, report.campaign_id)
+        yield texts("campaign_report.note", note=why)
 
 
 def _nothing(texts: Texts, report: Report, begins: str) -> str:

@@ -19,7 +19,8 @@ from handlers.campaign_asked import (
     which,
     who,
 )
-from handlers.campaign_words import moment, people
+from handlers.campaign_group_words import confirmed as confirmed_groups
+from handlers.campaign_moments import moment, people
 from handlers.campaigning import Answer, Said
 from handlers.changes import ask, executes, waiting
 from handlers.context import Context
@@ -135,16 +136,24 @@ async def _confirmed(
     count = people(one.approved)
     if one.kind == "cron":
         time = campaign_words.when(texts, one, ctx.now)
+        if one.places:
+            return Reply.text(confirmed_groups(texts, one, time, "cron"))
         return Reply.text(texts("campaign.confirmed_cron", campaign=number, when=time))
     opens_at = desk(ctx).opens_at(ctx.at)
     if one.starts_at is None or one.starts_at <= ctx.at + _AT_ONCE_S:
         if opens_at > ctx.at:
             at = moment(texts, opens_at, ctx.now)
+            if one.places:
+                return Reply.text(confirmed_groups(texts, one, at, "quiet"))
             return Reply.text(
                 texts("campaign.confirmed_quiet", campaign=number, count=count, at=at)
             )
+        if one.places:
+            return Reply.text(confirmed_groups(texts, one, "", "now"))
         return Reply.text(texts("campaign.confirmed_now", campaign=number, count=count))
     time = campaign_words.when(texts, one, ctx.now)
+    if one.places:
+        return Reply.text(confirmed_groups(texts, one, time, "at"))
     return Reply.text(texts("campaign.confirmed_at", campaign=number, count=count, when=time))
 
 
@@ -156,6 +165,9 @@ async def pause(message: Message, ctx: Context, rest: str) -> Reply:
     answer = await desk(ctx).pause(number, who(message, ctx))
     if answer.said not in (Said.DONE, Said.AGAIN):
         return refused(ctx, answer, "pause", number)
+    if answer.campaign is not None and answer.campaign.places and answer.campaign.planned:
+        posts = (await ctx.store.group_campaigns.left(number)).posts
+        return Reply.text(ctx.texts("campaign_groups.paused", campaign=number, left=people(posts)))
     counts = await ctx.store.deliveries.counts(number)
     left = sum(counts.get(name, 0) for name in ("planned", "waiting"))
     if not counts:

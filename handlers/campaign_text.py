@@ -25,31 +25,26 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from handlers.campaign_labels import (
+    FIELDS,
+    FIELDS_EN,
+    HEADS,
+    LONG,
+    METRIC_NAMES,
+    OF_MEMBERS,
+    PARTS,
+    ROUTES,
+    SAID_BY,
+)
+from handlers.campaign_places import BadPlaces, Called, nobody
+from handlers.campaign_places import read as read_places
+from handlers.campaign_spans import NONE
+from handlers.campaign_spans import share as share_of
+from handlers.campaign_spans import span as span_of
 from handlers.campaign_when import BadTime, read_when
+from store.campaign_places import grouped
 from store.campaigns import METRICS, NewCampaign, Variant, faults
 from store.rules import RuleError, parse
-
-DAY_S = 86_400.0
-
-ROUTES: Mapping[str, str] = MappingProxyType(
-    {
-        "客服消息": "custom",
-        "客服": "custom",
-        "群发": "mass_list",
-        "按名单群发": "mass_list",
-        "标签群发": "mass_tag",
-        "按标签群发": "mass_tag",
-        "全员群发": "mass_all",
-        "模板消息": "template",
-        "模板": "template",
-        "订阅通知": "notice",
-    }
-)
-"""How operators name the routes; their own names are understood, too."""
-
-METRIC_NAMES: Mapping[str, str] = MappingProxyType(
-    {"点击": "click", "领取": "claim", "领券": "claim", "购买": "purchase", "回复": "reply"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,103 +71,20 @@ class BadForm(ValueError):
 
 # Labels
 
-_FIELDS: Mapping[str, str] = MappingProxyType(
-    {
-        "标题": "title",
-        "名称": "title",
-        "账号": "channel",
-        "公众号": "channel",
-        "对象": "audience",
-        "发给": "audience",
-        "人群": "audience",
-        "给": "audience",
-        "话题": "topic",
-        "方式": "routes",
-        "时间": "when",
-        "截止": "not_after",
-        "最晚": "not_after",
-        "对照": "holdout",
-        "对照组": "holdout",
-        "目标": "metric",
-        "试发": "test",
-        "性质": "marketing",
-    }
-)
-_FIELDS_EN = (
-    "title",
-    "channel",
-    "audience",
-    "topic",
-    "routes",
-    "when",
-    "not_after",
-    "holdout",
-    "metric",
-    "test",
-    "marketing",
-)
-
-PARTS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "图片": ("image", "asset"),
-        "文章": ("article", "title"),
-        "作者": ("article", "author"),
-        "摘要": ("article", "digest"),
-        "封面": ("article miniprogram", "cover"),
-        "原文": ("article", "source_url"),
-        "正文": ("article", "markdown"),
-        "小程序": ("miniprogram", "title"),
-        "appid": ("miniprogram", "appid"),
-        "页面": ("miniprogram", "pagepath"),
-        "答题": ("quiz", "quiz"),
-        "竞赛": ("quiz", "quiz"),
-        "优惠券": ("coupon", "offer"),
-        "券": ("coupon", "offer"),
-        "推荐": ("item", ""),
-        "备选": ("item", "fallback"),
-        "投票": ("poll", "question"),
-        "选项": ("poll", "options"),
-        "通知": ("notice", "template_id"),
-        "字段": ("notice", "data"),
-        "链接": ("notice", "url"),
-        "文字": ("text coupon quiz item", "text"),
-    }
-)
-"""Label -> the kinds of content it may be of, and the field it is there."""
-
-_PLACES: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("starts_at", "cron", "timing", "kind", "delay_s", "journey_id"), "when"),
-        **dict.fromkeys(("test_share", "test_s"), "test"),
-        "window_s": "metric",
-    }
-)
-"""Field of a campaign -> the label that says it, where the two differ."""
-
-_HEADS = ("图片", "文章", "小程序", "答题", "竞赛", "优惠券", "券", "推荐", "投票", "通知")
-"""Labels that say what kind of content it is; without one it is a text."""
-
 _ONE_BY_ONE = ("coupon", "item", "miniprogram")
 """Kinds that no mass send can carry."""
 _WORDED = ("coupon", "quiz", "item")
 """Kinds with words of their own beside what they are."""
 _HINT_CHARS = 40
 
-_LABELS = (*_FIELDS, *PARTS)
-LONG = ("text", "markdown")
+_LABELS = (*FIELDS, *PARTS)
 _LABEL = re.compile(r"\s*([A-Za-z_]{2,12}|[\u4e00-\u9fff]{1,4})\s*[:：]\s*(.*)", re.DOTALL)
 _SPOKEN = re.compile(r"\s*([A-Za-z_]{2,12}|[\u4e00-\u9fff]{1,4})\s+(\S.*)", re.DOTALL)
 _VERSION = re.compile(
     r"\s*版本\s*([A-Za-z0-9]{1,8})\s*(?:[（(]?\s*([0-9]{1,4})\s*份\s*[)）]?)?\s*[:：]?\s*"
 )
 _BETWEEN = re.compile(r"\s*[,，、+＋/]\s*|\s+")
-_SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)\s*%")
-_SPAN = re.compile(r"([0-9]{1,4})\s*(天|小时|分钟|d|h|m)")
-SPANS: Mapping[str, float] = MappingProxyType(
-    {"天": DAY_S, "d": DAY_S, "小时": 3600.0, "h": 3600.0, "分钟": 60.0, "m": 60.0}
-)
 _METRIC = re.compile(rf"({'|'.join((*METRIC_NAMES, *METRICS))})[\s,，、]*(.*)")
-_NONE = ("无", "没有", "不要", "不用", "0", "0%")
 
 
 def label_of(line: str, *, spoken: bool = False) -> tuple[str, str] | None:
@@ -184,7 +96,7 @@ def label_of(line: str, *, spoken: bool = False) -> tuple[str, str] | None:
     if found is None:
         return None
     name = found[1].lower()
-    known = name in _FIELDS or name in PARTS or name in _FIELDS_EN
+    known = name in FIELDS or name in PARTS or name in FIELDS_EN
     return (name, found[2]) if known else None
 
 
@@ -205,8 +117,8 @@ class _Version:
 class _Reader:
     """Line after line into a campaign; what is wrong is gathered, not raised."""
 
-    def __init__(self, base: NewCampaign, now: datetime, *, edit: bool) -> None:
-        self.base, self.now, self.edit = base, now, edit
+    def __init__(self, base: NewCampaign, now: datetime, called: Called, *, edit: bool) -> None:
+        self.base, self.now, self.called, self.edit = base, now, called, edit
         self.faults: list[Fault] = []
         self.values: dict[str, Any] = {}
         self.lines: dict[str, int] = {}
@@ -242,7 +154,7 @@ class _Reader:
         if label in PARTS:
             self._part(number, label, said_here)
         else:
-            self._field(number, _FIELDS.get(label, label), said_here.strip())
+            self._field(number, FIELDS.get(label, label), said_here.strip())
 
     def _stray(self, number: int, line: str) -> None:
         """A line that belongs to nothing; a label that is only misspelt is named."""
@@ -287,7 +199,7 @@ class _Reader:
         self.values["channel"] = text
 
     def topic(self, number: int, text: str) -> None:
-        self.values["topic"] = "" if text in _NONE else text
+        self.values["topic"] = "" if text in NONE else text
 
     def audience(self, number: int, text: str) -> None:
         try:
@@ -313,7 +225,7 @@ class _Reader:
             self.wrong(number, text, f"time_{bad.why}")
 
     def not_after(self, number: int, text: str) -> None:
-        if text in _NONE:
+        if text in NONE:
             self.values["not_after"] = None
             return
         try:
@@ -327,7 +239,7 @@ class _Reader:
             self.values["not_after"] = said.starts_at
 
     def holdout(self, number: int, text: str) -> None:
-        share = _share(text)
+        share = share_of(text)
         if share is None:
             self.wrong(number, text, "share")
         else:
@@ -335,7 +247,7 @@ class _Reader:
 
     def metric(self, number: int, text: str) -> None:
         found = _METRIC.fullmatch(text.lower())
-        window = _span(found[2]) if found and found[2] else self.base.window_s
+        window = span_of(found[2]) if found and found[2] else self.base.window_s
         if found is None or window is None:
             self.wrong(number, text, "metric")
         else:
@@ -343,11 +255,11 @@ class _Reader:
             self.values |= {"metric": metric, "window_s": window}
 
     def test(self, number: int, text: str) -> None:
-        if text in _NONE:
+        if text in NONE:
             self.values |= {"test_share": 0.0, "test_s": 0.0}
             return
         share_said, _, span = text.partition(" ")
-        share, test_s = _share(share_said), _span(span)
+        share, test_s = share_of(share_said), span_of(span)
         if not share or test_s is None:
             self.wrong(number, text, "test")
         else:
@@ -359,11 +271,32 @@ class _Reader:
         else:
             self.values["marketing"] = text == "营销"
 
+    def places(self, number: int, text: str) -> None:
+        try:
+            self.values["places"] = read_places(text, self.called)
+        except BadPlaces as bad:
+            self.wrong(number, bad.part, bad.why, bad.value)
+
+    def _grouped(self, new: NewCampaign) -> NewCampaign:
+        """One into groups, without what only members have; or back to members."""
+        if not new.places:
+            if self.base.places and "routes" not in self.lines:
+                new = replace(new, routes=("custom", "mass_list"))
+            return new
+        for name, label in OF_MEMBERS.items():
+            if name in self.lines:
+                self.wrong(self.lines[name], label, "not_in_groups")
+        if "metric" in self.lines and new.metric != "click":
+            self.wrong(self.lines["metric"], "目标", "field_metric")
+        if "when" in self.lines and new.timing != "at":
+            self.wrong(self.lines["when"], "", "field_when")
+        return grouped(new)
+
     # What it says
 
     def _content(self, version: _Version) -> dict[str, Any] | None:
         """The content of one variant; None when it cannot be read."""
-        heads = [label for label in version.said if label in _HEADS]
+        heads = [label for label in version.said if label in HEADS]
         if len(heads) > 1:
             self.wrong(version.said[heads[1]][0], heads[1], "two_kinds", heads[0])
             return None
@@ -469,15 +402,19 @@ class _Reader:
             self.values["variants"] = variants
         if not self.edit:
             self._usual()
-        new = replace(self.base, **self.values)
+        new = self._grouped(replace(self.base, **self.values))
         if not self.edit:
             for name in ("title", "audience"):
+                if name == "audience" and (new.places or "places" in self.lines):
+                    continue
                 if not getattr(new, name) and name not in self.lines:
                     self.wrong(1, "", f"no_{name}")
             if not self.versions:
                 self.wrong(1, "", "no_content")
         elif not self.lines and not self.versions and not self.faults:
             self.wrong(1, "", "no_change")
+        elif self.base.places and not new.places and not new.audience:
+            self.wrong(1, "", "no_audience")
         if not self.faults:
             self._check(new)
         if self.faults:
@@ -496,7 +433,7 @@ class _Reader:
     def _check(self, new: NewCampaign) -> None:
         """What the store would not take, at the line that said it."""
         for name, why in faults(new):
-            place = _PLACES.get(name, name)
+            place = SAID_BY.get(name, name)
             if name.startswith("variants"):
                 line = self.versions[-1].line if self.versions else 1
                 self.wrong(line, name.partition(".")[2], "version", why)
@@ -505,7 +442,7 @@ class _Reader:
 
 
 _READ: Mapping[str, Callable[[_Reader, int, str], None]] = MappingProxyType(
-    {name: getattr(_Reader, name) for name in _FIELDS_EN}
+    {name: getattr(_Reader, name) for name in FIELDS_EN}
 )
 
 
@@ -535,20 +472,6 @@ def _likeness(typed: str, label: str) -> int:
     return sum(one == other for one, other in zip(typed, label, strict=False))
 
 
-def _share(text: str) -> float | None:
-    """ "5%" as 0.05, 无 as 0; None for anything else."""
-    text = unicodedata.normalize("NFKC", text).strip()
-    if text in _NONE:
-        return 0.0
-    found = _SHARE.fullmatch(text)
-    return None if found is None else round(float(found[1]) / 100, 4)
-
-
-def _span(text: str) -> float | None:
-    found = _SPAN.fullmatch(unicodedata.normalize("NFKC", text).strip().lower())
-    return None if found is None else int(found[1]) * SPANS[found[2]]
-
-
 def timed(text: str, now: datetime) -> dict[str, Any]:
     """The fields of a campaign that a time says. Errors: BadTime."""
     said = read_when(text, now)
@@ -560,22 +483,22 @@ def timed(text: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def read(text: str, now: datetime, empty: NewCampaign) -> NewCampaign:
+def read(text: str, now: datetime, empty: NewCampaign, called: Called = nobody) -> NewCampaign:
     """The campaign that a text says. Errors: BadForm, with every fault and its line.
 
-    empty: what holds where the text says nothing: channel, hold-out, window.
+    empty: what holds where the text says nothing: channel, hold-out, window. called: the groups.
     """
-    return _lines(text, _Reader(empty, now, edit=False))
+    return _lines(text, _Reader(empty, now, called, edit=False))
 
 
-def amend(text: str, now: datetime, base: NewCampaign) -> NewCampaign:
+def amend(text: str, now: datetime, base: NewCampaign, called: Called = nobody) -> NewCampaign:
     """The campaign with what the text changes of it. Errors: BadForm.
 
     A single version that is said replaces the one of its name, several replace all. 文字 alone,
     without a version, is other words for the same coupon, quiz or item; the line that says how
     to hear no more stays.
     """
-    return _lines(text, _Reader(base, now, edit=True))
+    return _lines(text, _Reader(base, now, called, edit=True))
 
 
 def _lines(text: str, reader: _Reader) -> NewCampaign:

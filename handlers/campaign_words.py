@@ -12,12 +12,14 @@ from datetime import datetime
 from types import MappingProxyType
 
 from handlers import rule_words
+from handlers.campaign_group_words import forecast as group_forecast
+from handlers.campaign_group_words import way_shown
+from handlers.campaign_group_words import who as groups_named
+from handlers.campaign_moments import moment, people, span
 from handlers.campaign_text import BadForm, Fault
 from handlers.campaign_when import days_of, times_a_day
 from handlers.campaigning import Finding, Look, Shown
 from handlers.changes import short
-from handlers.context import SHANGHAI
-from handlers.coupon_words import day_of
 from handlers.texts import Texts
 from store.campaigns import Campaign, NewCampaign
 
@@ -61,43 +63,13 @@ _REASONS = (
     "lease",
     "refused",
 )
-_PROBLEMS = ("nobody", "api_quota", "day_quota", "no_channel", "to_all")
-_NOTES = ("errors", "busy", "day_quota", "unknown", "audience", "nobody", "undone")
+_PROBLEMS = ("nobody", "api_quota", "day_quota", "no_channel", "to_all", "no_group")
+_NOTES = ("errors", "busy", "day_quota", "unknown", "audience", "nobody", "no_group", "undone")
 _NUMBERED = ("late", "overdue", "grown", "to_all")
 """Notes that ask for a decision, and name the commands of it."""
 
 
-def people(count: int) -> str:
-    """A number that may be large: "12,345"."""
-    return f"{count:,}"
-
-
 # Times
-
-
-def moment(texts: Texts, at: float, now: datetime) -> str:
-    """ "今天 20:00", "明天 09:00", "12月1日 20:00". at: Unix seconds; now: aware, Shanghai."""
-    when = datetime.fromtimestamp(at, SHANGHAI)
-    clock = f"{when:%H:%M}"
-    ahead = (when.date() - now.date()).days
-    if ahead == 0:
-        return texts("campaign.today", clock=clock)
-    if ahead == 1:
-        return texts("campaign.tomorrow", clock=clock)
-    return day_of(at, now.timestamp())
-
-
-def span(texts: Texts, seconds: float) -> str:
-    """How long something takes, to the minute; at least one."""
-    minutes = max(1, round(seconds / 60))
-    if minutes < 120:
-        return texts("campaign.minutes", count=minutes)
-    hours, rest = divmod(minutes, 60)
-    if hours >= 48:
-        return texts("campaign.days", count=f"{hours / 24:.3g}")
-    if rest:
-        return texts("campaign.hours_minutes", hours=hours, minutes=rest)
-    return texts("campaign.hours", count=hours)
 
 
 def when(texts: Texts, new: NewCampaign, now: datetime) -> str:
@@ -150,6 +122,8 @@ def _fault(texts: Texts, one: Fault) -> str:
         why = rule_words.fault(texts, one.rule, one.part)
     elif one.why in ("label", "not_of"):
         why = texts(f"campaign.fault_{one.why}", part=short(one.part), value=one.value)
+    elif one.why == "group_many":
+        why = texts("campaign.fault_group_many", part=short(one.part), value=one.value)
     elif one.part and one.why in _NAMING:
         why = texts(f"campaign.fault_{one.why}", part=short(one.part))
     else:
@@ -159,7 +133,7 @@ def _fault(texts: Texts, one: Fault) -> str:
     return texts("campaign.fault", line=one.line, why=why)
 
 
-_NAMING = ("stray", "route", "field")
+_NAMING = ("stray", "route", "field", "group", "not_in_groups")
 """Faults whose sentence names what was typed."""
 _NOWHERE = ("no_title", "no_audience", "no_content", "no_change")
 """Faults of what is not there: in a campaign no line has them; in a journey a step has."""
@@ -292,7 +266,9 @@ def _preview(texts: Texts, look: Look, now: datetime, reader: Reader, chars: int
     one = look.campaign
     lines = [
         texts("campaign.head", campaign=one.id, title=one.title, status=status(texts, one)),
-        texts("campaign.look_who", audience=audience(texts, one.audience)),
+        groups_named(texts, look)
+        if one.places
+        else texts("campaign.look_who", audience=audience(texts, one.audience)),
         texts("campaign.look_when", when=_begins(texts, look, now, reader)),
     ]
     if reader.said_yes:
@@ -374,6 +350,8 @@ def _said(texts: Texts, look: Look, chars: int) -> Iterable[str]:
     for one in look.shown:
         text = one.text if len(one.text) <= most else one.text[: most - 1] + "…"
         kind = _kind(texts, one)
+        if one.way:
+            kind = way_shown(texts, kind, one.way)
         if len(look.shown) == 1:
             yield texts("campaign.look_text", kind=kind, text=text)
         else:
@@ -393,6 +371,8 @@ _KINDS = (
     "item",
     "poll",
     "notice",
+    "markdown",
+    "news",
 )
 
 
@@ -402,6 +382,11 @@ def _kind(texts: Texts, one: Shown) -> str:
 
 def _forecast(texts: Texts, look: Look, now: datetime) -> Iterable[str]:
     told, one = look.forecast, look.campaign
+    if one.places:
+        yield from group_forecast(texts, look, now)
+        for problem in told.problems:
+            yield problem_name(texts, problem)
+        return
     yield texts(
         "campaign.look_people", matched=people(told.matched), recipients=people(told.recipients)
     )

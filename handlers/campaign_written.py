@@ -7,19 +7,25 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from handlers.campaign_text import LONG, METRIC_NAMES, PARTS, ROUTES, SPANS
+from handlers.campaign_labels import LONG, METRIC_NAMES, PARTS, ROUTES
+from handlers.campaign_places import Called, nobody
+from handlers.campaign_places import write as write_places
+from handlers.campaign_spans import SPANS
 from handlers.context import SHANGHAI
 from store.campaigns import NewCampaign
 
 
-def write(new: NewCampaign) -> str:
-    """All that can be said of it: `amend` with this text changes nothing, to the minute."""
-    return "\n".join([*_terms(new), *_contents(new)])
+def write(new: NewCampaign, called: Called = nobody) -> str:
+    """All that can be said of it: `amend` with this text changes nothing, to the minute.
+
+    called: the groups, to name them; one that it does not know stands as its place.
+    """
+    return "\n".join([*_terms(new, called), *_contents(new)])
 
 
-def write_terms(new: NewCampaign) -> str:
+def write_terms(new: NewCampaign, called: Called = nobody) -> str:
     """What holds for all of it, without what it says."""
-    return "\n".join(_terms(new))
+    return "\n".join(_terms(new, called))
 
 
 def write_version(new: NewCampaign, name: str) -> str:
@@ -28,9 +34,11 @@ def write_version(new: NewCampaign, name: str) -> str:
     return "\n".join(_contents(replace(new, variants=tuple(found)))) if found else ""
 
 
-def changes(before: NewCampaign, after: NewCampaign) -> list[str]:
+def changes(before: NewCampaign, after: NewCampaign, called: Called = nobody) -> list[str]:
     """What became of what: "方式：客服消息 → 群发", "内容 A"; [] when it reads the same."""
-    old, new = (dict(line.split("：", 1) for line in _terms(one)) for one in (before, after))
+    old, new = (
+        dict(line.split("：", 1) for line in _terms(one, called)) for one in (before, after)
+    )
     found = [
         f"{label}：{old.get(label, '无')} → {new.get(label, '无')}"
         for label in dict.fromkeys((*old, *new))
@@ -41,11 +49,14 @@ def changes(before: NewCampaign, after: NewCampaign) -> list[str]:
     return found
 
 
-def _terms(new: NewCampaign) -> list[str]:
-    lines = [f"标题：{new.title}", f"账号：{new.channel}", f"对象：{new.audience}"]
-    lines.append(f"话题：{new.topic or '无'}")
-    names = {route: name for name, route in reversed(list(ROUTES.items()))}
-    lines.append(f"方式：{'、'.join(names[route] for route in new.routes)}")
+def _terms(new: NewCampaign, called: Called) -> list[str]:
+    lines = [f"标题：{new.title}", f"账号：{new.channel}"]
+    if new.places:
+        lines.append(f"群：{write_places(new.places, called)}")
+    else:
+        names = {route: name for name, route in reversed(list(ROUTES.items()))}
+        lines += [f"对象：{new.audience}", f"话题：{new.topic or '无'}"]
+        lines.append(f"方式：{'、'.join(names[route] for route in new.routes)}")
     if when := _written_when(new):
         lines.append(f"时间：{when}")
     if new.not_after is not None:

@@ -35,11 +35,38 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A variant as its members read it. text: of pictures and cards a line that says so."""
+    """A variant as its members read it. text: of pictures and cards a line that says so.
+
+    way: in groups of which way ("robot", "gateway", "task"); "" when all read the same.
+    """
 
     variant: str
     kind: str
     text: str
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupForecast:
+    """What one group would get. number: of the group, 0 for one nobody knows. channel: that
+    posts, or whose employees are asked. way: "robot" (WeCom's), "gateway", "task" (an employee
+    confirms), "" when nothing posts there. variant: "" for a group that is held out. due_at:
+    when, Unix seconds. why: a short key when it gets nothing. members: known ones."""
+
+    place: str
+    number: int
+    title: str
+    channel: str
+    way: str
+    variant: str
+    due_at: float | None
+    why: str
+    members: int
+
+    @property
+    def goes(self) -> bool:
+        """Whether it gets something."""
+        return not self.why and bool(self.variant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +78,10 @@ class Forecast:
     routes, variants: recipients by each; calls: calls of WeChat's API by name; seconds: how long
     it takes without quiet hours; ends_at: with them; quota: mass sends the recipients will have
     had this month -> members; sample: some recipients' numbers; problems: what makes it
-    impossible ("nobody", "api_quota", "day_quota").
+    impossible ("nobody", "api_quota", "day_quota", "no_group").
+
+    Of a campaign into groups the people are the known members of its groups, held and skipped
+    are groups, employees those who have to confirm a task.
     """
 
     at: float
@@ -67,6 +97,13 @@ class Forecast:
     quota: Mapping[int, int] = field(default_factory=dict)
     sample: tuple[int, ...] = ()
     problems: tuple[str, ...] = ()
+    groups: tuple[GroupForecast, ...] = ()
+    employees: int = 0
+
+    @property
+    def going(self) -> tuple[GroupForecast, ...]:
+        """The groups that get something."""
+        return tuple(one for one in self.groups if one.goes)
 
 
 @dataclass(frozen=True, slots=True)

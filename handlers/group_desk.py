@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from handlers import group_push, group_words
+from handlers import digest_text, group_push, group_words
 from handlers.changes import read_only, short
 from handlers.context import SHANGHAI, Context
 from handlers.group_asked import can_post, find, hears, here, named, robots, split
@@ -317,7 +317,7 @@ async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Repl
 
 async def _give(ctx: Context, group: Group, alias: str) -> str:
     """Give a group a short name; why not, or "" when it has it."""
-    if narrow(alias) in _RESERVED:
+    if narrow(alias) in RESERVED:
         return ctx.texts("group_desk.call_reserved", alias=alias)
     if await ctx.store.groups.call(group.place, alias, _deed(ctx, "call")) is None:
         return ctx.texts("group_desk.call_taken", alias=alias)
@@ -431,9 +431,14 @@ async def _hush(message: Message, ctx: Context, group: Group, rest: str) -> Repl
 
 
 async def _daily(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
-    """/group digest [3] 21:00 | on | off."""
+    """/group digest [3] 21:00 | on | off | now."""
     texts = ctx.texts
     name = _name(message, ctx, group)
+    if narrow(rest) in ("now", "现在", "今天"):
+        if message.talk is not None:
+            return Reply.text(texts("group_desk.private_only", command=f"digest {group.id} now"))
+        ctx.item = f"group:{group.id}"
+        return Reply.text(await digest_text.today(ctx, group))
     if group_words.means_off(rest):
         await _ruled(message, ctx, group, lambda rules: replace(rules, digest="off"))
         return Reply.text(texts("group_desk.digest_off", group=name))
@@ -567,5 +572,5 @@ _VERBS: Mapping[str, _Verb] = MappingProxyType(
 _WHOLE = ("list", "push", "posts", "help")
 """What is said of all groups, in private."""
 
-_RESERVED = frozenset({*_VERBS, *_WHOLE, *_MEANT})
+RESERVED = frozenset({*_VERBS, *_WHOLE, *_MEANT})
 """No group is called so: its card could not be asked for."""

@@ -17,6 +17,7 @@ from handlers import (
     KEYWORD_RULES,
     ROUTERS,
     RULES,
+    SIGNUP_RULES,
     about,
     content,
     faq,
@@ -50,6 +51,9 @@ _QUESTION = re.compile(
 )
 """How it works here is no secret: 兑换码怎么用 is answered in the group."""
 
+RANKING = "ranking.group"
+"""The ranking of a group is the same for everybody: it is not told twice in a while."""
+
 _ANSWERS = frozenset(("faq", "content", "follow", "about", "choice"))
 """What tells something, by the first part of the handler's name: it is cut when it is long."""
 
@@ -73,12 +77,16 @@ async def converse(message: Message, ctx: Context, speech: GroupSpeech) -> Outco
     if message.kind == "event":
         return await _event(message, ctx)
     quiz_on = bool(ctx.place and await ctx.store.quizzes.on(ctx.at, ctx.place))
-    address = wanted(message, ctx.group, speech, quiz_on=quiz_on, now=ctx.at)
+    signup_on = ctx.store.signups.open_in(ctx.place, ctx.at)
+    address = wanted(message, ctx.group, speech, quiz_on=quiz_on, signup_on=signup_on, now=ctx.at)
     if address is None:
         return Outcome(Reply.none(), "none")
     said = replace(message, text=address.text)
     if address.why == "keyword":
-        return _plain(await dispatch(KEYWORD_RULES, said, ctx), ctx, speech)
+        done = _plain(await dispatch(KEYWORD_RULES, said, ctx), ctx, speech)
+        return await _once(message, done, ctx, speech)
+    if address.why == "signup":
+        return _plain(await dispatch(SIGNUP_RULES, said, ctx), ctx, speech)
     if address.why == "answer":
         return _plain(await dispatch(ANSWER_RULES, said, ctx), ctx, speech)
     if not address.text and message.kind in ("text", "voice"):
@@ -125,7 +133,11 @@ async def _answer(
         return replace(done, reply=_unsure(ctx, done.reply))
     if done.handler == "faq.unknown":
         return replace(done, reply=_unknown(message, ctx, done.reply))
-    done = _plain(done, ctx, speech)
+    return await _once(message, _plain(done, ctx, speech), ctx, speech)
+
+
+async def _once(message: Message, done: Outcome, ctx: Context, speech: GroupSpeech) -> Outcome:
+    """The answer, unless the group has read it just now."""
     item = _told(ctx, done.handler)
     if not item or done.reply.kind == "none" or not speech.repeat_minutes:
         return done
@@ -264,7 +276,7 @@ def _told(ctx: Context, handler: str) -> str:
     """The item that a reply tells and nothing else; "" for any other reply."""
     if handler in _ITEMS:
         return ctx.item
-    return handler if handler.startswith("about.") else ""
+    return handler if handler.startswith("about.") or handler == RANKING else ""
 
 
 def _cut(text: str, ctx: Context, speech: GroupSpeech, item: str) -> str:

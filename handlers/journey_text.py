@@ -82,7 +82,10 @@ _SHORT: Mapping[str, str] = MappingProxyType(
 )
 _HEAD = re.compile(r"\s*(开始|触发|停止|结束|trigger|stops)\s*[:：]\s*(.*)", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*[,，、+/]\s*|\s+|或")
-_NOT_HERE = ("时间", "when", "截止", "最晚", "not_after", "试发", "test", "标题", "名称", "title")
+_NOT_HERE = (
+    *("时间", "when", "截止", "最晚", "not_after", "试发", "test", "标题", "名称", "title"),
+    *("群", "发到群", "places"),
+)
 """What a campaign says and a journey's step cannot: its time is its step's."""
 _NONE = ("无", "没有", "不停")
 

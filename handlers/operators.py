@@ -31,6 +31,7 @@ from handlers import (
     quiz_desk,
     referral_desk,
     segment_desk,
+    signups,
     tag_desk,
     teaching,
 )
@@ -285,6 +286,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "audit": Command(audit_desk.audit, analyst=True),
         "group": Command(group_desk.command, analyst=True, where="both"),
         "order": Command(order_desk.command),
+        "signup": Command(signups.command, analyst=True),
         "claim": Command(_claim, open=True, quiet=True),
     }
 )

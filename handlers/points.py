@@ -63,6 +63,7 @@ async def check_in(message: Message, ctx: Context) -> Reply:
         card_every=rules.card_every,
         cards_most=rules.cards_most,
         ends_at=rules.ends_at(ctx.at),
+        place=ctx.place,
     )
     if done is None:  # erased in this very moment
         return Reply.none()
@@ -77,7 +78,7 @@ async def check_in(message: Message, ctx: Context) -> Reply:
         if not done.points:
             lines = [texts("points.checked_in_plain", streak=done.streak)]
         lines += await reached(ctx, done.earned - done.points, done.earned, done.at)
-        return Reply.text("\n".join(lines))
+        return Reply.text("".join(lines))
     lines = [
         texts("points.checked_in", points=done.points, streak=done.streak, balance=done.balance)
         if done.points

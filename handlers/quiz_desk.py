@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from handlers import changes
+from handlers import changes, group_quiz
 from handlers.changes import number_from, short
 from handlers.context import SHANGHAI, Context
 from handlers.coupon_words import audience
@@ -264,7 +264,9 @@ async def _start(message: Message, ctx: Context, rest: str) -> Reply:
     quiz = await _found(ctx, rest)
     if quiz is None:
         return _unknown(ctx, rest)
-    minutes = _minutes(rest.split()[1:])
+    words = rest.split()[1:]
+    named = group_quiz.group_named(words)
+    minutes = MINUTES if named else _minutes(words)
     if minutes is None:
         return Reply.text(ctx.texts("quiz.minutes_usage", most=MAX_MINUTES, quiz=quiz.id))
     if quiz.status not in (DRAFT, SCHEDULED):
@@ -272,6 +274,8 @@ async def _start(message: Message, ctx: Context, rest: str) -> Reply:
     word = await missing_offer(ctx.store, quiz)
     if word:
         return Reply.text(ctx.texts("quiz.unknown_offer", word=short(word)))
+    if named:
+        return await group_quiz.ask_to_start(ctx, quiz, named)
     question = ctx.texts("quiz.start_ask", title=quiz.title, minutes=minutes)
     return await changes.ask(ctx, "quiz.start", {"quiz": quiz.id, "minutes": minutes}, question)
 
@@ -292,7 +296,8 @@ async def _schedule(message: Message, ctx: Context, rest: str) -> Reply:
         return Reply.text(ctx.texts("quiz.unknown_offer", word=short(word)))
     words = rest.split()[1:]
     starts = moment(" ".join(words[:2]), ctx.now)
-    minutes = _minutes(words[2:])
+    named = group_quiz.group_named(words[2:])
+    minutes = MINUTES if named else _minutes(words[2:])
     if starts is None or minutes is None:
         return Reply.text(ctx.texts("quiz.schedule_usage", quiz=quiz.id))
     if starts <= ctx.now:
@@ -300,6 +305,8 @@ async def _schedule(message: Message, ctx: Context, rest: str) -> Reply:
     if quiz.status not in (DRAFT, SCHEDULED):
         return _not_now(ctx, quiz)
     at = starts.timestamp()
+    if named:
+        return await group_quiz.ask_to_start(ctx, quiz, named, at)
     question = ctx.texts(
         "quiz.schedule_ask", title=quiz.title, when=when(at, ctx.now), minutes=minutes
     )

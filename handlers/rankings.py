@@ -10,6 +10,7 @@ import unicodedata
 from datetime import datetime, timedelta
 
 from handlers.context import Context
+from handlers.group_names import called
 from handlers.message import Message, Reply
 from handlers.router import Router, asking, folded
 from store.rankings import EVER, Place
@@ -66,13 +67,18 @@ def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
     where="both",
 )
 async def ranking(message: Message, ctx: Context) -> Reply:
-    """排行榜, 排行榜 月, 总榜: the first ten and the member's own place. This week unless said."""
+    """排行榜, 排行榜 月, 总榜: the first ten and the member's own place. This week unless said.
+
+    In a group its own members, this month unless said, and the same for everybody.
+    """
     texts = ctx.texts
     typed = folded(message.text)
     if re.search(_OTHER, typed):
         lines = [texts("points.ranking_periods"), texts("points.ranking_more")]
         return Reply.text("\n".join(lines))
     said = _PERIOD.search(typed)
+    if ctx.place:
+        return await _in_group(ctx, _PERIODS.get(said[0], "ever") if said is not None else "month")
     period = _PERIODS.get(said[0], "ever") if said is not None else "week"
     since, until = days_of(period, ctx.now)
     found = await ctx.store.points.ranking(since, until, "", _ROWS, ctx.member.id)
@@ -85,13 +91,32 @@ async def ranking(message: Message, ctx: Context) -> Reply:
     if found.mine is None:
         if found.rows:
             lines.append(texts("points.ranking_mine_none", period=named))
-    elif not found.listed and message.talk is None:
+    elif not found.listed:
         lines.append(texts("points.ranking_mine_hidden", points=found.mine.points))
     elif found.listed:
         own = found.mine
         lines.append(texts("points.ranking_mine", rank=own.rank, points=own.points))
-    if message.talk is None:
-        lines.append(texts("points.ranking_more"))
+    lines.append(texts("points.ranking_more"))
+    return Reply.text("\n".join(lines))
+
+
+async def _in_group(ctx: Context, period: str) -> Reply:
+    """Who earned most in this group; nobody's own place, for all read it."""
+    ctx.handler = "ranking.group"
+    texts, yesterday = ctx.texts, (ctx.now - timedelta(days=1)).strftime("%Y-%m-%d")
+    rows = await ctx.store.points.group_ranking(
+        ctx.place, days_of(period, ctx.now), (ctx.today, yesterday), _ROWS
+    )
+    named = texts(f"points.{period}")
+    if not rows:
+        return Reply.text(texts("group_life.ranking_none", period=named))
+    lines = [texts("group_life.ranking_head", period=named)]
+    for one in rows:
+        told = {"rank": one.rank, "name": called(texts, one.name), "points": one.points}
+        if one.streak > 1:
+            lines.append(texts("group_life.ranking_streak", streak=one.streak, **told))
+        else:
+            lines.append(texts("group_life.ranking_item", **told))
     return Reply.text("\n".join(lines))
 
 

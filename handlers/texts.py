@@ -28,6 +28,7 @@ FILES = (
     "texts_journeys.toml",
     "texts_campaigns.toml",
     "texts_campaign_new.toml",
+    "texts_campaign_groups.toml",
     "texts_tags.toml",
     "texts_segments.toml",
     "texts_outgoing.toml",
@@ -37,6 +38,8 @@ FILES = (
     "texts_group_desk.toml",
     "texts_group.toml",
     "texts_recording.toml",
+    "texts_signups.toml",
+    "texts_group_life.toml",
     "texts_wecom.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""

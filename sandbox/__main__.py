@@ -2,7 +2,8 @@
 
 Nothing is shortened: the page's messages are signed, encrypted and posted to the real
 webhook over HTTP, late answers come back over the real API calls, and the shop that links
-lead to tells the real REST API what was bought. Only WeChat's and the shop's sides are ours.
+lead to tells the real REST API what was bought. A group talks beside them, through a gateway that
+opens a reverse WebSocket, and a group robot posts to another. Only the other sides are ours.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import replace
 from datetime import time as clock
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from bot import logs
 from bot.app import App
@@ -33,6 +35,7 @@ from bot.config import (
     ServerSettings,
     StoreSettings,
 )
+from bot.group_settings import GatewaySettings, GroupRobotSettings, GroupSettings
 from bot.invitations import new_scene
 from bot.keys import new_key
 from bot.reading import read_document
@@ -42,7 +45,10 @@ from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router
 from sandbox import seeds
+from sandbox.fake_gateway import FakeGateway
+from sandbox.fake_qyapi import FakeQyapi
 from sandbox.fake_wechat import Account, FakeWeChat
+from sandbox.groups import Example, GroupRooms, Names, Speaker
 from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 from sandbox.shop import Offer, Shop
 from store.catalogue import Item
@@ -66,6 +72,11 @@ ACCOUNT = Account(
     gh_id="gh_zhixingdemo",
 )
 
+GATEWAY, ROBOT = "qun", "board"
+"""Channels: the group that is heard, and the one that is only posted to."""
+
+GROUP_ID = "50001@chatroom"
+ROOMS = Names(group="周末读书会", board="公告群", bot="知群")
 _TRY = (
     "签到",
     "领券 早鸟",
@@ -102,6 +113,10 @@ OPERATOR = Person(
         "/quiz list",
         "/points report",
         "/referral review",
+        "/group list",
+        f"/group push {ROOMS.board} 今晚八点开播",
+        f"/quiz start 2 {ROOMS.group}",
+        f"/group digest {ROOMS.group} now",
         "/faq gaps",
         "/docs",
         "/teach 有夜校吗 => 有，每周三晚八点直播。",
@@ -109,6 +124,43 @@ OPERATOR = Person(
         "/sends",
     ),
 )
+
+OWNER = Speaker("wxid_su", "苏老师", "运营", OPERATOR.avatar_colour)
+SPEAKERS = (
+    Speaker("wxid_lin", "林晓", "成员", MEMBERS[0].avatar_colour),
+    Speaker("wxid_zhou", "周雨", "成员", MEMBERS[1].avatar_colour),
+    Speaker("wxid_he", "何川", "成员", "#8a63c9"),
+    OWNER,
+)
+NEWCOMERS = (
+    Speaker("wxid_new1", "小满", "成员", "#2f9c95"),
+    Speaker("wxid_new2", "阿树", "成员", "#c25b7a"),
+    Speaker("wxid_new3", "老顾", "成员", "#7a7f35"),
+    Speaker("wxid_new4", "米粒", "成员", "#4d6fa8"),
+)
+ADVERT = "兼职刷单日结300-500，无需押金，在家可做，加微信 zq66888 领任务，名额有限先到先得"
+FLOOD = tuple(f"有人吗，第 {number} 遍了" for number in range(1, 13))
+EXAMPLES = {
+    "成员": (
+        Example("@知群 怎么退款", "@知群 怎么退款"),
+        Example("随便聊聊", "这周读到第三章了，你们呢"),
+        Example("@知群 我的积分", "@知群 我的积分"),
+        Example("签到", "签到"),
+        Example("开接龙", "接龙 周六线下见 6人"),
+        Example("+1", "+1"),
+        Example("发广告", ADVERT),
+        Example("刷屏", act="flood"),
+        Example("有人进群", act="join"),
+    ),
+    "运营": (
+        Example("/group", "/group"),
+        Example("改欢迎词", "/group welcome 欢迎 {names}，周日晚八点一起读书。"),
+        Example("/group mute 10m", "/group mute 10m"),
+        Example("/group mute off", "/group mute off"),
+        Example("随便聊聊", "这周日晚上八点老时间见"),
+        Example("有人进群", act="join"),
+    ),
+}
 
 MENU = (
     MenuButton(name="看内容", type="click", key="courses"),
@@ -138,6 +190,9 @@ MENU = (
 THINKING_S = 7.0
 MIDNIGHT = clock(0, 0)
 FINISH_S = 1.0
+WELCOME_MINUTES = 0.1
+GATEWAY_TOKEN = "demo-gateway-token-0000"  # noqa: S105 - opens nothing but what is in this process
+ROBOT_KEY = "demo-board-robot-0000"
 
 slow = Router("demo.slow")
 
@@ -152,10 +207,11 @@ async def think(message: Message, ctx: Context) -> Reply:
     )
 
 
-def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
+def demo_config(folder: Path, api_base: str, api_port: int = 0, qyapi: str = "") -> Config:
     """The demo's configuration, made in code: free ports, nothing outside `folder`.
 
-    api_port: where links lead first; 0 takes any free one, and links stay plain.
+    api_port: where links lead first; 0 takes any free one, and links stay plain. qyapi: where
+    WeCom's API is; "" leaves the groups out.
     """
     public_url = f"http://127.0.0.1:{api_port}" if api_port else ""
     return Config(
@@ -174,6 +230,8 @@ def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
         ),
         # On here, where nobody real is invited; docs/going-live.md says what WeChat allows.
         referral=ReferralSettings(enabled=True, ladder=seeds.LADDER),
+        groups=GroupSettings(welcome_minutes=WELCOME_MINUTES),
+        **(_group_channels(qyapi) if qyapi else {}),
         channels=MappingProxyType(
             {
                 "mp": ChannelSettings(
@@ -190,6 +248,23 @@ def demo_config(folder: Path, api_base: str, api_port: int = 0) -> Config:
             }
         ),
     )
+
+
+def _group_channels(qyapi: str) -> dict[str, Any]:
+    gateway = GatewaySettings(
+        channel=GATEWAY,
+        accept_risk=True,  # the account that could be banned is made up
+        access_token=Secret(GATEWAY_TOKEN),
+        per_minute=120,
+        owners=(OWNER.id,),
+    )
+    robot = GroupRobotSettings(
+        channel=ROBOT, key=Secret(ROBOT_KEY), group=ROOMS.board, api_base=qyapi
+    )
+    return {
+        "gateways": MappingProxyType({GATEWAY: gateway}),
+        "group_robots": MappingProxyType({ROBOT: robot}),
+    }
 
 
 def _free_port() -> int:
@@ -215,6 +290,20 @@ class Demo:
         self.fake.mass.finish_after_s = FINISH_S
         self.shop = Shop(TITLE)
         self.phone = Phone(self.fake, (*MEMBERS, OPERATOR), title=TITLE)
+        self.gateway = FakeGateway("", GATEWAY_TOKEN, names=True)
+        self.qyapi = FakeQyapi()
+        self.rooms = GroupRooms(
+            self.phone,
+            self.gateway,
+            self.qyapi,
+            group=GROUP_ID,
+            robot=ROBOT_KEY,
+            names=ROOMS,
+            people=SPEAKERS,
+            newcomers=NEWCOMERS,
+            examples=EXAMPLES,
+            flood=FLOOD,
+        )
         self.url = ""
         self._folder = folder
         self._port = port
@@ -224,7 +313,7 @@ class Demo:
         """Open everything, seed an empty store, put up the menu; ready when it returns."""
         api_base = await self.fake.start()
         shop_url = await self.shop.start()
-        config = demo_config(self._folder, api_base, _free_port())
+        config = demo_config(self._folder, api_base, _free_port(), await self.qyapi.start())
         app = self.app = App(config, routers=(slow, *ROUTERS), say=lambda _: None)
         await app.start()
         ready, failed = asyncio.create_task(app.ready.wait()), asyncio.create_task(app.failed())
@@ -241,6 +330,9 @@ class Demo:
         if not await self.fake.verify_url():
             raise RuntimeError("the webhook did not echo; is another program on its port?")
         await app.channels["mp"].side.push_menu()
+        self.gateway.webhook = f"http://127.0.0.1:{app.webhook_port}/hook/{GATEWAY}"
+        await self.gateway.connect()
+        await self.gateway.connect(keep=True)
         ops = f"http://127.0.0.1:{app.ops_port}"
         self.phone.links = (
             Link("商店", shop_url),
@@ -266,6 +358,7 @@ class Demo:
         here = [replace(item, url=self.shop.address(item.id)) for item in items]
         await app.store.catalogue.put(here, now)
         await seeds.seed(app.store, now)
+        await seeds.seed_group(app.store, GATEWAY, GROUP_ID, ROOMS.group, now, OWNER.id)
         self.shop.offers = {item.id: _offer(item) for item in here}
 
     async def _open_shop(self, app: App) -> None:
@@ -292,12 +385,14 @@ class Demo:
                     await referrals.lead(invite.scene, "", "", 0.0)
 
     async def stop(self) -> None:
-        """Close the page, the shop, the fake and the bot."""
+        """Close the page, the shop, the fakes and the bot."""
         await self.phone.close()
         await self.shop.close()
+        await self.gateway.close()
         if self.app is not None:
             await self.app.stop()
         await self.fake.close()
+        await self.qyapi.close()
 
 
 async def demo(port: int = 8765, folder: Path | None = None) -> int:
@@ -324,7 +419,8 @@ async def demo(port: int = 8765, folder: Path | None = None) -> int:
             "  It is a phone. Choose who you are, follow the account, type 怎么退款, 签到 or\n"
             "  领券 早鸟; 邀请好友 makes a picture that somebody else can scan. As 苏老师,\n"
             "  /campaign new writes to them all, one question at a time.\n"
-            "  The panel beside it shows what goes over the wire. Ctrl-C ends the demo.\n"
+            "  Beside it is a group: @知群 怎么退款 is answered, what people chat is not.\n"
+            "  The panel at the right shows what goes over the wire. Ctrl-C ends the demo.\n"
             f"  (ready in {time.monotonic() - started:.1f} s)",
             flush=True,
         )

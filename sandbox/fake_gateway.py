@@ -94,7 +94,8 @@ class FakeGateway:
     """A gateway with one account.
 
     webhook: the service's address, http. version: 12 or 11. secret: with 11, signs what is posted.
-    now: Unix seconds, for events. Messages go by the WebSocket while `connect` holds, else by HTTP.
+    names: whether events say what people are called, beyond the standard. now: Unix seconds, for
+    events. Messages go by the WebSocket while `connect` holds, else by HTTP.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class FakeGateway:
         bot: str = BOT,
         version: int = 12,
         secret: str = "",
+        names: bool = False,
         faults: Faults | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -113,6 +115,7 @@ class FakeGateway:
         self.bot = bot
         self.version = version
         self.secret = secret
+        self.names = names
         self.faults = Faults() if faults is None else faults
         self.groups: dict[str, FakeGroup] = {}
         self.private: dict[str, deque[Said]] = {}
@@ -121,6 +124,7 @@ class FakeGateway:
         self.refusal: int | None = None  # HTTP status of the last connection that was refused
         self.closings: list[int | None] = []  # close codes of connections that ended
         self._on_message: list[Callable[[Said], None]] = []
+        self._on_member: list[Callable[[str, str, bool], None]] = []
         self._now = now
         self._ids = itertools.count(1)
         self._stir = asyncio.Condition()
@@ -143,6 +147,10 @@ class FakeGateway:
     def on_message(self, call: Callable[[Said], None]) -> None:
         """Call this with every message from now on, members' and the bot's."""
         self._on_message.append(call)
+
+    def on_member(self, call: Callable[[str, str, bool], None]) -> None:
+        """Call this with group, id, and whether they came, whenever somebody comes or goes."""
+        self._on_member.append(call)
 
     async def say(
         self,
@@ -169,6 +177,7 @@ class FakeGateway:
     async def join(self, group: str, user: str, name: str = "", *, by: str = "") -> None:
         """Somebody comes into the group, invited by a member when `by` is given."""
         self.groups[group].members[user] = name or user
+        self._tell(group, user, came=True)
         kind = ("group_member_increase", "invite" if by else "join")
         if self.version == 11:
             kind = ("group_increase", "invite" if by else "approve")
@@ -176,6 +185,7 @@ class FakeGateway:
 
     async def leave(self, group: str, user: str, *, by: str = "") -> None:
         """Somebody leaves, or is removed by a member."""
+        self._tell(group, user, came=False)
         self.groups[group].members.pop(user, None)
         name = "group_decrease" if self.version == 11 else "group_member_decrease"
         why = "kick" if by else "leave"
@@ -218,6 +228,10 @@ class FakeGateway:
         """Wait until something about this gateway is so. Errors: TimeoutError."""
         async with asyncio.timeout(timeout_s), self._stir:
             await self._stir.wait_for(ready)
+
+    def _tell(self, group: str, user: str, *, came: bool) -> None:
+        for call in list(self._on_member):
+            call(group, user, came)
 
     def _note(
         self,
@@ -267,7 +281,7 @@ class FakeGateway:
             event["group_id"] = said.group
         if not self.faults.no_message_ids:
             event["message_id"] = said.message_id
-        if old:
+        if old or self.names:
             event["sender"] = {"user_id": said.user, "nickname": said.name}
         return event
 
@@ -276,7 +290,9 @@ class FakeGateway:
     ) -> dict[str, Any]:
         """The event that tells of something that happened in a group."""
         event = self._event("notice", detail)
-        who = {"group_id": group, "user_id": user, "operator_id": operator_id}
+        who: dict[str, Any] = {"group_id": group, "user_id": user, "operator_id": operator_id}
+        if self.names and user in self.groups[group].members:
+            who["sender"] = {"user_id": user, "nickname": self.groups[group].members[user]}
         return event | {"sub_type": sub_type} | who
 
     def _event(self, kind: str, detail: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class FakeQyapi:
 
     robots: by key; `robot(key)` adds one, `remove(key)` takes it out of its group.
     refused: (path, errcode) -> how often. calls: path -> requests. responses: what came to
-    addresses of late answers, as (code, body).
+    addresses of late answers, as (code, body). listeners: called with all that robots post.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
@@ -109,6 +109,7 @@ class FakeQyapi:
         self.robots: dict[str, Robot] = {}
         self.media: dict[str, tuple[str, bytes, float]] = {}
         self.responses: list[tuple[str, dict[str, Any]]] = []
+        self.listeners: list[Callable[[Posted], None]] = []
         self.refused: Counter[tuple[str, int]] = Counter()
         self.calls: Counter[str] = Counter()
         self.api_base = ""
@@ -222,7 +223,10 @@ class FakeQyapi:
             robot.shut_until = max(robot.shut_until, now + self.penalty_s)
             raise QyError(45009, "api freq out of limit, hint: [1], from ip: 203.0.113.9")
         robot.calls.append(now)
-        robot.posted.append(Posted(call.query["key"], now, body))
+        posted = Posted(call.query["key"], now, body)
+        robot.posted.append(posted)
+        for listener in list(self.listeners):
+            listener(posted)
         return {}
 
     def _check(self, body: Mapping[str, Any]) -> None:

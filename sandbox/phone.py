@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -31,6 +31,8 @@ _FILES = {
     "/": ("index.html", "text/html"),
     "/phone.js": ("phone.js", "text/javascript"),
     "/phone.css": ("phone.css", "text/css"),
+    "/groups.js": ("groups.js", "text/javascript"),
+    "/groups.css": ("groups.css", "text/css"),
 }
 _HEADERS = {
     "Content-Security-Policy": (
@@ -71,7 +73,7 @@ class Link:
     url: str
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """A POST the page may not make now; the text is shown to the visitor."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -130,14 +132,16 @@ class Phone:
         self.add_act("scan", self._scan)
         self.app.on_shutdown.append(self._end_streams)
 
-    def add_act(self, name: str, act: Act) -> None:
+    def add_act(self, name: str, act: Act, among: Container[object] | None = None) -> None:
         """Serve POST /api/`name`: `act(openid, body)` checks, then its result is delivered.
 
-        The body is a JSON object with `who`. For more pages: add acts before `start`.
+        The body is a JSON object with `who`, one of `among`; None: of the people of this page.
+        For more pages: add acts before `start`.
         """
+        known = self._people if among is None else among
 
         async def post(request: web.Request) -> web.Response:
-            return await self._post(request, act)
+            return await self._post(request, act, known)
 
         self.app.router.add_post(f"/api/{name}", post)
 
@@ -298,20 +302,21 @@ class Phone:
 
     # What the visitor does
 
-    async def _post(self, request: web.Request, act: Act) -> web.Response:
+    async def _post(self, request: web.Request, act: Act, known: Container[object]) -> web.Response:
         try:
             try:
                 body = await request.json()
             except ValueError:
-                raise _Refused(400, "请求不是 JSON") from None
-            if not isinstance(body, dict) or body.get("who") not in self._people:
-                raise _Refused(404, "没有这个人")
-            await act(str(body["who"]), body)
-        except _Refused as refusal:
+                raise Refused(400, "请求不是 JSON") from None
+            who = body.get("who") if isinstance(body, dict) else None
+            if not isinstance(who, str) or who not in known:
+                raise Refused(404, "没有这个人")
+            await act(who, body)
+        except Refused as refusal:
             return web.json_response({"error": refusal.text}, status=refusal.status, dumps=_dumps)
         return web.json_response({"ok": True}, status=202)
 
-    async def _deliver(self, delivery: Coroutine[Any, Any, object]) -> None:
+    async def deliver(self, delivery: Coroutine[Any, Any, object]) -> None:
         """Start a delivery and let it take its first step, so that what it says is seen."""
         task = asyncio.create_task(delivery)
         self._tasks.add(task)
@@ -323,59 +328,59 @@ class Phone:
 
     def _need_followed(self, openid: str) -> None:
         if not self.fake.members[openid].followed:
-            raise _Refused(409, "还没有关注这个公众号，先点「关注」")
+            raise Refused(409, "还没有关注这个公众号，先点「关注」")
 
     async def _send(self, openid: str, body: Mapping[str, Any]) -> None:
-        text = _text(body, "text")
+        text = text_of(body, "text")
         self._need_followed(openid)
         self._out(openid, "text", text)
-        await self._deliver(self.fake.send_text(openid, text))
+        await self.deliver(self.fake.send_text(openid, text))
 
     async def _link(self, openid: str, body: Mapping[str, Any]) -> None:
-        text = _text(body, "text")
+        text = text_of(body, "text")
         self._need_followed(openid)
         self._out(openid, "text", text)
-        await self._deliver(self.fake.click_link(openid, text, str(body.get("id", "1"))))
+        await self.deliver(self.fake.click_link(openid, text, str(body.get("id", "1"))))
 
     async def _follow(self, openid: str, body: Mapping[str, Any]) -> None:
         if self.fake.members[openid].followed:
-            raise _Refused(409, "已经关注了")
+            raise Refused(409, "已经关注了")
         self._out(openid, "system", "你关注了该公众号")
         scene = str(body.get("scene", ""))[:64]
-        await self._deliver(self.fake.follow(openid, scene))
+        await self.deliver(self.fake.follow(openid, scene))
         self._announce_person(openid)
 
     async def _unfollow(self, openid: str, _body: Mapping[str, Any]) -> None:
         self._need_followed(openid)
         self._out(openid, "system", "你取消了关注")
-        await self._deliver(self.fake.unfollow(openid))
+        await self.deliver(self.fake.unfollow(openid))
         self._announce_person(openid)
 
     async def _click(self, openid: str, body: Mapping[str, Any]) -> None:
-        key = _text(body, "key")
+        key = text_of(body, "key")
         self._need_followed(openid)
         self._out(openid, "system", f"点击菜单「{self._name_of(key)}」")
-        await self._deliver(self.fake.click_menu(openid, key))
+        await self.deliver(self.fake.click_menu(openid, key))
 
     async def _view(self, openid: str, body: Mapping[str, Any]) -> None:
-        url = _text(body, "url")
+        url = text_of(body, "url")
         self._need_followed(openid)
-        await self._deliver(self.fake.send_event(openid, "VIEW", url))
+        await self.deliver(self.fake.send_event(openid, "VIEW", url))
 
     async def _scan(self, openid: str, body: Mapping[str, Any]) -> None:
         """Hold this person's phone before a picture on somebody's screen."""
-        data = self.fake.file(_text(body, "media"))
+        data = self.fake.file(text_of(body, "media"))
         if data is None:
-            raise _Refused(404, "没有这张图片")
+            raise Refused(404, "没有这张图片")
         try:
             content = await asyncio.to_thread(read, data)
         except NoCode:
-            raise _Refused(409, "这张图片里没有二维码") from None
+            raise Refused(409, "这张图片里没有二维码") from None
         if not self.fake.knows_code(content):
-            raise _Refused(409, f"这个二维码不是关注码，或者已经过期：{content[:60]}")
+            raise Refused(409, f"这个二维码不是关注码，或者已经过期：{content[:60]}")
         followed = self.fake.members[openid].followed
         self._out(openid, "system", "你扫了二维码" if followed else "你扫码关注了该公众号")
-        await self._deliver(self.fake.scan_code(openid, content))
+        await self.deliver(self.fake.scan_code(openid, content))
         self._announce_person(openid)
 
     def _name_of(self, key: str) -> str:
@@ -390,12 +395,13 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """A text of a POST's body. Errors: Refused for none, and for one that is too long."""
     value = body.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise _Refused(400, "内容是空的")
+        raise Refused(400, "内容是空的")
     if len(value) > _TEXT_MAX:
-        raise _Refused(400, f"太长了，最多 {_TEXT_MAX} 个字")
+        raise Refused(400, f"太长了，最多 {_TEXT_MAX} 个字")
     # A lone surrogate is legal in JSON but cannot leave as UTF-8.
     return value.encode(errors="replace").decode()
 

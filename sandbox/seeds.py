@@ -1,8 +1,9 @@
 """What the demo's business gives its members from the start, and what its operator may send them.
 
 One offer for everybody, one for points, one for who brings a friend; a quiz that stays open for
-as long as anybody plays with the demo; a poll that waits as a draft, a picture to put on an
-article, and a segment. Seeding again changes nothing.
+as long as anybody plays with the demo, and one to be held in a group; a poll that waits as a
+draft, a picture to put on an article, and a segment; a group that is bound and has its rules.
+Seeding again changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -17,11 +19,13 @@ from PIL import Image, ImageDraw
 from handlers.quiz_text import read
 from store import Store
 from store.campaigns import NewCampaign, Variant
+from store.groups import GroupRules, place_of
 from store.ledgers import Deed
 from store.offers import NewOffer
 from store.quizzes import DRAFT
 
 QUIZ = Path(__file__).parent / "seed" / "quiz.txt"
+GROUP_QUIZ = Path(__file__).parent / "seed" / "quiz_group.txt"
 BY = "cli"
 OPEN_S = 30 * 86_400.0
 
@@ -105,10 +109,32 @@ async def seed(store: Store, now: float) -> None:
     quiz, _ = await store.quizzes.create(read(QUIZ.read_text("utf-8")), now, BY, _key("quiz"))
     if quiz.status == DRAFT:
         await store.quizzes.start(quiz.id, now, now + OPEN_S)
+    await store.quizzes.create(
+        read(GROUP_QUIZ.read_text("utf-8")), now, BY, _key("quiz for the group")
+    )
     await store.assets.put(COVER, await asyncio.to_thread(cover), now, BY)
     if await store.segments.get(SEGMENT[0]) is None:
         await store.segments.put(*SEGMENT, now, BY, Deed(now, BY, "segment.save"))
     await store.campaigns.create(POLL, now, BY, _key("poll"), None)
+
+
+WELCOME = "欢迎 {names}，先看群公告；想问什么就 @我。"
+"""What the group's newcomers hear."""
+
+
+async def seed_group(
+    store: Store, channel: str, group: str, title: str, now: float, owner: str = ""
+) -> None:
+    """Bind a group with all it can do; who is in it is learnt from the talk. Errors: StoreError."""
+    place = place_of(channel, group)
+    if store.groups.known(place) is not None:
+        return  # whoever plays with it may have changed its rules
+    await store.groups.meet(channel, group, now, name=title, owner=owner, bound_by="demo")
+
+    def rules(old: GroupRules) -> GroupRules:
+        return replace(old, welcome=WELCOME, digest="", order="act")
+
+    await store.groups.rule(place, rules, now=now)
 
 
 def _key(name: str) -> bytes:

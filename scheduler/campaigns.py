@@ -16,6 +16,7 @@ from dataclasses import replace
 import structlog
 
 from scheduler import lateness, pace, planner
+from scheduler.group_campaigns import GroupRunner
 from scheduler.masses import Masses
 from scheduler.planner import MASS, Account
 from scheduler.rules import CampaignRules
@@ -47,9 +48,10 @@ class Runner:
 
     sender: the way to WeChat. rules: the operator's. holder: a name that no other process has.
     accounts: what each channel may do; a campaign of another channel waits. levels, tiers: of
-    the operator, for rules and coupons. quit: whether to stop as soon as what is under way has
-    ended. sleep: waits for the pace; a test's may move its clock. keep_s: how often the lease is
-    renewed, by the real clock; None for three times in its life.
+    the operator, for rules and coupons. groups: how campaigns get into groups; None: they wait.
+    quit: whether to stop as soon as what is under way has ended. sleep: waits for the pace; a
+    test's may move its clock. keep_s: how often the lease is renewed, by the real clock; None for
+    three times in its life.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Runner:
         accounts: Mapping[str, Account],
         levels: Sequence[int] = (),
         tiers: Sequence[str] = (),
+        groups: GroupRunner | None = None,
         quit: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         budget_s: float = BUDGET_S,
@@ -77,6 +80,7 @@ class Runner:
         self._accounts = accounts
         self._levels = tuple(levels)
         self._tiers = tuple(tiers)
+        self._groups = groups
         self._quit = quit
         self._budget_s = budget_s
         self._keep_s = rules.lease_s / 3 if keep_s is None else keep_s
@@ -166,7 +170,7 @@ class _Round:
         self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + runner._budget_s
-        self._started = self._sent = self._parts = self._calls = 0
+        self._started = self._sent = self._parts = self._calls = self._moved = 0
         self._lanes: dict[int, list[tuple[str, str]]] = {}
 
     def _over(self) -> bool:
@@ -183,6 +187,7 @@ class _Round:
         for campaign_id in await store.deliveries.cancelled_with_rows():
             await store.deliveries.cancel(campaign_id, self._now())
         await self._start()
+        await self._tend_groups()
         for campaign in await self._active("freezing"):
             if not self._over():
                 await self._freeze(campaign)
@@ -197,27 +202,51 @@ class _Round:
             "sent": self._sent,
             "parts": self._parts,
             "looked after": self._calls,
+            "in groups": self._moved,
             "unknown": lost,
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     async def _active(self, status: Status) -> list[Campaign]:
+        """Those that go to members."""
         found = await self._store.db.read(campaigns.active)
-        return [
-            one for one in found if one.status == status and one.channel in self._runner._accounts
-        ]
+        return [one for one in found if one.status == status and not one.places and self._may(one)]
+
+    def _may(self, campaign: Campaign) -> bool:
+        """Whether this process has the way that a campaign takes."""
+        if campaign.places:
+            return self._runner._groups is not None
+        return campaign.channel in self._runner._accounts
 
     # Starting
 
     async def _start(self) -> None:
         now = self._now()
         for campaign in await self._store.db.read(lambda conn: campaigns.due(conn, now)):
-            if self._over() or campaign.channel not in self._runner._accounts:
+            if self._over() or not self._may(campaign):
                 continue
             if pace.late(campaign, now, self._rules.grace_s):
                 await self._move(campaign, "late", ("scheduled",), "late")
+            elif campaign.places:
+                await self._into_groups(campaign)
             elif await self._store.freezing.begin(campaign.id, self._watch.hold, now):
                 self._started += 1
+
+    async def _into_groups(self, campaign: Campaign) -> None:
+        assert self._runner._groups is not None
+        begun = await self._runner._groups.begin(campaign, self._watch.hold)
+        if begun is not None:
+            self._started += 1
+            if begun.note:
+                await self._runner._tell(begun.id, begun.note)
+
+    async def _tend_groups(self) -> None:
+        if self._runner._groups is None:
+            return
+        found = await self._store.db.read(campaigns.active)
+        running = [one for one in found if one.status == "running" and one.places]
+        changed, ended = await self._runner._groups.tend(running, self._watch.hold)
+        self._moved += changed + len(ended)
 
     async def _move(self, campaign: Campaign, to: Status, was: Sequence[str], note: str) -> None:
         now = self._now()

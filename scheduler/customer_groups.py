@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -33,6 +33,7 @@ MOST_WAITING = 5000
 
 MOST_MOVES = 500
 """So many comings and goings of one group are remembered; then it is read instead."""
+
 
 class CustomerGroup(NamedTuple):
     """A customer group as WeCom tells it. people: all who are in it."""
@@ -74,7 +75,7 @@ class CustomerSide(Protocol):
         """Employees who may be asked to send; none: every owner."""
 
     async def groups(self) -> list[str] | Sent:
-        """Chat ids of all groups, or of those of `senders`."""
+        """Chat ids of all groups."""
 
     async def group(self, chat_id: str) -> CustomerGroup | Sent | None:
         """One group; None when there is no such group any more."""
@@ -141,7 +142,6 @@ class GroupSync:
         heard.read |= not (change.whole or change.dismissed)
         for move in change.moves:
             # The last one is how it is, whatever went before.
-            heard.moves.pop(move.external_id, None)
             heard.moves[move.external_id] = move
         if len(heard.moves) > MOST_MOVES:
             heard.moves.clear()
@@ -260,6 +260,6 @@ class GroupSync:
         group = self._store.groups.known(place)
         if group is not None and group.left_at is None:
             now = self._now()
-            await self._store.groups.leave(place, now)
             await self._store.customer_members.dissolve(place, now)
+            await self._store.groups.leave(place, now)
             log.info("customer_group_gone", group=group.id)

@@ -29,6 +29,9 @@ GRACE_S = 3.0
 LATE_S = 180.0
 """A question that could not be posted for so long ends the quiz."""
 
+STALE_S = 3600.0
+"""What else could not be posted for so long is not posted."""
+
 KIND = "quiz"
 
 
@@ -51,9 +54,7 @@ class Words(Protocol):
         """It was called off."""
 
 
-def _post(
-    quiz: Quiz, channel: str, what: str, words: str, due_at: float, late_s: float | None = None
-) -> NewPost:
+def _post(quiz: Quiz, channel: str, what: str, words: str, due_at: float, late_s: float) -> NewPost:
     key = f"quiz:{quiz.id}:{quiz.starts_at}:{what}"
     return NewPost(
         key=hashlib.blake2b(key.encode(), digest_size=16).digest(),
@@ -62,7 +63,7 @@ def _post(
         kind=KIND,
         body=Post("text", words),
         due_at=due_at,
-        not_after=None if late_s is None else due_at + late_s,
+        not_after=due_at + late_s,
     )
 
 
@@ -126,7 +127,7 @@ class _Game:
         return _post(self._quiz, self._channel, f"question:{position}", words, due_at, LATE_S)
 
     def _said(self, what: str, words: str) -> NewPost:
-        return _post(self._quiz, self._channel, what, words, self._now)
+        return _post(self._quiz, self._channel, what, words, self._now, STALE_S)
 
     async def _begin(self) -> str:
         quiz = self._quiz

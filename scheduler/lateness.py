@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from scheduler import pace
 from scheduler.rules import CampaignRules
-from store import campaigns, deliveries, leases
+from store import campaigns, deliveries, group_campaigns, leases
 from store.campaigns import Campaign
 from store.db import Many
 from store.dialect import Connection
@@ -62,6 +62,9 @@ def overdue(
         return False
     if campaign.status == "freezing":
         return True
+    if campaign.places:
+        next_at = group_campaigns.left(conn, campaign.id).next_at
+        return next_at is not None and (past or missed(max(away, next_at), now, rules))
     left = deliveries.left(conn, campaign.id)
     due = [away] if left.parts else []
     if left.next_at is not None:

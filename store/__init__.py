@@ -28,6 +28,7 @@ from store.customer_tasks import CustomerTasks
 from store.db import Database, StoreError
 from store.deliveries import Deliveries
 from store.dialect import Connection
+from store.digests import Digests
 from store.documents import Documents
 from store.edges import Edges
 from store.events import Events
@@ -35,6 +36,7 @@ from store.freezing import Freezing
 from store.funnel import Funnel
 from store.gathering import Gathering
 from store.group_answers import GroupAnswers
+from store.group_campaigns import GroupCampaigns
 from store.groups import Groups
 from store.hooks import Hooks
 from store.interactions import Interactions
@@ -67,6 +69,7 @@ from store.redemption import Redemptions
 from store.referrals import Referrals
 from store.segments import Segments
 from store.sends import Sends
+from store.signups import Signups
 from store.streams import Streams
 from store.tags import Tags
 from store.talk import Talks
@@ -163,6 +166,7 @@ class Store:
         self.paces = Paces(self.db)
         self.deliveries = Deliveries(self.db)
         self.freezing = Freezing(self.db)
+        self.group_campaigns = GroupCampaigns(self.db)
         self.parts = Parts(self.db)
         self.gathering = Gathering(self.db)
         self.wechat_tags = WeChatTags(self.db)
@@ -175,6 +179,8 @@ class Store:
         self.group_answers = GroupAnswers(self.db)
         self.posts = Posts(self.db)
         self.welcomes = Welcomes(self.db, self.posts)
+        self.signups = Signups(self.db)
+        self.digests = Digests(self.db)
         self.order = Order(self.db)
         self.customer_tasks = CustomerTasks(self.db)
         self.customer_members = CustomerMembers(self.db, self.members)
@@ -194,6 +200,7 @@ class Store:
         await self.quizzes.load()
         await self.groups.load()
         await self.talk.load()
+        await self.signups.load()
 
     async def close(self) -> None:
         """Finish what was handed over and close the file."""

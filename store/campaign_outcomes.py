@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from store import claims, polls
-from store.campaign_report import Arm, MassCounts, Report, of_many
+from store import campaigns, claims, group_campaigns, polls
+from store.campaign_report import Arm, GroupOutcome, MassCounts, Report, of_many
 from store.db import Database
 from store.dialect import Connection
 from store.statements import rows_of
@@ -108,7 +108,7 @@ _MASS = (
 )
 _CAMPAIGN = (
     "id, kind, title, channel, topic, status, metric, window_s, holdout, test_share, winner, "
-    "decided_at, note, created_at, started_at, frozen_at, ended_at"
+    "decided_at, note, created_at, started_at, frozen_at, ended_at, places"
 )
 _DELIVERY = (
     "d.id, d.member_id, d.occasion, d.variant, d.route, d.status, d.reason, d.errcode, "
@@ -349,6 +349,10 @@ class CampaignReports:
             if begun is None:
                 return None
             row, args, sums, weights, left_out, mass, closes_at = begun
+            groups: tuple[GroupOutcome, ...] = ()
+            clicks: Mapping[str, int] = {}
+            if row["places"]:
+                groups, clicks, closes_at = await self._db.read(partial(_groups, campaign_id))
             # One figure at a time: each may take a second, and the chat reads between them.
             steps: list[_Step] = [
                 _money,
@@ -368,6 +372,8 @@ class CampaignReports:
             left_out=left_out,
             mass=mass,
             votes=await self._db.read(lambda conn: polls.votes(conn, campaign_id)),
+            groups=groups,
+            clicks=clicks,
         )
 
     async def deliveries(
@@ -469,6 +475,16 @@ def _begin(conn: Connection, campaign_id: int, now: float) -> _Begun | None:
         MassCounts(*conn.execute(_MASS, (campaign_id,)).fetchone()),
         None if last is None or row["started_at"] is None else last + row["window_s"],
     )
+
+
+def _groups(
+    campaign_id: int, conn: Connection
+) -> tuple[tuple[GroupOutcome, ...], Mapping[str, int], float | None]:
+    """Of a campaign into groups: each group, each variant's clicks, when the window ends."""
+    campaign = campaigns.get(conn, campaign_id)
+    assert campaign is not None
+    found, clicks = group_campaigns.outcomes(conn, campaign)
+    return tuple(found), clicks, group_campaigns.closes(campaign, found)
 
 
 def _add(sums: dict[_Key, dict[str, Any]], more: Mapping[_Key, Mapping[str, Any]]) -> None:

@@ -79,13 +79,45 @@ class MassCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOutcome:
+    """What became of a campaign in one group.
+
+    campaign: which run of one that repeats. number, title: the group's, 0 and "" when nobody knows
+    it. channel: by which it was posted, or asked for. status: "planned", "sending", "waiting" (for
+    an employee), "sent", "refused", "unknown", "dropped" (with its campaign) or "held" (out).
+    why: a short key or what the other side said. at: when it was sent. clicks, people: on the
+    links that were posted there; None where all groups have the same links. employee: who has to
+    confirm it, "" where nobody has to.
+    """
+
+    campaign: int
+    place: str
+    number: int = 0
+    title: str = ""
+    channel: str = ""
+    variant: str = ""
+    status: str = ""
+    why: str = ""
+    errcode: int | None = None
+    at: float | None = None
+    clicks: int | None = None
+    people: int | None = None
+    employee: str = ""
+
+
+GROUP_COLUMNS = tuple(one.name for one in fields(GroupOutcome))
+_STILL_OPEN = frozenset(("planned", "sending", "waiting"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A campaign in numbers, as of `at`, Unix seconds; campaigns: how many are summed in it.
 
     arms: the variants by name, then who got a winner later, the hold-out last; empty before
     the list is frozen. left_out: on the list but in no arm, by reason: they could not have got
     it. closes_at: when the last window ends; None while nothing has gone out, and too early
-    while something is still to go. votes: of its polls.
+    while something is still to go. votes: of its polls. groups: of a campaign into groups, and
+    clicks: those of each variant there; then there are no arms.
     """
 
     campaign_id: int
@@ -109,6 +141,8 @@ class Report:
     mass: MassCounts = field(default_factory=MassCounts)
     campaigns: int = 1
     votes: tuple[Votes, ...] = ()
+    groups: tuple[GroupOutcome, ...] = ()
+    clicks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sent(self) -> Arm:
@@ -126,6 +160,7 @@ class Report:
         return (
             self.status in ("done", "cancelled")
             and not self.sent.open
+            and not any(one.status in _STILL_OPEN for one in self.groups)
             and (self.closes_at is None or self.closes_at <= self.at)
         )
 
@@ -183,6 +218,8 @@ def of_many(whole: Report, reports: Sequence[Report]) -> Report:
             }
         ),
         campaigns=len(reports),
+        groups=tuple(one for report in reports for one in report.groups),
+        clicks=_together(report.clicks for report in reports),
     )
 
 
@@ -204,6 +241,12 @@ FIGURES = (
     "leaves",
     "discount_cents",
 )
+
+
+def group_table(report: Report) -> list[tuple[str | int | float | None, ...]]:
+    """A report on groups as the rows of a table, one for each group, the names first."""
+    rows = [tuple(getattr(one, name) for name in GROUP_COLUMNS) for one in report.groups]
+    return [GROUP_COLUMNS, *rows]
 
 
 def table(report: Report) -> list[tuple[str | int, ...]]:

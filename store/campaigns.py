@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from store import codes, rules
+from store import campaign_places, codes, rules
 from store.dialect import Connection
 
 Kind = Literal["once", "cron", "step"]
 Status = Literal["draft", "scheduled", "freezing", "running", "paused", "late", "done", "cancelled"]
-Route = Literal["custom", "mass_list", "mass_tag", "mass_all", "template", "notice"]
+Route = Literal["custom", "mass_list", "mass_tag", "mass_all", "template", "notice", "group"]
 Timing = Literal["at", "best"]
 Metric = Literal["click", "claim", "purchase", "reply"]
 
@@ -63,7 +63,8 @@ class NewCampaign:
 
     audience: a rule of `store/rules.py`, "everyone" for all. routes: best first. starts_at: Unix
     seconds, None for as soon as it is confirmed. delay_s: of a step. not_after: it starts by then
-    or asks first. holdout, test_share: 0 to 0.5.
+    or asks first. holdout, test_share: 0 to 0.5. places: groups it is posted into instead of going
+    to members; see `store/campaign_places.py`.
     """
 
     title: str
@@ -86,6 +87,7 @@ class NewCampaign:
     test_s: float = 0.0
     journey_id: int | None = None
     parent_id: int | None = None
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,10 @@ def plain(new: NewCampaign) -> dict[str, Any]:
     """What an operator may change, as plain JSON values; `of_plain` reads it back."""
     values = {name: getattr(new, name) for name in _GIVEN_NAMES}
     values["routes"] = list(new.routes)
+    values["places"] = list(new.places)
+    if not new.places:
+        # What was confirmed before there were places is still what was confirmed.
+        del values["places"]
     values["variants"] = [
         {"name": one.name, "weight": one.weight, "content": dict(one.content)}
         for one in new.variants
@@ -158,6 +164,7 @@ def of_plain(values: Mapping[str, Any]) -> NewCampaign:
     """What `plain` wrote down; names that are not of a campaign are left out."""
     given = {name: values[name] for name in _GIVEN_NAMES if name in values}
     given["routes"] = tuple(given["routes"])
+    given["places"] = tuple(given.get("places", ()))
     given["variants"] = tuple(Variant(**one) for one in given["variants"])
     return NewCampaign(**given)
 
@@ -243,14 +250,10 @@ def _faults(new: NewCampaign) -> Iterator[tuple[str, str]]:
         yield "title", f"1 to {LONGEST_TITLE} characters on one line"
     if not new.channel:
         yield "channel", "the account that sends it"
-    try:
-        rules.parse(new.audience)
-    except rules.RuleError as error:
-        yield "audience", f"column {error.at}: {error}"
-    if not new.routes or not set(new.routes) <= set(ROUTES):
-        yield "routes", f"one or more of {', '.join(ROUTES)}"
-    elif len(set(new.routes)) != len(new.routes):
-        yield "routes", "each one once"
+    if new.places:
+        yield from campaign_places.faults(new)
+    else:
+        yield from _member_faults(new)
     if len(new.topic) > LONGEST_TITLE or not new.topic.isprintable():
         yield "topic", f"at most {LONGEST_TITLE} characters on one line"
     for field, known in (("kind", KINDS), ("timing", TIMINGS), ("metric", METRICS)):
@@ -267,6 +270,18 @@ def _faults(new: NewCampaign) -> Iterator[tuple[str, str]]:
         yield "test_s", f"60 to {_MOST_WINDOW_S:.0f} seconds"
     if not 60 <= new.window_s <= _MOST_WINDOW_S:
         yield "window_s", f"60 to {_MOST_WINDOW_S:.0f} seconds"
+
+
+def _member_faults(new: NewCampaign) -> Iterator[tuple[str, str]]:
+    try:
+        rules.parse(new.audience)
+    except rules.RuleError as error:
+        yield "audience", f"column {error.at}: {error}"
+    known = [route for route in ROUTES if route != campaign_places.ROUTE]
+    if not new.routes or not set(new.routes) <= set(known):
+        yield "routes", f"one or more of {', '.join(known)}"
+    elif len(set(new.routes)) != len(new.routes):
+        yield "routes", "each one once"
 
 
 def _variant_faults(new: NewCampaign) -> Iterator[tuple[str, str]]:
@@ -336,6 +351,7 @@ def given(new: NewCampaign) -> tuple[Any, ...]:
         "title": new.title.strip(),
         "audience": new.audience.strip(),
         "routes": " ".join(new.routes),
+        "places": " ".join(new.places),
         "marketing": int(new.marketing),
     }
     return tuple(values.values())
@@ -350,6 +366,7 @@ _SERIAL = (
 def _of_row(conn: Connection, row: Sequence[Any]) -> Campaign:
     values = dict(zip((*_COLUMN_NAMES, "serial"), row, strict=True))
     values["routes"] = tuple(values["routes"].split())
+    values["places"] = tuple(values["places"].split(" ")) if values["places"] else ()
     values["marketing"] = bool(values["marketing"])
     values["seed"] = bytes(values["seed"])
     values["meant"] = _meant(conn, values["audience"])

@@ -8,8 +8,7 @@ for the groups that they own; what became of it is known for each group.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -210,9 +209,7 @@ def end(
         )
 
 
-def end_planned(
-    conn: Connection, where: str, args: Sequence[Any], now: float, note: str
-) -> int:
+def end_planned(conn: Connection, where: str, args: Sequence[Any], now: float, note: str) -> int:
     """Cancel what is planned and fits the condition; says how many."""
     found = conn.execute(
         "select id from customer_tasks where status = 'planned' and settled_at is null "
@@ -234,7 +231,9 @@ _MINE = (
 
 def told(conn: Connection, member_id: int) -> dict[str, list[dict[str, Any]]]:
     """The tasks that they had to confirm."""
-    sql = f"select channel, sender, status, created_at from customer_tasks where {_MINE} order by id"
+    sql = (
+        f"select channel, sender, status, created_at from customer_tasks where {_MINE} order by id"
+    )
     return {"customer_tasks": rows_of(conn, sql, member_id)}
 
 

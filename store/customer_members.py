@@ -30,7 +30,7 @@ FORGOTTEN = "customer"
 class Person(NamedTuple):
     """Somebody in a customer group. external_id: userid of an employee, or external_userid.
 
-    name, unionid: "" when not told. joined_at: Unix seconds.
+    name, unionid: "" when not told. joined_at: Unix seconds, 0 when not told.
     """
 
     external_id: str
@@ -104,7 +104,7 @@ class CustomerMembers:
             rows = conn.execute(
                 "select external_id from groups where channel = ? and left_at is null and ("
                 "synced_at is null or synced_at < ? or (bound_at is not null "
-                "and (synced_at < ? or synced_at < bound_at))) "
+                "and (synced_at < ? or synced_at <= bound_at))) "
                 "order by case when bound_at is null then 1 else 0 end, "
                 "coalesce(synced_at, 0), id",
                 (channel, seldom, before),
@@ -116,9 +116,11 @@ class CustomerMembers:
     async def read(self, place: str, now: float) -> None:
         """The group was read."""
         await self._db.write(
-            lambda conn: conn.execute(
-                "update groups set synced_at = ? where place = ?", (now, place)
-            ).rowcount
+            lambda conn: (
+                conn.execute(
+                    "update groups set synced_at = ? where place = ?", (now, place)
+                ).rowcount
+            )
         )
 
     async def keep(
@@ -133,7 +135,8 @@ class CustomerMembers:
         listed = {one.external_id: one for one in people}
         known = await self._db.read(
             lambda conn: [
-                _Row(*row[:5], bool(row[5])) for row in conn.execute(_INSIDE, (channel, place))
+                _Row._make((*row[:5], bool(row[5])))
+                for row in conn.execute(_INSIDE, (channel, place))
             ]
         )
         here = {row.external_id: row for row in known if row.external_id in listed}
@@ -212,10 +215,12 @@ class CustomerMembers:
     async def dissolve(self, place: str, now: float) -> None:
         """There is no such group any more: nobody is in it."""
         await self._db.write(
-            lambda conn: conn.execute(
-                "update group_members set left_at = ? where place = ? and left_at is null",
-                (now, place),
-            ).rowcount
+            lambda conn: (
+                conn.execute(
+                    "update group_members set left_at = ? where place = ? and left_at is null",
+                    (now, place),
+                ).rowcount
+            )
         )
 
 
@@ -242,7 +247,8 @@ def _see(
         if member_id is not None:
             name = "" if member_id in unrecorded else one.name
             # Nobody can be welcomed in such a group: newcomers are welcomed as they come.
-            rows.append((place, member_id, one.joined_at, name, one.joined_at, read_at))
+            since = min(one.joined_at or read_at, read_at)
+            rows.append((place, member_id, since, name, since, read_at))
     conn.executemany(_SEE, rows)
 
 

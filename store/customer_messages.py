@@ -92,9 +92,7 @@ def message_of(post: Post) -> CustomerMessage:
             )
             message = CustomerMessage(post.content, links)
         case "image":
-            message = CustomerMessage(
-                post.content, (Attachment("image", asset_id=post.asset_id),)
-            )
+            message = CustomerMessage(post.content, (Attachment("image", asset_id=post.asset_id),))
         case _:
             raise BadMessageShape(f"a customer group takes no {post.kind}")
     check(message)

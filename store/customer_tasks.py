@@ -182,17 +182,13 @@ def _hand_over(conn: Connection, task_id: int, senders: Collection[str], now: fl
             remind=bool(remind),
         )
         insert(conn, new, body, now)
-        conn.executemany(
-            "delete from customer_task_groups where task_id = ? and place = ?", which
-        )
+        conn.executemany("delete from customer_task_groups where task_id = ? and place = ?", which)
 
 
 _NO_BODY = CustomerMessage()
 
 
-_LOST = (
-    "status = 'sending' and settled_at is null and (left_at < ? or left_at > ?)"
-)
+_LOST = "status = 'sending' and settled_at is null and (left_at < ? or left_at > ?)"
 
 
 def _waits(conn: Connection, task_id: int) -> bool:
@@ -201,6 +197,15 @@ def _waits(conn: Connection, task_id: int) -> bool:
         (task_id,),
     ).fetchone()
     return row is not None
+
+
+def _flagged(row: Sequence[Any]) -> list[Any]:
+    """A row whose last column is a flag."""
+    return [*row[:-1], bool(row[-1])]
+
+
+def _with(row: Sequence[Any], more: Any) -> list[Any]:
+    return [*row, more]
 
 
 class CustomerTasks:
@@ -348,7 +353,7 @@ class CustomerTasks:
                 f"and channel = ? {where} order by due_at, id limit ?",
                 (*args, limit),
             )
-            return [WaitingTask(*row[:5], bool(row[5])) for row in rows]
+            return [WaitingTask(*_flagged(row)) for row in rows]
 
         return await self._db.read(run)
 
@@ -452,7 +457,7 @@ class CustomerTasks:
                 [row[0] for row in rows],
             ):
                 groups.setdefault(task_id, {})[status] = count
-            return [TaskLine(*row, groups.get(row[0], {})) for row in rows]
+            return [TaskLine(*_with(row, groups.get(row[0], {}))) for row in rows]
 
         return await self._db.read(run)
 

@@ -137,6 +137,25 @@ class Seen(NamedTuple):
     came: bool = False
 
 
+class GroupChange(NamedTuple):
+    """What to change about a group; None stays as it is.
+
+    alias, route: "" takes it away. rules: gets the rules as they are, gives the new ones.
+    """
+
+    alias: str | None = None
+    route: str | None = None
+    bound: bool | None = None
+    rules: Callable[[GroupRules], GroupRules] | None = None
+
+
+class Taken(NamedTuple):
+    """Why a change cannot be: another group has this short name ("alias") or robot ("route")."""
+
+    what: str
+    by: Group
+
+
 _COLUMNS = (
     "id, place, channel, external_id, name, alias, route, owner, rules, known_at, bound_at, left_at"
 )
@@ -167,6 +186,7 @@ def _rules_json(rules: GroupRules) -> str:
 def see_members(conn: Connection, rows: Sequence[Seen]) -> None:
     """Note who is in a group; who left is back, as a newcomer, unless it is older than that.
 
+    Who slipped out for less than a day keeps the welcome they had.
     A name that was told replaces the older. What changes nothing writes nothing.
     """
     conn.executemany(
@@ -175,6 +195,7 @@ def see_members(conn: Connection, rows: Sequence[Seen]) -> None:
         "on conflict (place, member_id) do update set left_at = null, "
         "since = case when group_members.left_at is null then group_members.since "
         "else excluded.since end, welcomed_at = case when group_members.left_at is null "
+        f"or excluded.since - group_members.left_at < {_DAY_S} "
         "then group_members.welcomed_at end, "
         "name = case when excluded.name = '' then group_members.name else excluded.name end "
         "where group_members.left_at <= excluded.since or (group_members.left_at is null "
@@ -242,6 +263,39 @@ def _no_newcomers(conn: Connection, place: str, now: float) -> None:
         "and welcomed_at is null",
         (now, place),
     )
+
+
+def _alter(
+    conn: Connection, place: str, change: GroupChange, now: float, by: str, deed: Deed
+) -> Group | Taken | None:
+    found = read_group(conn, "where place = ?", (place,))
+    if not found:
+        return None
+    old = found[0]
+    sets: list[str] = []
+    args: list[Any] = []
+    for column, value in (("alias", change.alias), ("route", change.route)):
+        if value:
+            others = read_group(conn, f"where {column} = ? and place <> ?", (value, place))
+            if others:
+                return Taken(column, others[0])
+        if value is not None:
+            sets.append(f"{column} = ?")
+            args.append(value or (None if column == "alias" else ""))
+    begins = bool(change.bound) and old.bound_at is None
+    if begins:
+        sets.append("bound_at = ?, bound_by = ?")
+        args += (now, by)
+    elif change.bound is False:
+        sets.append("bound_at = null, bound_by = ''")
+    if change.rules is not None:
+        rules = change.rules(old.rules)
+        begins = begins or bool(rules.welcome and not old.rules.welcome)
+        sets.append("rules = ?")
+        args.append(_rules_json(rules))
+    if begins:
+        _no_newcomers(conn, place, now)
+    return _update(conn, place, ", ".join(sets), args, deed) if sets else old
 
 
 class Groups:
@@ -386,6 +440,19 @@ class Groups:
             if now is not None and rules.welcome and not found[0].rules.welcome:
                 _no_newcomers(conn, place, now)
             return _update(conn, place, "rules = ?", (_rules_json(rules),), deed)
+
+        return await self._change(run)
+
+    async def change(
+        self, place: str, change: GroupChange, now: float, by: str, deed: Deed
+    ) -> Group | Taken | None:
+        """All of a change in one transaction with its line of the audit; None without such a group.
+
+        by: who binds it. What is so already changes nothing and is not written down.
+        """
+
+        def run(conn: Connection) -> Group | Taken | None:
+            return _alter(conn, place, change, now, by, deed)
 
         return await self._change(run)
 

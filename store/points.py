@@ -21,7 +21,7 @@ from store.db import Database
 from store.dialect import Connection
 from store.honours import BadgeRule
 from store.ledgers import Deed
-from store.rankings import Ranking
+from store.rankings import GroupPlace, Ranking
 
 _SHANGHAI_S = 8 * 3600
 
@@ -553,6 +553,16 @@ class Points:
             return rankings.ranking(
                 conn, since_day, until_day, place, limit, for_member, sorted(EARNING)
             )
+
+        return await self._db.read(run)
+
+    async def group_ranking(
+        self, place: str, days: tuple[str, str], today: tuple[str, str], limit: int = 10
+    ) -> list[GroupPlace]:
+        """See the function of this name in `rankings.py`."""
+
+        def run(conn: Connection) -> list[GroupPlace]:
+            return rankings.group_ranking(conn, place, days, today, limit, sorted(EARNING))
 
         return await self._db.read(run)
 

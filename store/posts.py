@@ -12,12 +12,13 @@ left: the next one that is let through is a full minute behind it, however slow 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from store.db import Database
 from store.dialect import Connection
+from store.ledgers import Deed
 from store.paces import close as close_pace
 from store.statements import rows_of
 
@@ -147,6 +148,47 @@ class ListedPost:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class PostRow:
+    """A post as lists show it, whatever became of it; nothing of what it says."""
+
+    id: int
+    channel: str
+    place: str
+    kind: str
+    status: str
+    created_at: float
+    due_at: float
+    not_after: float | None
+    settled_at: float | None
+    errcode: int | None
+    note: str
+    campaign_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that wants something posted, under a name of its own.
+
+    key_id: the API key; name: its Idempotency-Key; fingerprint: a hash of the request; deed,
+    target, detail: its line of the audit. answer: makes the JSON that is answered.
+    """
+
+    key_id: str
+    name: str
+    fingerprint: bytes
+    deed: Deed
+    target: str
+    detail: str
+    answer: Callable[[PostRow], str]
+
+
+_ROW = (
+    "id, channel, place, kind, status, created_at, due_at, not_after, settled_at, errcode, note, "
+    "campaign_id"
+)
+
+
 def plan_in(conn: Connection, new: NewPost, now: float) -> bool:
     """Plan a post inside a transaction; False when its key is known."""
     row = conn.execute(
@@ -167,10 +209,15 @@ def pace_of(channel: str) -> str:
     return f"group:{channel}"
 
 
+_GOES = (
+    "(campaign_id is null or exists (select 1 from campaigns as c "
+    "where c.id = posts.campaign_id and c.status = 'running'))"
+)
+"""A paused campaign's posts stay where they are, and hold nothing up."""
 _NEXT = (
-    "from posts where channel = ? and status = 'planned' "
+    f"from posts where channel = ? and status = 'planned' and {_GOES} "
     "and (not_after is null or not_after >= ?) and id <= coalesce((select min(id) from posts "
-    "where channel = ? and status = 'planned' and tries > 0 "
+    f"where channel = ? and status = 'planned' and tries > 0 and {_GOES} "
     "and (not_after is null or not_after >= ?)), id) "
 )
 """What may be next on a channel: all that is planned, but nothing behind a post that was put off:
@@ -228,6 +275,32 @@ class Posts:
     async def plan(self, new: NewPost, now: float) -> bool:
         """Plan a post; False when its key is known."""
         return await self._db.write(lambda conn: plan_in(conn, new, now))
+
+    async def plan_asked(self, new: NewPost, asked: Asked, now: float) -> str | None:
+        """Plan a post for a request; the same request again gets the same answer, word for word.
+
+        None: another request had its name.
+        """
+
+        def run(conn: Connection) -> str | None:
+            known = conn.execute(
+                "select fingerprint, answer from idempotency where key_id = ? and name = ?",
+                (asked.key_id, asked.name),
+            ).fetchone()
+            if known is not None:
+                return str(known[1]) if bytes(known[0]) == asked.fingerprint else None
+            if plan_in(conn, new, now):
+                asked.deed.write(conn, asked.target, asked.detail)
+            row = conn.execute(f"select {_ROW} from posts where key = ?", (new.key,)).fetchone()
+            answer = asked.answer(PostRow(*row))
+            conn.execute(
+                "insert into idempotency (key_id, name, fingerprint, status, answer, at) "
+                "values (?, ?, ?, 201, ?, ?)",
+                (asked.key_id, asked.name, asked.fingerprint, answer, now),
+            )
+            return answer
+
+        return await self._db.write(run)
 
     async def claim(self, now: float, paces: Mapping[str, int], limit: int = 50) -> list[Claimed]:
         """Take what may be posted now: of each channel one at most, in the order of planning.
@@ -404,6 +477,26 @@ class Posts:
 
         return await self._db.read(run)
 
+    async def page(
+        self, limit: int, *, before: int | None = None, place: str = "", status: str = ""
+    ) -> list[PostRow]:
+        """Posts, newest first, those before a number; "": of all places, of every status."""
+        where = ["id < ?"]
+        args: list[Any] = [2**63 - 1 if before is None else before]
+        for column, value in (("place", place), ("status", status)):
+            if value:
+                where.append(f"{column} = ?")
+                args.append(value)
+
+        def run(conn: Connection) -> list[PostRow]:
+            rows = conn.execute(
+                f"select {_ROW} from posts where {' and '.join(where)} order by id desc limit ?",
+                (*args, limit),
+            )
+            return [PostRow(*row) for row in rows]
+
+        return await self._db.read(run)
+
     async def counts(self) -> dict[str, int]:
         """Rows by status."""
 
@@ -426,12 +519,13 @@ class Posts:
         return await self._db.read(run)
 
     async def purge(self, before: float) -> int:
-        """Forget what ended before `before`."""
+        """Forget what ended before `before`; a campaign's report needs its posts for ever."""
 
         def run(conn: Connection) -> int:
             return conn.execute(
                 "delete from posts where status in "
-                "('sent', 'refused', 'unknown', 'expired', 'dropped') and settled_at < ?",
+                "('sent', 'refused', 'unknown', 'expired', 'dropped') and settled_at < ? "
+                "and campaign_id is null",
                 (before,),
             ).rowcount
 

@@ -43,6 +43,64 @@ class Ranking:
     listed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class GroupPlace:
+    """A member's place in their group. points: earned there; days: checked in there; streak: days
+    in a row up to now, wherever. name: what the group calls them, else the one they chose."""
+
+    rank: int
+    member_id: int
+    name: str
+    points: int
+    days: int
+    streak: int
+
+
+_IN_GROUP = """
+    select g.member_id, coalesce(nullif(g.name, ''), n.value, ''),
+        coalesce(p.points, 0) as points, coalesce(c.days, 0) as days,
+        coalesce((select k.streak from checkins as k where k.member_id = g.member_id
+            and k.day in (?, ?) order by k.day desc limit 1), 0) as streak
+    from group_members as g
+    left join (select p.member_id, sum(p.amount) as points from point_transfers as t
+        join point_postings as p on p.transfer_id = t.id
+        where t.day between ? and ? and t.place = ? and p.account = 'member'
+        and t.reason in ({reasons}) group by p.member_id) as p on p.member_id = g.member_id
+    left join (select member_id, count(*) as days from checkins
+        where day between ? and ? and place = ? group by member_id) as c
+        on c.member_id = g.member_id
+    left join member_settings as h on h.member_id = g.member_id and h.name = 'unlisted'
+    left join member_settings as n on n.member_id = g.member_id and n.name = 'name'
+    where g.place = ? and g.left_at is null and h.member_id is null
+        and (p.points > 0 or c.days > 0)
+    order by points desc, streak desc, days desc, g.member_id limit ?
+"""
+
+
+def group_ranking(
+    conn: Connection,
+    place: str,
+    days: tuple[str, str],
+    today: tuple[str, str],
+    limit: int,
+    reasons: Collection[str],
+) -> list[GroupPlace]:
+    """Who earned most in a group, of those who are in it and do not hide; [] for nobody.
+
+    days: the first and the last one that count; today: it and the day before, for the streaks.
+    """
+    rows = conn.execute(
+        _IN_GROUP.replace("{reasons}", ", ".join("?" * len(reasons))),
+        (*today, *days, place, *reasons, *days, place, place, limit),
+    )
+    found: list[GroupPlace] = []
+    for number, (member_id, name, points, checked_in, streak) in enumerate(rows, 1):
+        same = found and (found[-1].points, found[-1].streak) == (points, streak)
+        rank = found[-1].rank if same else number
+        found.append(GroupPlace(rank, member_id, name, points, checked_in, streak))
+    return found
+
+
 def ranking(
     conn: Connection,
     since_day: str,

@@ -7,8 +7,10 @@ behind, which is listed for an operator and never sent again by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from store.db import Database
 from store.dialect import Connection
@@ -27,6 +29,13 @@ _FIRST = (
     "and e.external_id = s.external_id and e.id < s.id "
     "and e.status in ('planned', 'sending')) "
 )
+
+
+def _others(full: Iterable[str]) -> tuple[str, list[str]]:
+    """A condition that leaves these channels out, and its values."""
+    channels = sorted(full)
+    marks = ", ".join("?" * len(channels))
+    return (f"and s.channel not in ({marks}) " if channels else ""), channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +125,37 @@ class Sends:
 
         return await self._db.write(run)
 
-    async def claim(self, now: float, limit: int = 50, free: Collection[str] = ()) -> list[Send]:
+    async def claim(
+        self,
+        now: float,
+        limit: int = 50,
+        free: Collection[str] = (),
+        busy: Mapping[str, int] = MappingProxyType({}),
+    ) -> list[Send]:
         """Take what is due, in each member's order, paying one allowance each.
 
         An answer with no allowance left becomes `waiting`, all its parts: the member
-        fetches it with 继续. free: channels where nothing has to be paid.
+        fetches it with 继续. free: channels where nothing has to be paid. busy: how many of a
+        channel are under way; with these, no channel gets more than `limit`.
         """
 
         def run(conn: Connection) -> list[Send]:
+            under_way = Counter(busy)
+            others, full = _others(channel for channel in busy if busy[channel] >= limit)
             rows = conn.execute(
                 "select id, message_key, channel, external_id, reply, created_at, tries, place, "
                 "quote from sends as s where status = 'planned' and due_at <= ? "
+                + others
                 + _FIRST
                 + "order by id limit ?",
-                (now, limit),
+                (now, *full, limit),
             ).fetchall()
             claimed = []
             for row in rows:
                 send = Send(*row)
+                if under_way[send.channel] >= limit:
+                    continue
+                under_way[send.channel] += 1
                 paid = (None, None) if send.channel in free else self._pay(conn, send, now)
                 if paid is not None:
                     conn.execute(
@@ -222,15 +244,18 @@ class Sends:
 
         return await self._db.read(run)
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, full: Collection[str] = ()) -> float | None:
         """When `claim` will find something, Unix seconds; None when nothing is planned.
 
-        A part behind another of the same member does not count: it waits for that one.
+        A part behind another of the same member does not count: it waits for that one. full:
+        channels that do not count either.
         """
 
         def run(conn: Connection) -> float | None:
+            others, channels = _others(full)
             value = conn.execute(
-                "select min(due_at) from sends as s where status = 'planned' " + _FIRST
+                "select min(due_at) from sends as s where status = 'planned' " + others + _FIRST,
+                channels,
             ).fetchone()[0]
             return None if value is None else float(value)
 

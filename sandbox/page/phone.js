@@ -543,13 +543,15 @@ function listen() {
   on("wire", onWire);
   on("bubble", onBubble);
   on("person", onPerson);
+  on("said", groups.onSaid);
+  on("members", groups.onMembers);
   on("menu", (buttons) => { menu = buttons; drawMenu(); });
   // The stream first, then the state: nothing that happens in between is lost.
   stream.addEventListener("open", async () => {
     listen.ready = false;
     listen.early = [];
     try {
-      await load();
+      await Promise.all([load(), groups.load()]);
       listen.ready = true;
       for (const [handle, data] of listen.early) handle(data);
       document.body.dataset.ready = "yes";

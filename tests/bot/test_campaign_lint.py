@@ -17,6 +17,7 @@ from handlers.context import SHANGHAI
 from scheduler.planner import Account
 from store import Store
 from store.campaigns import NewCampaign, Variant, faults
+from store.campaign_places import grouped
 from store.offers import NewOffer, Offer
 from store.rule_values import Stranger
 from store.rules import Term
@@ -25,7 +26,7 @@ from tests.store.rows import course
 
 CASES = [
     case
-    for name in ("lint_cases.toml", "lint_cases_missing.toml")
+    for name in ("lint_cases.toml", "lint_cases_missing.toml", "lint_cases_groups.toml")
     for case in tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))["case"]
 ]
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=SHANGHAI).timestamp()
@@ -64,6 +65,7 @@ def facts(**fields: Any) -> Facts:
         "items": {"py-101"},
         "quizzes": {2: "closed", 3: "running"},
         "assets": {"poster", "cover", "thumb"},
+        "places": {"qun:1", "poster:robot"},
     }
     return Facts(now=NOW, quiet=QUIET, **{**plain, **fields})
 
@@ -94,6 +96,8 @@ def of_case(case: dict[str, Any]) -> tuple[NewCampaign, Facts]:
         fields["starts_at"] = moment.timestamp()
     if fields.get("kind") == "step":
         fields |= {"journey_id": 1, "delay_s": 0.0}
+    if "places" in case:
+        fields["places"] = tuple(case["places"])
     content = case.get("content") or {"kind": "text", "text": "退订" + "字" * case["long"]}
     kind = case.get("account", "service")
     account = Account(kind, case.get("verified", True)) if kind else None
@@ -103,7 +107,7 @@ def of_case(case: dict[str, Any]) -> tuple[NewCampaign, Facts]:
     if "unknown" in case:
         name, value, near = case["unknown"]
         given = replace(given, unknown=(Stranger(Term(name, ":", value), near),))
-    return campaign(content, **fields), given
+    return grouped(campaign(content, **fields)), given
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

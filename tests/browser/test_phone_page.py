@@ -290,6 +290,69 @@ def test_an_operators_campaign_arrives_on_both_members_phones(browser: Browser) 
         assert browser.wait(".row.in .bubble.custom", "今晚见").text.startswith("今晚见")
 
 
+def test_members_talk_in_the_group_beside_the_phones(browser: Browser) -> None:
+    def speaks(name: str, text: str) -> None:
+        browser.click("#speakers button", name)
+        browser.wait("#speakers [aria-checked=true]", name)
+        browser.wait("[data-test=groupinput]").send_keys(text, Keys.ENTER)
+        browser.wait("#talk .line.mine .words", text)
+
+    browser.wait("#talk .intro", "周末读书会")
+    speaks("周雨", "这周读到第三章了 <img src=x onerror=document.title='owned'>")
+    browser.click("#speakers button", "林晓")
+    browser.click("[data-test=at]", "@知群")
+    browser.wait("[data-test=groupinput]").send_keys("怎么退款", Keys.ENTER)
+    browser.wait("[data-test=line-bot] .quoted", "林晓：@知群 怎么退款")
+    answer = browser.wait("[data-test=line-bot] .words", "@林晓")
+    assert "退" in answer.text
+
+    # A tap quotes; that is a way of speaking to the bot, too.
+    browser.click("[data-test=line-bot] .words", "@林晓")
+    browser.wait("[data-test=quoting]", "引用 知群")
+    speaks("何川", "怎么开发票")
+    browser.wait("[data-test=line-bot] .quoted", "何川：怎么开发票")
+    assert not browser.wait("[data-test=groups]").find_elements(
+        By.CSS_SELECTOR, "#quoting:not([hidden])"
+    )
+
+    # What is private stands in a chat of its own, and nowhere in the group.
+    browser.click("[data-example='@知群 我的积分']")
+    browser.wait("#room-private .badge", "1")
+    browser.click("#room-private", "私聊何川")
+    browser.wait("[data-test=line-bot] .words", "你有 0 积分")
+    browser.click("#room-group")
+    browser.wait("[data-test=line-bot] .words", "已私聊你")
+    assert not any("0 积分" in text for text in browser.texts("#talk .words"))
+
+    browser.click("[data-example='有人进群']")
+    browser.wait("#speakers button", "小满")
+    browser.wait("#talk .told", "小满 加入了群聊")
+    browser.click("#room-board")
+    browser.wait("#talk .intro", "/group push 公告群")
+    assert not browser.all("#talk img")
+    assert browser.driver.title == "知行小课"
+
+
+def test_a_small_screen_shows_one_column_at_a_time(browser: Browser) -> None:
+    def width(pixels: int) -> None:
+        browser.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": pixels, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    width(390)
+    try:
+        for view, column in (("群", "#groups"), ("通信过程", "#right"), ("私聊", "#left")):
+            browser.click("#views button", view)
+            browser.wait(column)
+            shown = [one for one in browser.all("main > section") if one.is_displayed()]
+            assert [one.get_attribute("id") for one in shown] == [column[1:]]
+            wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= 390, f"{view} does not fit"
+    finally:
+        width(1280)
+
+
 def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:
     browser.become("周雨")
     if "取消" not in browser.wait("[data-test=follow]").text:

@@ -168,7 +168,7 @@ async def test_a_demo_started_again_on_its_folder_gives_nothing_twice(tmp_path: 
             assert demo.app is not None
             offers = await demo.app.store.offers.all()
             assert [offer.word for offer in offers] == ["早鸟", "书签", "老友"]
-            assert len(await demo.app.store.quizzes.page()) == 1
+            assert len(await demo.app.store.quizzes.page()) == 2
             await demo.fake.follow(LIN)
             told.append(CODE.findall((await demo.fake.send_text(LIN, "领券 早鸟")).text))
             await demo.fake.send_text(LIN, "邀请好友")

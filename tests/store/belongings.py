@@ -45,6 +45,10 @@ _ROWS = (
     "values (randomblob(16), 'qun:1', :member, 0, :word, 'flood', 2, 'hidden')",
     "insert into posts (key, channel, place, kind, body, status, created_at, due_at, member_id) "
     "values (randomblob(16), 'qun', 'qun:1', 'order', :word, 'planned', 0, 0, :member)",
+    "insert into signups (id, place, title, opened_at, opened_by) "
+    "values (1, 'qun:1', '读书会', 0, 'cli') on conflict (id) do nothing",
+    "insert into signup_entries (signup_id, member_id, number, name, note, at, message_key) "
+    "values (1, :member, 1, :word, :word, 0, :key)",
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",

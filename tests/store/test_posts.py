@@ -288,10 +288,59 @@ async def test_planned_posts_can_be_taken_back(store: Store) -> None:
 
 
 async def test_a_campaign_counts_its_posts(store: Store) -> None:
+    await campaign(store, 8, "running")
     await plan(store, new(1, campaign_id=8, variant="A"), new(2, campaign_id=8, variant="B"))
     await post(store, NOW)
     assert await store.posts.of_campaign(8) == {("A", "sent"): 1, ("B", "planned"): 1}
     assert await store.posts.of_campaign(9) == {}
+
+
+async def campaign(store: Store, number: int, status: str) -> None:
+    """A campaign that somebody made."""
+
+    def run(conn: Connection) -> None:
+        conn.execute("update campaigns set status = ? where id = ?", (status, number))
+        conn.execute(
+            "insert into campaigns (id, title, channel, audience, routes, status, window_s, seed, "
+            "created_at, created_by) values (?, '上新', 'mp', '', 'group', ?, 60, ?, 0, 'cli') "
+            "on conflict (id) do nothing",
+            (number, status, bytes(16)),
+        )
+
+    await store.db.write(run)
+
+
+@pytest.mark.parametrize("status", ["paused", "late", "cancelled", "done", "draft"])
+async def test_only_a_running_campaign_is_posted_and_holds_nothing_up(
+    store: Store, status: str
+) -> None:
+    await campaign(store, 8, status)
+    await plan(store, new(1, campaign_id=8), new(2))
+    (other,) = await claim(store)
+    assert other.id == 2
+    await store.posts.settle(other.id, "sent", NOW)
+    assert await claim(store) == []
+    assert await store.posts.next_due(NOW, QUN) is None, "nobody looks for it in vain"
+    await campaign(store, 8, "running")
+    (theirs,) = await claim(store)
+    assert theirs.id == 1
+
+
+async def test_a_paused_campaign_that_was_put_off_lets_the_others_by(store: Store) -> None:
+    await campaign(store, 8, "running")
+    await plan(store, new(1, campaign_id=8), new(2))
+    (theirs,) = await claim(store)
+    await store.posts.put_off(theirs.id, NOW, 1.0)
+    await campaign(store, 8, "paused")
+    (other,) = await claim(store, NOW + 2)
+    assert other.id == 2
+
+
+async def test_a_campaigns_posts_are_kept_for_its_report(store: Store) -> None:
+    await campaign(store, 8, "running")
+    await plan(store, new(1, campaign_id=8))
+    await post(store, NOW)
+    assert await store.posts.purge(NOW + 9e9) == 0
 
 
 async def test_old_ends_are_forgotten_and_open_posts_never(store: Store) -> None:
