@@ -237,6 +237,7 @@ class App:
             deadline_s=config.inbox.deadline_s,
             handler_limit_s=config.inbox.handler_limit_s,
             max_running=config.inbox.max_running,
+            most_of_one=self._most_of_one(),
             streams=groups.streaming,
         )
         # Before the doors open: what an earlier process left comes before what comes now.
@@ -372,6 +373,12 @@ class App:
             await self._session.close()
         await self.store.close()
         log.info("stopped", unfinished=left, seconds=round(time.monotonic() - started, 2))
+
+    def _most_of_one(self) -> int | None:
+        """With several channels one alone may not take all the room there is."""
+        config = self.config
+        count = len(config.channels) + len(config.robots) + len(config.gateways)
+        return max(1, config.inbox.max_running * 3 // 4) if count > 1 else None
 
     async def _listen(self, runner: web.BaseRunner, host: str, port: int) -> int:
         # Connections end soon after their answers: drain_s is spent in the inbox.

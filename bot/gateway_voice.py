@@ -2,11 +2,16 @@
 
 All of it is text, paced by `per_minute` through the store, and never sent a second time by
 itself: what left and was not answered is Unheard, what certainly did not leave is Unreachable.
+
+Who waits for a turn waits by rank: what operators are told in private goes first, then posts, then
+answers. Answers get three quarters of the minute, so that members who ask and ask leave room for
+the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -56,12 +61,76 @@ class Paces(Protocol):
         """Tokens of a bucket that all processes share."""
 
 
+class Manners(Protocol):
+    """Who goes first, and where nothing is said: `bot/group_side.py`. No database."""
+
+    def is_operator(self, user: str) -> bool:
+        """Whether they are, as far as is known."""
+
+    def hushed(self, group: str, user: str) -> str:
+        """Why nothing may be said in a group now to that user ("" for a post); "" when it may."""
+
+
+class _NoManners:
+    """Of a voice that nobody told anything."""
+
+    def is_operator(self, user: str) -> bool:
+        """Nobody is."""
+        return False
+
+    def hushed(self, group: str, user: str) -> str:
+        """Everything may be said."""
+        return ""
+
+
+_OPERATOR, _POST, _ANSWER = range(3)
+"""Ranks, by who goes first."""
+
+
+class _Queue:
+    """Who waits for the next turn: by rank, then by who came first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int]] = []
+        self._numbers = itertools.count()
+        self._moved = asyncio.Event()
+
+    def join(self, rank: int) -> tuple[int, int]:
+        """Stand in line; gives the ticket."""
+        ticket = (rank, next(self._numbers))
+        self._waiting.append(ticket)
+        self._wake()
+        return ticket
+
+    def leave(self, ticket: tuple[int, int]) -> None:
+        """Had a turn, or waits no more."""
+        self._waiting.remove(ticket)
+        self._wake()
+
+    def first(self, ticket: tuple[int, int]) -> bool:
+        """Whether it is this one's turn."""
+        return min(self._waiting) == ticket
+
+    async def moved(self, seconds: float | None = None) -> None:
+        """Wait until somebody joined or left, so long at most."""
+        moved = self._moved
+        try:
+            async with asyncio.timeout(seconds):
+                await moved.wait()
+        except TimeoutError:
+            pass
+
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+
 class Voice:
     """How one gateway speaks: a Carrier, a Poster, and who may remove or silence members.
 
     line: where actions leave, None when the gateway is not connected. version: 12 or 11, as the
     gateway showed last. session: for `api_url`. now: Unix seconds. patience_s: how long a message
-    waits for its turn.
+    waits for its turn. manners: set by who knows members and groups.
     """
 
     def __init__(
@@ -83,10 +152,15 @@ class Voice:
         self._session = session
         self._now = now
         self._patience_s = patience_s
+        self.manners: Manners = _NoManners()
         # Together at most `per_minute` in any minute: many at once look like a machine.
         self._burst = max(1, settings.per_minute // 4)
         self._per_minute = max(settings.per_minute - self._burst, 0.5)
-        self._turn = asyncio.Lock()
+        # Of that, answers get three quarters.
+        self._answers_burst = max(1, self._burst * 3 // 4)
+        self._answers_per_minute = max(settings.per_minute * 0.75 - self._answers_burst, 0.5)
+        self._answer_paid = False
+        self._queue = _Queue()
         self._ours: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def said(self, group: str, message_id: str) -> bool:
@@ -101,8 +175,10 @@ class Voice:
         """
         texts = reply_texts(reply)
         group = send.place.removeprefix(f"{self.channel}:")
+        is_operator = self.manners.is_operator(send.external_id)
         await self._say(
             texts,
+            rank=_ANSWER if not is_operator else _POST if group else _OPERATOR,
             group=group,
             user=send.external_id,
             quote=send.quote,
@@ -116,7 +192,9 @@ class Voice:
         """
         texts = post_texts(post)
         mentions = [one for one in post.mentions if not one.startswith("tel:")]
-        return await self._say(texts, group=group, user="", quote=post.quote, mentions=mentions)
+        return await self._say(
+            texts, rank=_POST, group=group, user="", quote=post.quote, mentions=mentions
+        )
 
     async def kick(self, group: str, user: str) -> None:
         """Remove a member from a group. Errors: WeChatError; GatewayRefused where it cannot."""
@@ -131,13 +209,23 @@ class Voice:
         await self._act(delete_message(self.version, message_id))
 
     async def _say(
-        self, texts: Sequence[str], *, group: str, user: str, quote: str, mentions: Sequence[str]
+        self,
+        texts: Sequence[str],
+        *,
+        rank: int,
+        group: str,
+        user: str,
+        quote: str,
+        mentions: Sequence[str],
     ) -> str:
         """The texts, one message each; only the first quotes and mentions. Gives its id."""
         first = ""
         for number, text in enumerate(texts):
             try:
-                await self._pace()
+                await self._pace(rank)
+                # It may have been muted while this waited; who asked for this asks again then.
+                if group and (why := self.manners.hushed(group, user)):
+                    raise Unreachable("send_message", why)
                 if number == 0:
                     first = await self._send(text, group, user, quote, mentions)
                 else:
@@ -178,22 +266,43 @@ class Voice:
                 self._ours.popitem(last=False)
         return message_id
 
-    async def _pace(self) -> None:
+    async def _pace(self, rank: int) -> None:
         """Wait for the turn of one message. Errors: Unreachable when that takes too long."""
-        name, api = f"gateway:{self.channel}", "send_message"
+        api = "send_message"
+        ticket = self._queue.join(rank)
         try:
-            async with asyncio.timeout(self._patience_s), self._turn:
+            async with asyncio.timeout(self._patience_s):
                 while True:
-                    now = self._now()
-                    taken = await self._paces.take(name, 1, self._per_minute, self._burst, now)
-                    if taken.count:
-                        return
-                    await asyncio.sleep(min(5.0, max(0.01, taken.again_at - now)))
+                    wait_s: float | None = None
+                    if self._queue.first(ticket):
+                        wait_s = await self._take(rank)
+                        if wait_s == 0.0:
+                            return
+                    await self._queue.moved(wait_s)
         except TimeoutError:
             fault = Unreachable(api, "too many messages for one minute", "raise per_minute or wait")
         except StoreError as error:
             fault = Unreachable(api, f"the store failed ({error})", "see the store's own errors")
+        finally:
+            self._queue.leave(ticket)
         raise fault
+
+    async def _take(self, rank: int) -> float:
+        """Take what one message costs: 0.0 when it may go, else when to ask again, in seconds."""
+        now, name = self._now(), f"gateway:{self.channel}"
+        if rank == _ANSWER and not self._answer_paid:
+            of_answers = await self._paces.take(
+                f"{name}:answers", 1, self._answers_per_minute, self._answers_burst, now
+            )
+            if not of_answers.count:
+                return min(5.0, max(0.01, of_answers.again_at - now))
+            self._answer_paid = True  # kept for the next answer if this one gives up
+        taken = await self._paces.take(name, 1, self._per_minute, self._burst, now)
+        if not taken.count:
+            return min(5.0, max(0.01, taken.again_at - now))
+        if rank == _ANSWER:
+            self._answer_paid = False
+        return 0.0
 
     async def _act(self, action: Action) -> str:
         """Ask for an action; the message_id in its answer. Errors: WeChatError."""

@@ -43,4 +43,5 @@ def channels_of(config: Config) -> GroupChannels:
         hearing=gateways,
         whispering=gateways,
         kicking=gateways,
+        robots=frozenset(config.group_robots),
     )

@@ -14,17 +14,19 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 
 from bot import onebot
 from bot.answer_pages import AnswerPages
 from bot.config import Config
 from bot.contents import Contents
+from bot.customer_side import CustomerSide
 from bot.gateway import Gateway
-from bot.group_means import GroupMeans
+from bot.group_means import GroupMeans, channels_of
 from bot.group_robot import GroupRobot
 from bot.hearing import Ear
 from bot.inbox import Inbox
-from bot.late import Carrier
+from bot.late import Carrier, hushed
 from bot.links import Linker
 from bot.metrics import Metrics
 from bot.order import Kicker, Order
@@ -34,21 +36,24 @@ from bot.webhook import Door
 from bot.wecom import Codec
 from bot.wecom_door import WecomDoor, sentences_of
 from handlers import group_words
-from handlers.addressing import GroupSpeech, wanted
-from handlers.context import SHANGHAI, GroupChannels
+from handlers.addressing import Address, GroupSpeech, wanted
+from handlers.calm import Calm
+from handlers.context import SHANGHAI
 from handlers.digest_text import digest_text
 from handlers.eager import Eager
 from handlers.group_quiz import QuizWords
 from handlers.message import Message
 from handlers.rewards import Rewards
 from handlers.texts import Texts
-from insights.spam import SpamModel
+from insights.spam import ModelFile, SpamModel
 from knowledge import Knowledge
 from scheduler import digests, group_quizzes, order_learning, welcomes
 from scheduler.clock import Job
 from store import Store
-from store.groups import Group
+from store.groups import Group, place_of
 from store.messages import Unanswered
+
+log = structlog.get_logger()
 
 _LOOK_S = 1.0
 """How often planned posts are looked for: whoever plans one need not know who posts it."""
@@ -58,6 +63,7 @@ _DIGESTS_S = 30.0
 _ORDER_S = 10.0
 _LEARN_S = 60.0
 _LAST_S = 1.5
+_MINUTE_S = 60.0
 _DAY_S = 86_400.0
 
 Tell = Callable[[str, bytes], Awaitable[bool]]
@@ -74,6 +80,25 @@ class Nobodys:
     async def push_menu(self) -> int:
         """Such a channel has no menu."""
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Manners:
+    """What a gateway's voice is to know of members and groups."""
+
+    store: Store
+    channel: str
+    now: Callable[[], float]
+
+    def is_operator(self, user: str) -> bool:
+        """Whether they are; who wrote just now is known."""
+        member = self.store.members.known(self.channel, user)
+        return member is not None and member.is_operator
+
+    def hushed(self, group: str, user: str) -> str:
+        """Why nothing may be said in a group now."""
+        place = place_of(self.channel, group)
+        return hushed(self.store, place, self.channel, user, self.now())
 
 
 class GroupSide:
@@ -114,6 +139,8 @@ class GroupSide:
         gates = rewards.membership.gates
         self.pages = AnswerPages(contents, linker, business=config.business.name, gates=gates)
         groups = config.groups
+        self._calms = {name: Calm(one.per_minute) for name, one in config.gateways.items()}
+        self._dropped: dict[str, tuple[float, int]] = {}  # channel -> when said, how many since
         self.speech = GroupSpeech(
             prefixes=groups.prefixes,
             keywords=groups.keywords,
@@ -122,6 +149,7 @@ class GroupSide:
             short_chars=groups.short_chars,
             private_url=groups.private_url,
             page=self.pages.url_for,
+            calms=self._calms,
         )
         self._says = sentences_of(texts)
         self.streams = StreamAnswers(
@@ -148,7 +176,7 @@ class GroupSide:
             name: Gateway(
                 settings,
                 hear=self._hear,
-                take=self._take,
+                take=self._take_private,
                 paces=store.paces,
                 session=session,
                 now=now,
@@ -156,6 +184,8 @@ class GroupSide:
             )
             for name, settings in config.gateways.items()
         }
+        for name, gateway in self.gateways.items():
+            gateway.voice.manners = _Manners(store, name, now)
         posters: dict[str, Poster] = {
             name: GroupRobot(
                 name,
@@ -181,12 +211,7 @@ class GroupSide:
             steady=steady,
             observe=metrics.post,
         )
-        self.channels = GroupChannels(
-            posting=frozenset(posters),
-            hearing=frozenset(self.gateways),
-            whispering=frozenset(self.gateways),
-            kicking=frozenset(self.gateways),
-        )
+        self.channels = channels_of(config)
         self.carriers: Mapping[str, Carrier] = {
             name: gateway.voice for name, gateway in self.gateways.items()
         }
@@ -220,7 +245,12 @@ class GroupSide:
             take=self._take,
             now=now,
             overheard=self._eager.hear,
+            enough=self._enough,
             half_life_s=groups.edge_half_life_days * _DAY_S,
+        )
+        self._closing = False
+        self._customers = CustomerSide(
+            config, store, metrics, session, now=now, stopping=lambda: self._closing
         )
         self._model: SpamModel | None = None
         self._doors: list[WecomDoor] = []
@@ -269,7 +299,7 @@ class GroupSide:
             )
             for codec in self._codecs.values()
         ]
-        doors: list[Door] = [*self._doors, *self.gateways.values()]
+        doors: list[Door] = [*self._doors, *self.gateways.values(), *self._customers.doors]
         return {f"/hook/{door.channel}": door for door in doors}
 
     async def start(self) -> None:
@@ -281,11 +311,17 @@ class GroupSide:
         await self._order.tick(now)
         if self.gateways:
             # Only they hear adverts.
-            self._model = await asyncio.to_thread(SpamModel.load)
-            await order_learning.restore(self._store, self._model, self._order.use)
+            try:
+                self._model = await asyncio.to_thread(SpamModel.load)
+            except ModelFile as error:
+                # The rules judge without it; a bot that does not start judges nothing.
+                log.error("spam_model_not_loaded", error=str(error))
+            else:
+                await order_learning.restore(self._store, self._model, self._order.use)
         self._tasks = [
             asyncio.create_task(self.posting.run()),
             asyncio.create_task(self.streams.run()),
+            asyncio.create_task(self._read_customers()),
         ]
 
     def jobs(self) -> list[Job]:
@@ -302,10 +338,11 @@ class GroupSide:
                 Job("order", self._keep_order, every_s=_ORDER_S),
                 Job("order_learning", self._learn, every_s=_LEARN_S),
             ]
-        return jobs
+        return [*jobs, *self._customers.jobs()]
 
     async def close_doors(self) -> None:
         """Hear nothing more. What is under way gets a moment."""
+        self._closing = True
         for gateway in self.gateways.values():
             await gateway.close()
         await self._ear.close()
@@ -322,6 +359,13 @@ class GroupSide:
         for door in self._doors:
             await door.close()
 
+    async def _read_customers(self) -> None:
+        try:
+            await self._customers.read()
+        except Exception as error:
+            # The job reads them again; nothing waits for the first time.
+            log.error("customer_groups_not_read", error=type(error).__name__, exc_info=True)
+
     # What is heard
 
     async def _hear(self, message: Message, body: bytes) -> bool:
@@ -329,6 +373,37 @@ class GroupSide:
 
     async def _take(self, message: Message, body: bytes) -> bool:
         return self._inbox is not None and await self._inbox.take(message, body)
+
+    async def _take_private(self, message: Message, body: bytes) -> bool:
+        """Who writes to a gateway in private, without pause, has no more of it than a group."""
+        calm = self._calms.get(message.channel)
+        members = self._store.members
+        if calm is not None and not await members.is_operator(message.channel, message.sender):
+            if not calm.hear("", message.sender, self._now()):
+                self._drop(message.channel)
+                return True
+        return await self._take(message, body)
+
+    def _enough(self, message: Message, meant: object, now: float) -> bool:
+        calm = self._calms.get(message.channel)
+        # Who answers a quiz question by question is no nuisance.
+        if calm is None or (isinstance(meant, Address) and meant.why == "answer"):
+            return False
+        if calm.hear(message.place, message.sender, now):
+            return False
+        self._drop(message.channel)
+        return True
+
+    def _drop(self, channel: str) -> None:
+        """Count a call that is met with silence; the log hears of it once a minute."""
+        self._metrics.refused(channel, "too_many")
+        now = self._now()
+        said_at, count = self._dropped.get(channel, (0.0, 0))
+        if abs(now - said_at) < _MINUTE_S:
+            self._dropped[channel] = (said_at, count + 1)
+            return
+        self._dropped[channel] = (now, 0)
+        log.warning("gateway_calls_dropped", channel=channel, count=count + 1)
 
     def _wanted(self, message: Message, group: Group | None, now: float) -> object | None:
         place = "" if group is None else group.place

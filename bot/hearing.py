@@ -34,6 +34,10 @@ LEAST = 0.2
 SEVERE = 2
 """From this severity on nobody answers, no edge is made, and the digest says nothing of it."""
 
+STRANGERS = 200
+"""So many groups of a channel that no operator has spoken of are known; whoever lets a bot into
+groups all day fills no table."""
+
 UNDER_WAY = 2000
 """So many messages are heard at once; the next is refused, and the gateway may come again."""
 
@@ -91,6 +95,13 @@ class Wanted(Protocol):
         """None when it is not."""
 
 
+class Enough(Protocol):
+    """Whether a member has called the bot too often to be answered; counts this call."""
+
+    def __call__(self, message: Message, meant: object, now: float) -> bool:
+        """meant: what `Wanted` gave."""
+
+
 class Overheard(Protocol):
     """Told of everything that was said, to answer what nobody else does: `handlers/eager.py`."""
 
@@ -119,7 +130,8 @@ class Ear:
     """Hears groups.
 
     order: None judges nothing. take: the inbox's. overheard: None where nobody wants to know.
-    now: Unix seconds. half_life_s: of who talks with whom.
+    enough: whose calls are met with silence; operators are not asked. now: Unix seconds.
+    half_life_s: of who talks with whom.
     """
 
     def __init__(
@@ -131,6 +143,7 @@ class Ear:
         take: Take,
         now: Callable[[], float],
         overheard: Overheard | None = None,
+        enough: Enough | None = None,
         half_life_s: float = HALF_LIFE_S,
         under_way: int = UNDER_WAY,
         windows: int = WINDOWS,
@@ -141,6 +154,7 @@ class Ear:
         self._take = take
         self._now = now
         self._overheard = overheard
+        self._enough = enough
         self._half_life_s = half_life_s
         self._most_under_way = under_way
         self._most_windows = windows
@@ -221,22 +235,36 @@ class Ear:
             return True  # our own words, as some gateways tell them
         group = await self._group(message, now)
         if group is None or not group.bound:
-            if self._wanted(message, group, now) is None:
-                return True
-            return await self._take(message, body)
+            return await self._bidden(message, group, body, now)
         member = await self._member(message, now)
         judgement = self._judged(message, group, member, now)
         severity = judgement.severity if judgement is not None else 0
-        wanted = self._wanted(message, group, now) is not None and severity < SEVERE
+        meant = self._wanted(message, group, now)
+        wanted = meant is not None and severity < SEVERE
         told = await self._write(message, group, member, wanted, severity >= SEVERE, now)
         if judgement is not None and severity:
             recorded = told is not Told.UNRECORDED
             self._act(self._do(message, group, member, judgement, now, recorded))
         if told is not Told.KNOWN and severity < SEVERE:
             await self._tell(message, group, now)
-        if wanted:
-            return await self._take(message, body)
-        return True
+        if not wanted or self._is_enough(message, member, meant, now):
+            return True
+        return await self._take(message, body)
+
+    async def _bidden(self, message: Message, group: Group | None, body: bytes, now: float) -> bool:
+        """In a group that nobody bound only an operator is heard, and of nobody else is a row."""
+        assert message.talk is not None
+        if self._wanted(message, group, now) is None:
+            return True
+        if not await self._store.members.is_operator(message.channel, message.sender):
+            return True
+        await self._store.groups.meet(message.channel, message.talk.group, now, strangers=STRANGERS)
+        return await self._take(message, body)
+
+    def _is_enough(self, message: Message, member: Member, meant: object, now: float) -> bool:
+        if self._enough is None or member.is_operator:
+            return False
+        return self._enough(message, meant, now)
 
     async def _tell(self, message: Message, group: Group, now: float) -> None:
         if self._overheard is None:
@@ -253,11 +281,12 @@ class Ear:
         if message.talk is None:
             return None
         group = self._store.groups.known(message.place)
-        if group is not None and group.left_at is None:
+        if message.source != "wecom" or (group is not None and group.left_at is None):
             return group
         # The robot of a WeCom group hears mentions only, and somebody there put it in.
-        by = "wecom" if message.source == "wecom" else ""
-        return await self._store.groups.meet(message.channel, message.talk.group, now, bound_by=by)
+        return await self._store.groups.meet(
+            message.channel, message.talk.group, now, bound_by="wecom"
+        )
 
     async def _member(self, message: Message, now: float) -> Member:
         known = self._store.members.known(message.channel, message.sender)
@@ -268,8 +297,13 @@ class Ear:
     async def _happened(self, message: Message, now: float) -> None:
         store = self._store
         if message.event == "bot_leave":
-            await store.groups.leave(message.place, now)
+            # A gateway's account may be let in by anybody: that is no word of an operator.
+            await store.groups.leave(message.place, now, unbind=message.source != "wecom")
             self._windows.pop(message.place, None)
+            return
+        if message.event == "bot_join" and message.talk is not None:
+            # Known, so that an operator can bind it from anywhere.
+            await store.groups.meet(message.channel, message.talk.group, now, strangers=STRANGERS)
             return
         group = await self._group(message, now)
         if group is None or not group.bound:

@@ -12,6 +12,7 @@ does), or talk to WeChat (`bot/late.py` does).
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,8 @@ class Inbox:
     converse: what to say; awaited in a task of its own, at most `handler_limit_s`.
     retry_channels: channels that may not push, so that WeChat's own retries carry a
     slow answer. streams: by channel, those that show an answer while it grows. late: called
-    when a push is waiting in the store.
+    when a push is waiting in the store. most_of_one: messages of one channel under way at a
+    time, so that a stuck one leaves room for the others; None: as many as there may be.
     now: Unix seconds. deadline_s: from the request to the answer.
     """
 
@@ -99,6 +101,7 @@ class Inbox:
         deadline_s: float = 4.2,
         handler_limit_s: float = 120.0,
         max_running: int = 2000,
+        most_of_one: int | None = None,
         redelivery_s: float = REDELIVERY_S,
     ) -> None:
         self._store = store
@@ -112,8 +115,10 @@ class Inbox:
         self._deadline_s = deadline_s
         self._handler_limit_s = handler_limit_s
         self._max_running = max_running
+        self._most_of_one = max_running if most_of_one is None else most_of_one
         self._redelivery_s = redelivery_s
         self._works: dict[str, Work] = {}
+        self._running: Counter[str] = Counter()  # by channel
         self._pushed_at: dict[tuple[str, str], float] = {}  # who was lately owed a push
         self._tails: dict[tuple[str, str], Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,7 +146,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         work = self._works.get(message.key)
         if work is None:
-            if len(self._works) >= self._max_running:
+            if self._full(message.channel):
                 self._watch.message(message.channel, message.kind, "busy")
                 return Refusal.BUSY
             work = self._work(message, seal, body)
@@ -177,7 +182,7 @@ class Inbox:
         """
         work = self._works.get(message.key)
         if work is None:
-            if len(self._works) >= self._max_running:
+            if self._full(message.channel):
                 self._watch.message(message.channel, message.kind, "busy")
                 return False
             work = Work(message, None, body)
@@ -289,6 +294,11 @@ class Inbox:
 
     # The work
 
+    def _full(self, channel: str) -> bool:
+        """Whether so much is under way that the next message has to come again."""
+        most = self._most_of_one
+        return len(self._works) >= self._max_running or self._running[channel] >= most
+
     def _work(self, message: Message, seal: Seal | None, body: bytes) -> Work:
         channel = message.channel
         return Work(
@@ -307,6 +317,7 @@ class Inbox:
         if work.stream is not None:
             work.stream.opened(message, self._now() if came_at is None else came_at)
         self._works[message.key] = work
+        self._running[message.channel] += 1
         work.task = self._spawn(self._run(work))
 
     def _spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -330,6 +341,7 @@ class Inbox:
         finally:
             work.previous = work.task = None
             self._works.pop(message.key, None)
+            self._running[message.channel] -= 1
             if work.stream is not None:
                 work.stream.over(message.key)
             sender = (message.channel, message.sender)

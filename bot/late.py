@@ -19,7 +19,7 @@ from bot.errcodes import Action
 from bot.official import custom_message
 from handlers.message import Reply, reply_from_json
 from store import Store, StoreError
-from store.sends import REFUSED, SENT, UNKNOWN, WAITING, Send
+from store.sends import KEPT, REFUSED, SENT, UNKNOWN, WAITING, Send
 
 log = structlog.get_logger()
 
@@ -31,6 +31,9 @@ Of each channel: one whose API hangs must not keep the answers of the others.
 
 GIVE_UP_S = 1800.0
 """An answer half an hour late is no answer: after that it waits for 继续."""
+
+LATE_IN_GROUP_S = 120.0
+"""In a group the talk has moved on by then: an answer to what nobody remembers is noise."""
 
 _BUSY_TRIES = 5
 
@@ -50,6 +53,24 @@ class Carrier(Protocol):
 
         Unreachable: it certainly did not leave. Unheard: nobody knows.
         """
+
+
+def hushed(store: Store, place: str, channel: str, who: str, now: float) -> str:
+    """Why nothing may be said to somebody in a group now, "" when it may; no database.
+
+    Operators are told what became of their command even where they muted or unbound the group.
+    """
+    group = store.groups.known(place)
+    if group is None:
+        return ""
+    if group.left_at is not None:
+        return "not in that group any more"
+    member = store.members.known(channel, who)
+    if member is not None and member.is_operator:
+        return ""
+    if not group.bound:
+        return "the group was unbound"
+    return "the group is muted" if now < group.rules.muted_until else ""
 
 
 class LateAnswers:
@@ -76,7 +97,7 @@ class LateAnswers:
         self._observe = observe
         self._backoff_s = backoff_s
         self._something = asyncio.Event()
-        self._calls: dict[asyncio.Task[None], str] = {}  # with its channel
+        self._calls: dict[asyncio.Task[None], Send] = {}
         self._closing = False
 
     def wake(self) -> None:
@@ -111,8 +132,11 @@ class LateAnswers:
 
     async def _round(self) -> float | None:
         """Claim and send what is due; says for how long nothing more will be, None: unknown."""
-        sends, busy = self._store.sends, Counter(self._calls.values())
-        for send in await sends.claim(self._now(), limit=PARALLEL, free=self._carriers, busy=busy):
+        sends = self._store.sends
+        busy, in_groups = self._busy()
+        for send in await sends.claim(
+            self._now(), limit=PARALLEL, free=self._carriers, busy=busy, in_groups=in_groups
+        ):
             if self._closing:
                 # Claimed at the last moment: the next start sends it.
                 await sends.put_off(
@@ -120,12 +144,20 @@ class LateAnswers:
                 )
                 continue
             task = asyncio.create_task(self._send(send))
-            self._calls[task] = send.channel
+            self._calls[task] = send
             task.add_done_callback(self._done)
-        busy = Counter(self._calls.values())
+        busy, in_groups = self._busy()
         # The end of a call wakes us: a channel that has no room is not waited for here.
-        due = await sends.next_due([one for one, count in busy.items() if count >= PARALLEL])
+        due = await sends.next_due(
+            [one for one, count in busy.items() if count >= PARALLEL],
+            [one for one, count in in_groups.items() if count >= PARALLEL - KEPT],
+        )
         return None if due is None else min(60.0, max(0.05, due - self._now()))
+
+    def _busy(self) -> tuple[Counter[str], Counter[str]]:
+        """Calls under way by channel: all, and those into groups."""
+        calls = self._calls.values()
+        return Counter(s.channel for s in calls), Counter(s.channel for s in calls if s.place)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._calls.pop(task, None)
@@ -141,6 +173,10 @@ class LateAnswers:
 
     async def _send(self, send: Send) -> None:
         key = send.message_key.hex()
+        if send.place and (why := self._unsaid(send)):
+            await self._settle(send, REFUSED, note=why)
+            log.info("late_answer_dropped", key=key, channel=send.channel, why=why)
+            return
         left = False
         try:
             reply = _reply(send)
@@ -173,6 +209,13 @@ class LateAnswers:
             await self._settle(send, SENT)
             log.info("late_answer_sent", key=key, channel=send.channel)
 
+    def _unsaid(self, send: Send) -> str:
+        """Why an answer is not said in its group any more; "" when it is."""
+        now = self._now()
+        if now - send.created_at > LATE_IN_GROUP_S:
+            return "too late for a group"
+        return hushed(self._store, send.place, send.channel, send.external_id, now)
+
     async def _settle(
         self, send: Send, status: str, *, errcode: int | None = None, note: str = ""
     ) -> None:
@@ -202,14 +245,15 @@ class LateAnswers:
             pause = self._backoff_s * 2**send.tries
         elif error.action is Action.WAIT_MINUTE:
             pause = 60.0
-        if pause is not None and now + pause - send.created_at < GIVE_UP_S:
+        give_up_s = LATE_IN_GROUP_S if send.place else GIVE_UP_S
+        if pause is not None and now + pause - send.created_at < give_up_s:
             await sends.put_off(send.id, now + pause, errcode=error.errcode, note=str(error))
             self._observe(send.channel, "put_off")
             return
-        # The member can still fetch it, unless WeChat says that there is no such member.
-        status = REFUSED
-        if pause is not None or error.action in _OUR_SIDE or error.errcode in _MEMBER_MAY_ASK:
-            status = WAITING
+        # The member can still fetch it, unless WeChat says that there is no such member; but what
+        # was meant for a group is not told in private.
+        may_ask = pause is not None or error.action in _OUR_SIDE or error.errcode in _MEMBER_MAY_ASK
+        status = WAITING if may_ask and not send.place else REFUSED
         await self._settle(send, status, errcode=error.errcode, note=str(error))
         log.warning(
             "late_answer_refused",

@@ -4,8 +4,8 @@
 for the few messages that deserve something: one transaction writes the case and plans the
 warning, the rest can be done again without harm. `tick` comes every few seconds: it finishes
 what a killed process left, takes new words in, and tells operators, at most once a minute and
-group. Precision goes first: operators are never judged, the model alone never removes anybody,
-and nobody is warned twice a day in one group.
+group. Precision goes first: operators are never judged, the model alone never warns, hides or
+removes anybody, and nobody is warned twice a day in one group.
 """
 
 from __future__ import annotations
@@ -25,10 +25,21 @@ from handlers import order_text
 from handlers.context import SHANGHAI
 from handlers.message import Message
 from handlers.texts import Texts
-from insights.order_reading import MAX_CHARS, own_words, read
+from insights.order_kinds import Calls, is_answer, is_chain, lures
+from insights.order_reading import (
+    KNOWN_HOSTS,
+    MAX_CHARS,
+    Reading,
+    bare,
+    belongs,
+    levelled,
+    own_words,
+    read,
+)
 from insights.order_rules import (
     FINE,
     NOTED,
+    OFTEN,
     REPEAT_CHARS,
     REPORTED,
     WARNED,
@@ -60,7 +71,8 @@ _AGAIN_S = 900.0
 """What was meant or reported so long ago is looked at again after a restart; later it is stale."""
 _CALL_S = 10.0
 _KNOWN_GOOD = 2000
-_MODEL_CHARS = 4
+_MODEL_CHARS = 6
+"""The model is not asked of shorter texts, nor of signs and digits alone: 收到, +1, 666666."""
 _VERDICT_CHARS = 8
 
 
@@ -117,6 +129,7 @@ class Order:
         self._words = Words()
         self._verdicts: dict[int, bool] = {}
         self._good: OrderedDict[int, None] = OrderedDict()
+        self._calls = Calls()
         self._lately = Lately(settings.flood_messages, settings.flood_seconds)
         self._told_again = False
 
@@ -143,57 +156,102 @@ class Order:
         """
         if group.rules.order == "off" or message.kind == "event" or message.talk is None:
             return FINE
-        text = own_words(message.text, message.talk.quoted)
+        talk = message.talk
+        text = own_words(message.text, talk.quoted)
         code = message.raw.get("qr")
         code = code if isinstance(code, str) else ""
         reading = read(text, code)
         mark = marked(reading)
+        place = group.place
+        who = (message.channel, message.sender)
         if operator or (group.owner and message.sender == group.owner):
             # What an operator said may be passed on by anybody.
+            self._calls.said(place, message.sender, reading, now)
             self._good[mark] = None
             self._good.move_to_end(mark)
             if len(self._good) > _KNOWN_GOOD:
                 self._good.popitem(last=False)
             return FINE
-        place = group.place
-        who = (message.channel, message.sender)
-        over, before = self._lately.flood(place, who, message.key, now)
+        called = talk.addressed or text.startswith(self._settings.prefixes)
+        over, ongoing = self._lately.flood(place, who, message.key, now, spared=called)
         findings = [Finding("flood", WARNED)] if over else []
-        ongoing = before
         also: tuple[str, ...] = ()
+        score: float | None = None
         chars = len(reading.bare)
         known = self._verdicts.get(mark) if chars >= REPEAT_CHARS else None
         harmless = known is False or (chars >= REPEAT_CHARS and mark in self._good)
-        score: float | None = None
         if text and not harmless:
             if severity := self._words.banned(reading, place):
                 findings.append(Finding("banned", severity))
-            odd = suspicions(reading, self._words, self._own, place, bool(code))
+            hosts = self._calls.hosts(place, now) if reading.links else ()
+            odd = suspicions(reading, self._words, self._own, place, bool(code), hosts)
             findings += odd
             if known and chars >= _VERDICT_CHARS:
                 findings.append(Finding("known", REPORTED))
-            if self._model is not None and chars >= _MODEL_CHARS:
-                score = float(self._model.scores([text[:MAX_CHARS]])[0])
+            chain = is_chain(text)
+            if not chain and chars >= _MODEL_CHARS and not reading.bare.isdecimal():
+                score = self._score(text)
             likely = score is not None and score >= self._settings.spam_report_at
-            # A link alone is none: ten members who check in with the same app post the same.
-            bait = likely or any(one.severity for one in odd)
+            lured = (likely or bool(odd)) and not chain and lures(reading)
+            if lured:
+                findings.append(Finding("lure", 0))
+            elif likely and not odd and self._trusted(reading, place, hosts):
+                # A link makes a model wary; these are what members are to use.
+                score, likely = None, False
+            bait = self._bait(odd, score, lured)
             if chars >= REPEAT_CHARS:
                 copies = self._lately.again(mark, place, who, message.key, now)
-                again, said = repeated(copies, chars, bait)
+                asked = copies.members >= OFTEN and (
+                    chain or is_answer(reading) or self._answers(message, reading, now)
+                )
+                again, said = repeated(copies, chars, bait, asked)
                 if again is not None:
                     findings.append(again)
                     ongoing = ongoing or said
                     also = copies.keys if again.severity == REPORTED else ()
-            if message.talk.everyone:
-                findings.append(Finding("everyone", WARNED if bait else NOTED))
-        return weigh(
+            if talk.everyone:
+                findings.append(Finding("everyone", WARNED if bait > 1 else NOTED))
+        judgement = weigh(
             findings,
             score,
             report_at=self._settings.spam_report_at,
             act_at=self._settings.spam_act_at,
+            new=self._lately.new(place, who),
             ongoing=ongoing,
             also=also,
         )
+        if not judgement.severity:
+            self._lately.ordinary(place, who)
+        return judgement
+
+    def _score(self, text: str) -> float | None:
+        return None if self._model is None else float(self._model.scores([text[:MAX_CHARS]])[0])
+
+    def _trusted(self, reading: Reading, place: str, called: Collection[str]) -> bool:
+        """Whether it links somewhere, and only where everybody may: ours, allowed, well-known."""
+        return bool(reading.links) and all(
+            host in called
+            or belongs(host, self._own)
+            or belongs(host, KNOWN_HOSTS)
+            or self._words.allows(host, place)
+            for host in (link.host for link in reading.links)
+        )
+
+    def _bait(self, odd: Sequence[Finding], score: float | None, lured: bool) -> int:
+        """How much a text wants people somewhere else: 0 not, 1 perhaps, 2 without doubt."""
+        likely = score is not None and score >= self._settings.spam_report_at
+        # A link alone is none: ten members who check in with the same app post the same.
+        most = max((one.severity for one in odd), default=0)
+        if most >= WARNED or (lured and (likely or most)):
+            return 2
+        return int(likely or most > 0)
+
+    def _answers(self, message: Message, reading: Reading, now: float) -> bool:
+        talk = message.talk
+        if talk is None:
+            return False
+        quoted = bare(levelled(talk.quoted)) if talk.quoted else ""
+        return self._calls.answered(message.place, reading, quoted, talk.quotes_who, now)
 
     # Acting
 

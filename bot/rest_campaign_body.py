@@ -13,6 +13,7 @@ from bot.rest_path import JSON_MAX
 from handlers.campaigning import Finding, Forecast, Look
 from scheduler import clock
 from store import rules
+from store.campaign_places import LONGEST_PLACE, MOST_PLACES, ROUTE
 from store.campaigns import (
     LONGEST_TITLE,
     MOST_HOLDOUT,
@@ -68,12 +69,29 @@ class CampaignBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     audience: Annotated[
         str,
         Meta(
-            min_length=1,
             max_length=rules.LONGEST,
-            description="Who, as a rule; `everyone` needs the scope campaigns:own.",
+            description="Who, as a rule; `everyone` needs the scope campaigns:own. Required, but "
+            "for a campaign with places, which has none.",
             examples=["active 30d and tag:VIP"],
         ),
-    ]
+    ] = ""
+    places: Annotated[
+        list[
+            Annotated[
+                str,
+                Meta(
+                    max_length=LONGEST_PLACE,
+                    pattern=r"^[a-z0-9-]+:[^\s]+" + _END,
+                    examples=["qun:1@chatroom"],
+                ),
+            ]
+        ],
+        Meta(
+            max_length=MOST_PLACES,
+            description="Groups it is posted into, instead of going to members. Routes are not "
+            "asked then; topic, timing `best` and a test are refused.",
+        ),
+    ] = []
     variants: Annotated[list[VariantBody], Meta(min_length=1, max_length=MOST_VARIANTS)]
     routes: Annotated[
         list[Route], Meta(min_length=1, max_length=6, description="Ways it may take, best first.")
@@ -125,6 +143,7 @@ class CampaignOut(msgspec.Struct):
     topic: str
     marketing: bool
     audience: str
+    places: list[str]
     routes: list[Route]
     variants: list[VariantBody]
     status: Status
@@ -164,11 +183,13 @@ class CampaignsQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ShownOut(msgspec.Struct):
-    """A variant as its members read it."""
+    """A variant as its members read it. way: in groups of which way (robot, gateway, task); ""
+    when all read the same."""
 
     variant: str
     kind: str
     text: str
+    way: str
 
 
 class FindingOut(msgspec.Struct):
@@ -183,8 +204,25 @@ class FindingOut(msgspec.Struct):
     fixed: bool
 
 
+class GroupForecastOut(msgspec.Struct):
+    """What one group would get. number: 0 for one nobody knows; channel: that posts, or whose
+    employees are asked; way: robot, gateway or task, "" when nothing posts there; variant: "" for
+    a group that is held out; why: a short key when it gets nothing; members: known ones."""
+
+    place: str
+    number: int
+    title: str
+    channel: str
+    way: str
+    variant: str
+    due_at: str | None
+    why: str
+    members: int
+
+
 class ForecastOut(msgspec.Struct):
-    """What would happen if it began at `at`; see docs/campaigns.md."""
+    """What would happen if it began at `at`; see docs/campaigns.md. Of a campaign with places,
+    recipients are the known members of its groups, and employees who has to confirm."""
 
     at: str
     matched: int
@@ -199,6 +237,8 @@ class ForecastOut(msgspec.Struct):
     quota: dict[str, int]
     sample: list[int]
     problems: list[str]
+    groups: list[GroupForecastOut]
+    employees: int
 
 
 class PreviewOut(msgspec.Struct):
@@ -261,7 +301,7 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _TIMES = ("starts_at", "not_after", "created_at", "confirmed_at", "started_at", "ended_at")
-_MADE = (*_TIMES, "routes", "variants")
+_MADE = (*_TIMES, "routes", "variants", "places")
 
 
 def time_out(at: float | None) -> str | None:
@@ -275,7 +315,7 @@ def out(campaign: Campaign) -> CampaignOut:
         name: getattr(campaign, name) for name in CampaignOut.__struct_fields__ if name not in _MADE
     }
     given |= {name: time_out(getattr(campaign, name)) for name in _TIMES}
-    given["routes"] = list(campaign.routes)
+    given["routes"], given["places"] = list(campaign.routes), list(campaign.places)
     given["variants"] = [
         VariantBody(dict(one.content), one.name, one.weight) for one in campaign.variants
     ]
@@ -287,12 +327,15 @@ def new_of(body: CampaignBody) -> NewCampaign:
     variants = [
         Variant(name=one.name, weight=one.weight, content=one.content) for one in body.variants
     ]
+    places = tuple(dict.fromkeys(body.places))
     return NewCampaign(
         title=body.title.strip(),
         channel=body.channel,
         audience=body.audience.strip(),
         variants=tuple(sorted(variants, key=lambda one: one.name)),
-        routes=tuple(dict.fromkeys(body.routes)),
+        # Whoever names places has said which way.
+        routes=(ROUTE,) if places else tuple(dict.fromkeys(body.routes)),
+        places=places,
         kind="cron" if body.cron.strip() else "once",
         topic=body.topic.strip(),
         marketing=body.marketing,
@@ -301,7 +344,7 @@ def new_of(body: CampaignBody) -> NewCampaign:
         cron=" ".join(body.cron.split()),
         not_after=None if body.not_after is None else unix(body.not_after),
         holdout=body.holdout,
-        metric=body.metric,
+        metric="click" if places else body.metric,
         window_s=body.window_s,
         test_share=body.test_share,
         test_s=body.test_s,
@@ -324,7 +367,11 @@ def finding(one: Finding) -> FindingOut:
 
 def _forecast(one: Forecast) -> ForecastOut:
     given = asdict(one)
+    groups = [
+        GroupForecastOut(**{**asdict(each), "due_at": time_out(each.due_at)}) for each in one.groups
+    ]
     given |= {
+        "groups": groups,
         "at": stamp(one.at),
         "ends_at": stamp(one.ends_at or one.at),
         "quota": {str(had): members for had, members in one.quota.items()},
@@ -338,7 +385,7 @@ def preview(look: Look) -> PreviewOut:
     """All that the desk knows of a campaign before it goes."""
     return PreviewOut(
         campaign=out(look.campaign),
-        shown=[ShownOut(one.variant, one.kind, one.text) for one in look.shown],
+        shown=[ShownOut(one.variant, one.kind, one.text, one.way) for one in look.shown],
         findings=[finding(one) for one in look.findings],
         forecast=_forecast(look.forecast),
         code=look.code,

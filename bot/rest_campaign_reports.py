@@ -63,6 +63,27 @@ class MassOut(msgspec.Struct):
     errors: int
 
 
+class GroupOut(msgspec.Struct):
+    """What became of a campaign in one group. campaign: which run of one that repeats; status:
+    planned, sending, waiting (for an employee), sent, refused, unknown, dropped or held; why: a
+    short key or what the other side said; clicks, people: on the links posted there, null where
+    all groups have the same; employee: who has to confirm it."""
+
+    campaign: int
+    place: str
+    number: int
+    title: str
+    channel: str
+    variant: str
+    status: str
+    why: str
+    errcode: int | None
+    at: str | None
+    clicks: int | None
+    people: int | None
+    employee: str
+
+
 class EffectOut(msgspec.Struct):
     """One group beside another, with 95 % intervals. variant: "" for all that were sent it;
     against: "" for the hold-out. Null where it cannot be reckoned."""
@@ -116,7 +137,8 @@ class VerdictOut(msgspec.Struct):
 
 class CampaignReport(msgspec.Struct):
     """A campaign in numbers. campaigns: how many are summed in it, of one that repeats;
-    left_out: on the list, but in no arm, by reason; final: nothing in it will change any more."""
+    left_out: on the list, but in no arm, by reason; final: nothing in it will change any more;
+    groups: of one with places, which has no arms; clicks: there, by variant."""
 
     campaign: int
     kind: str
@@ -140,6 +162,8 @@ class CampaignReport(msgspec.Struct):
     left_out: dict[str, int]
     mass: MassOut
     verdict: VerdictOut
+    groups: list[GroupOut]
+    clicks: dict[str, int]
 
 
 class DeliveryOut(msgspec.Struct):
@@ -222,6 +246,8 @@ def _out(report: Report, verdict: Verdict) -> CampaignReport:
         left_out=dict(report.left_out),
         mass=MassOut(**asdict(report.mass)),
         verdict=_verdict(verdict),
+        groups=[GroupOut(**{**asdict(one), "at": time_out(one.at)}) for one in report.groups],
+        clicks=dict(report.clicks),
     )
 
 

@@ -80,7 +80,7 @@ async def _wanted(call: Call) -> NewCampaign:
     body: CampaignBody = call.body
     new = new_of(body)
     found = faults_of(body, new)
-    if not any(one.pointer == "/audience" for one in found):
+    if not new.places and not any(one.pointer == "/audience" for one in found):
         try:
             # Whether the segments that it names are there.
             await call.deps.store.segments.check(new.audience)

@@ -58,7 +58,6 @@ from bot.rest_group_body import (
 from bot.rest_offers import mismatch
 from bot.rest_path import IDEMPOTENT
 from handlers import order_text
-from handlers.group_asked import ROBOT
 from handlers.group_push import KIND, LATE_S
 from store.claims import gift_key
 from store.groups import Group, GroupChange, Taken
@@ -96,11 +95,11 @@ def _place_of(call: Call, number: int | None) -> str | None:
 
 def _robots(call: Call) -> set[str]:
     """Channels that are a robot in one group each, and may post now."""
-    posting = call.deps.groups.channels.posting
+    channels = call.deps.groups.channels
     return {
         group.channel
         for group in _groups(call)
-        if group.external_id == ROBOT and group.channel in posting
+        if group.channel in channels.robots & channels.posting
     }
 
 

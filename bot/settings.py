@@ -117,7 +117,8 @@ class InboxSettings:
     handler_limit_s: A handler that thinks longer is stopped and the member gets a sentence.
     freshness_s: A request older (or newer) than this is refused as a replay. Needs a right
         clock; not above keep_messages_h.
-    max_running: Messages being answered at a time; over it WeChat gets a 503 and asks again.
+    max_running: Messages being answered at a time; over it WeChat gets a 503 and asks again. Of
+        several channels one alone gets three quarters of it.
     """
 
     deadline_s: Annotated[float, number(0.5, 4.5)] = 4.2

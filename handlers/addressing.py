@@ -7,10 +7,11 @@ people. Whom it comes from and what it may do is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from handlers.calm import Calm
 from handlers.message import Message
 from handlers.quiz_text import chosen
 from handlers.router import asking, folded
@@ -60,6 +61,7 @@ class GroupSpeech:
     within this time. short_chars: a longer answer is cut. private_url: where the bot is found in
     private, "" for nowhere in particular. page: the address of the whole answer to an item, ""
     where there is none. said: whether a folded text is a keyword. commands: names of commands.
+    calms: by channel, how much it may say; on any other channel as much as it is asked.
     """
 
     prefixes: tuple[str, ...] = ("/", "小知")
@@ -72,6 +74,7 @@ class GroupSpeech:
     page: Callable[[str], str] = _no_page
     said: Callable[[str], bool] = field(default_factory=_keywords)
     commands: frozenset[str] = field(default_factory=_commands)
+    calms: Mapping[str, Calm] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

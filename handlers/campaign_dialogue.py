@@ -19,6 +19,7 @@ from handlers.changes import let_go, waiting
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
+from store.campaign_places import grouped
 from store.campaigns import LONGEST_TITLE, NewCampaign, Variant
 
 router = Router("operator.campaign.new")
@@ -187,7 +188,8 @@ async def _finish(message: Message, ctx: Context, talk: Talk, before: Talk) -> R
     starts_at = talk.said["when"]["starts_at"]
     if starts_at is not None and starts_at <= ctx.at:
         # It was left for hours, and the time that was said is past.
-        back = replace(talk, path=("what", "who", "when"))
+        where = ("where", "groups") if talk.said.get("places") else ("who",)
+        back = replace(talk, path=("what", *where, "when"))
         return await _ask(message, ctx, back, before, ctx.texts("campaign.fault_time_past"))
     new = await _passable(message, ctx, _campaign(ctx, talk.said))
     try:
@@ -202,22 +204,26 @@ async def _finish(message: Message, ctx: Context, talk: Talk, before: Talk) -> R
 
 def _campaign(ctx: Context, said: Mapping[str, Any]) -> NewCampaign:
     kind = said["content"]["kind"]
+    places = tuple(said.get("places", ()))
     contents = [said["content"]]
     if said.get("other"):
         name = "title" if kind == "article" else "text"
         contents.append({**said["content"], name: said["other"]})
     variants = tuple(
-        Variant(name=name, content=_with_hint(ctx, content))
+        Variant(name=name, content=content if places else _with_hint(ctx, content))
         for name, content in zip("AB", contents, strict=False)
     )
     new = replace(
         campaign_asked.empty(ctx),
         title=_title(ctx, said),
-        audience=said["audience"],
+        audience="" if places else said["audience"],
+        places=places,
         variants=variants,
         metric=metric_of([said["content"]]),
         **said["when"],
     )
+    if places:
+        return grouped(new)
     return replace(new, routes=("custom",)) if kind in _SINGLE else new
 
 
@@ -243,6 +249,8 @@ def _with_hint(ctx: Context, content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 async def _passable(message: Message, ctx: Context, new: NewCampaign) -> NewCampaign:
     """By ways that this account has: the first of those we know that nothing speaks against."""
+    if new.places:
+        return new
     for routes in (new.routes, *_OTHER_ROUTES):
         other = replace(new, routes=routes)
         found = await desk(ctx).check(other, who(message, ctx))

@@ -11,17 +11,25 @@ from types import MappingProxyType
 from typing import Any
 
 from handlers import rule_words
+from handlers.campaign_group_words import name as group_name
+from handlers.campaign_places import BadPlaces
+from handlers.campaign_places import read as read_places
 from handlers.campaign_text import timed
 from handlers.campaign_when import BadTime
+from handlers.changes import short
 from handlers.choices import NUMBER
 from handlers.context import Context
+from handlers.group_asked import named
 from handlers.router import folded
 from store.campaigns import LONGEST_TITLE
+from store.groups import Group
 from store.quizzes import RUNNING, SCHEDULED
 from store.rules import RuleError, parse
 
 LISTED = 9
 """Things to choose from in one question: a digit names each."""
+GROUPS_LISTED = 15
+"""Groups of one question; they have numbers of their own."""
 MAX_BYTES = 1900
 """UTF-8 of what is typed to be sent: with a line on how to unsubscribe, one message."""
 
@@ -120,6 +128,8 @@ _ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tag": ("标签", "有标签的人", "按标签"),
         "segment": ("人群", "按人群"),
         "rule": ("规则", "写规则"),
+        "members": ("会员", "成员", "发给会员", "发给成员"),
+        "groups": ("群里", "发到群里", "发群里", "发群", "微信群"),
     }
 )
 """What else a choice is called."""
@@ -141,7 +151,8 @@ async def _take_what(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
     )
     if kind is None:
         if number_in(typed) is None:
-            return {"content": {"kind": "text", "text": _words(ctx, typed)}}
+            content = {"kind": "text", "text": _words(ctx, typed)}
+            return {"content": content, "groups": bool(_bound(ctx))}
         kind = _OTHERS[_choice(ctx, typed, len(_OTHERS))]
     things = await _LISTS[kind](ctx)
     if not things:
@@ -248,6 +259,56 @@ async def _ask_body(ctx: Context, said: Said) -> str:
 
 async def _take_body(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
     return _added(said, markdown=typed)
+
+
+# Where
+
+
+_WHERE = ("members", "groups")
+
+
+def _bound(ctx: Context) -> list[Group]:
+    return [one for one in ctx.store.groups.all() if one.bound]
+
+
+async def _ask_where(ctx: Context, said: Said) -> str:
+    names = [ctx.texts(f"campaign_groups.where_{name}") for name in _WHERE]
+    return ctx.texts("campaign_groups.where", choices=_numbered(names))
+
+
+async def _take_where(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    name = next(
+        (
+            name
+            for name in _WHERE
+            if _named(typed, ctx.texts(f"campaign_groups.where_{name}"), *_ALSO[name])
+        ),
+        None,
+    )
+    return {"where": name or _WHERE[_choice(ctx, typed, len(_WHERE))], "places": []}
+
+
+async def _ask_groups(ctx: Context, said: Said) -> str:
+    groups = _bound(ctx)
+    lines = [group_name(one.id, one.title, one.place) for one in groups[:GROUPS_LISTED]]
+    if len(groups) > GROUPS_LISTED:
+        lines.append(ctx.texts("campaign_groups.groups_more", count=len(groups) - GROUPS_LISTED))
+    return ctx.texts("campaign_groups.groups", choices="\n".join(lines))
+
+
+async def _take_groups(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
+    """Numbers of groups, as the question lists them; short names and names are taken, too."""
+    groups = _bound(ctx)
+    try:
+        places = read_places(typed, lambda name: named(ctx, name) if name else groups)
+    except BadPlaces as bad:
+        if bad.why == "group_many":
+            many = ctx.texts("campaign.fault_group_many", part=short(bad.part), value=bad.value)
+            raise Stay(many) from bad
+        raise Stay(ctx.texts("campaign_groups.groups_unknown", name=short(bad.part))) from bad
+    if not places:
+        raise Stay(ctx.texts("campaign_groups.groups_unknown", name=short(typed)))
+    return {"places": list(places)}
 
 
 # To whom
@@ -362,33 +423,40 @@ async def _take_rule(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
 _EVENING, _MORNING = "20:00", "9:00"
 
 
-def _times(ctx: Context) -> list[tuple[str, str]]:
-    """(what `read_when` reads, what the operator reads)."""
+def _times(ctx: Context, said: Said) -> list[tuple[str, str]]:
+    """(what `read_when` reads, what the operator reads). A group has no best hour."""
     today = (ctx.now + timedelta(minutes=10)).strftime("%H:%M") < _EVENING
     evening = "今天" if today else "明天"
     name = ctx.texts("campaign_new.when_tonight" if today else "campaign_new.when_evening")
-    return [
+    times = [
         ("现在", ctx.texts("campaign_new.when_now")),
         (f"{evening} {_EVENING}", name),
         (f"明天 {_MORNING}", ctx.texts("campaign_new.when_morning")),
-        ("每个人的最佳时间", ctx.texts("campaign_new.when_best")),
     ]
+    if said.get("where") != "groups":
+        times.append(("每个人的最佳时间", ctx.texts("campaign_new.when_best")))
+    return times
 
 
 async def _ask_when(ctx: Context, said: Said) -> str:
-    return ctx.texts("campaign_new.when", choices=_numbered([name for _, name in _times(ctx)]))
+    return ctx.texts(
+        "campaign_new.when", choices=_numbered([name for _, name in _times(ctx, said)])
+    )
 
 
 async def _take_when(ctx: Context, said: Said, typed: str) -> dict[str, Any]:
-    times = _times(ctx)
+    times = _times(ctx, said)
     named = next((time for time, name in times if _named(typed, name)), None)
     if named is None and number_in(typed) is not None:
         named = times[_choice(ctx, typed, len(times))][0]
     typed = named or typed
     try:
-        return {"when": timed(typed, ctx.now)}
+        when = timed(typed, ctx.now)
     except BadTime as bad:
         raise Stay(ctx.texts(f"campaign.fault_time_{bad.why}")) from bad
+    if said.get("where") == "groups" and when["timing"] != "at":
+        raise Stay(ctx.texts("campaign.fault_field_when"))
+    return {"when": when}
 
 
 # Two wordings
@@ -432,6 +500,8 @@ STEPS: Mapping[str, Step] = MappingProxyType(
         "tag": Step(_ask_tag, _take_tag),
         "segment": Step(_ask_segment, _take_segment),
         "rule": Step(_ask_rule, _take_rule),
+        "where": Step(_ask_where, _take_where),
+        "groups": Step(_ask_groups, _take_groups),
         "when": Step(_ask_when, _take_when),
         "two": Step(_ask_two, _take_two),
         "other": Step(_ask_other, _take_other),
@@ -442,8 +512,12 @@ STEPS: Mapping[str, Step] = MappingProxyType(
 def following(step: str, said: Said) -> str:
     """The next step, "" when all is said."""
     kind = said["content"]["kind"]
+    # Who has no groups is not asked about them.
+    first = "where" if said.get("groups") else "who"
     after = {
-        "what": "who" if kind == "text" else "title" if kind == "article" else "thing",
+        "what": first if kind == "text" else "title" if kind == "article" else "thing",
+        "where": "groups" if said.get("where") == "groups" else "who",
+        "groups": "when",
         "title": "thing",
         "thing": "body" if kind == "article" else "words",
         "body": "who",

@@ -53,13 +53,14 @@ class GroupChannels:
 
     posting: may post what nobody asked for. hearing: hear every message, not only what mentions
     the bot. whispering: may answer in private who asked in a group. kicking: may remove or
-    silence somebody.
+    silence somebody. robots: post into one group each, and hear nothing.
     """
 
     posting: frozenset[str] = frozenset()
     hearing: frozenset[str] = frozenset()
     whispering: frozenset[str] = frozenset()
     kicking: frozenset[str] = frozenset()
+    robots: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -12,9 +12,6 @@ from handlers.context import Context
 from handlers.message import Message, Reply
 from store.groups import Group
 
-ROBOT = "robot"
-"""The id of the one group that a group robot (消息推送) posts into, on its channel."""
-
 MANY = 5
 """So many groups of the same name are listed by number."""
 
@@ -62,11 +59,14 @@ def find(ctx: Context, typed: str) -> Group | Reply:
 
 
 def robots(ctx: Context) -> list[str]:
-    """The channels that are a robot in one group each, and may post now."""
+    """The channels that are a robot in one group each, and may post now.
+
+    By the configuration: what a group is called comes over the wire.
+    """
     return [
         one.channel
         for one in ctx.store.groups.all()
-        if one.external_id == ROBOT and one.channel in ctx.channels.posting
+        if one.channel in ctx.channels.robots & ctx.channels.posting
     ]
 
 
@@ -94,7 +94,7 @@ def once_each(ctx: Context, groups: Iterable[Group]) -> tuple[list[Group], list[
     taken: set[str] = set()
     kept: list[Group] = []
     again: list[Group] = []
-    for group in sorted(groups, key=lambda one: (one.external_id == ROBOT, one.id)):
+    for group in sorted(groups, key=lambda one: (one.channel in robot, one.id)):
         target = poster(group) if poster(group) in robot else group.place
         (again if target in taken else kept).append(group)
         taken.add(target)

@@ -330,8 +330,9 @@ async def _unbind(message: Message, ctx: Context, group: Group, rest: str) -> Re
     name = _name(message, ctx, group)
     ctx.item = f"group:{group.id}"
     was = group.bound_at is not None
-    await ctx.store.groups.unbind(group.place, _deed(ctx, "unbind"))
+    # First what can be counted; unbinding drops whatever is left.
     dropped = await ctx.store.posts.drop(ctx.at, place=group.place)
+    await ctx.store.groups.unbind(group.place, _deed(ctx, "unbind"))
     if not was and not dropped:
         return Reply.text(texts("group_desk.unbound_already", group=name))
     lines = [texts("group_desk.unbound", group=name)]

@@ -23,7 +23,8 @@ from handlers import (
     faq,
 )
 from handlers.about import PERSONAL, subject_of
-from handlers.addressing import GroupSpeech, wanted
+from handlers.addressing import Address, GroupSpeech, wanted
+from handlers.calm import Calm
 from handlers.context import Context, Links
 from handlers.coupon_typed import code_in, is_code, said_in
 from handlers.faq import gap_of
@@ -50,6 +51,12 @@ _QUESTION = re.compile(
     "怎么|怎样|如何|什么|啥|为[什何]|哪|多久|几|能不能|可以|可不可以|是不是|[吗呢么]$"
 )
 """How it works here is no secret: 兑换码怎么用 is answered in the group."""
+
+ENOUGH = "group.enough"
+"""What the log says of a message that was met with silence: that member, or group, had enough."""
+
+_CANNED = frozenset(("group.called", "help.greeting", "faq.unknown", "group.repeated", PRIVATE))
+"""Handlers whose words are the same whoever asks."""
 
 RANKING = "ranking.group"
 """The ranking of a group is the same for everybody: it is not told twice in a while."""
@@ -82,6 +89,61 @@ async def converse(message: Message, ctx: Context, speech: GroupSpeech) -> Outco
     if address is None:
         return Outcome(Reply.none(), "none")
     said = replace(message, text=address.text)
+    calm = None if ctx.is_operator() else speech.calms.get(message.channel)
+    if calm is None:
+        return await _converse(message, said, address, ctx, speech)
+    return await _calmly(message, said, address, ctx, speech, calm)
+
+
+async def _calmly(
+    message: Message,
+    said: Message,
+    address: Address,
+    ctx: Context,
+    speech: GroupSpeech,
+    calm: Calm,
+) -> Outcome:
+    """The same, within what this member and this group may make the bot say.
+
+    Beyond that what was asked for is still done (a check-in, a +1), only nobody is told; but
+    nothing private is run, whose answer would be lost.
+    """
+    who = (ctx.place, message.sender)
+    # Most answers to a quiz are only counted: those take nothing in advance.
+    later = address.why == "answer"
+    if not later and not calm.take(*who, ctx.at):
+        is_secret = await _is_secret(said, ctx)
+        if not address.text or is_secret or is_private(said, ctx):
+            ctx.logged = ctx.texts("coupon.hidden") if is_secret else ctx.logged
+            ctx.handler = ENOUGH
+            return Outcome(Reply.none(), ENOUGH)
+        # What is not said now may be said to the next one who asks.
+        mute = replace(speech, repeat_minutes=0)
+        return _silent(await _converse(message, said, address, ctx, mute), ctx)
+    done = await _converse(message, said, address, ctx, speech)
+    words = "whispered" if ctx.aside else done.handler if done.handler in _CANNED else ""
+    if words and done.reply.kind != "none" and calm.canned(*who, words, ctx.at):
+        done = replace(done, reply=Reply.none())
+    if done.reply.kind == "none" and not ctx.aside:
+        if not later:
+            calm.give_back(*who, ctx.at)
+    elif later and not calm.take(*who, ctx.at):
+        done = _silent(done, ctx)
+    return done
+
+
+def _silent(done: Outcome, ctx: Context) -> Outcome:
+    """What was done, without a word of it."""
+    ctx.aside.clear()
+    ctx.then.clear()
+    ctx.options.clear()
+    return replace(done, reply=Reply.none())
+
+
+async def _converse(
+    message: Message, said: Message, address: Address, ctx: Context, speech: GroupSpeech
+) -> Outcome:
+    """What is said to a message that is meant for the bot. said: it, without what shows that."""
     if address.why == "keyword":
         done = _plain(await dispatch(KEYWORD_RULES, said, ctx), ctx, speech)
         return await _once(message, done, ctx, speech)
@@ -121,7 +183,7 @@ async def _answer(
     message: Message, ctx: Context, speech: GroupSpeech, rules: Rules = GROUP_RULES
 ) -> Outcome:
     """What is said to the bot, answered as far as everybody may read it."""
-    if not _COMMAND.match(message.text) and await _holds_code(message, ctx):
+    if await _is_secret(message, ctx):
         ctx.logged = ctx.texts("coupon.hidden")
         return await _privately(message, ctx, speech, is_secret=True)
     if is_private(message, ctx):
@@ -178,6 +240,11 @@ def is_private(message: Message, ctx: Context) -> bool:
     if claims is not None and claims.word and (claims.apart or claims.ticket):
         return True
     return _PERSONAL.fullmatch(text) is not None
+
+
+async def _is_secret(message: Message, ctx: Context) -> bool:
+    """Whether it must not be written down as it was said; commands hide their own codes."""
+    return not _COMMAND.match(message.text) and await _holds_code(message, ctx)
 
 
 async def _holds_code(message: Message, ctx: Context) -> bool:

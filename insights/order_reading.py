@@ -61,12 +61,15 @@ _SHORT = (
 _KNOWN = (
     "qq.com weixin.com wechat.com tencent.com zhihu.com bilibili.com b23.tv github.com gitee.com "
     "douyin.com xiaohongshu.com baidu.com weibo.com feishu.cn dingtalk.com yuque.com csdn.net "
-    "juejin.cn 163.com taobao.com jd.com wikipedia.org python.org gov.cn edu.cn"
+    "juejin.cn 163.com taobao.com jd.com wikipedia.org python.org gov.cn edu.cn wjx.cn wjx.top "
+    "jinshuju.net wps.cn kdocs.cn shimo.im quark.cn alipan.com aliyundrive.com 123pan.com zoom.us "
+    "zoom.com.cn voovmeeting.com huawei.com xiaoe-tech.com xiaoeknow.com chaoxing.com icourse163.org "
+    "ximalaya.com 12306.cn ctrip.com meituan.com dianping.com pinduoduo.com tmall.com"
 )
 SHORT_HOSTS = frozenset(_SHORT.split())
 """Hosts that only lead elsewhere: nobody sees where."""
 KNOWN_HOSTS = frozenset(_KNOWN.split())
-"""Hosts that people share every day."""
+"""Hosts that people share every day: tables, forms, meetings, drives, shops."""
 
 _PHONE = re.compile(r"(?<!\d)1[ \-.]?[3-9](?:[ \-.]?\d){9}(?!\d)")
 _ACCOUNT = re.compile(

@@ -45,9 +45,18 @@ LONG_CHARS = 20
 FLOOD_ENDS_S = 60.0
 """After so long without a message too many a flood is over; the next is another."""
 
+FEW = 5
+"""Who has said fewer ordinary lines in a group is new there."""
+
 _CLEAR = frozenset(("known", "lookalike", "banned"))
-"""What needs no second witness when it is as severe as can be: several members who say the same
-may have been asked to."""
+"""What somebody may be removed for, where it is as severe as can be: an operator said it. Several
+members who say the same may have been asked to, and a model errs."""
+_ADDRESSES = frozenset(
+    ("contact", "joining", "link", "short_link", "ip_link", "namesake", "hidden_link", "code")
+)
+"""Where to go: half an advert, a lure is the other half."""
+_COMMON = frozenset(("contact", "joining"))
+"""What members post every day: it bears nothing out without a lure."""
 
 _REMEMBERED = 20_000
 _COPIES = 64
@@ -81,8 +90,8 @@ class Judgement:
 
     severity: 0 nothing, 1 noted, 2 warned and reported, 3 reported strongly. reasons: names of
     the rules, "model" among them. score: the model's probability of an advert, None without one.
-    report: operators are to hear of it. certain: rules bear out what the model says, or say it
-    by themselves: only then somebody may be removed. ongoing: part of a flood or of repeats that
+    report: operators are to hear of it. certain: what an operator forbade, and no guess: only
+    then somebody may be removed. ongoing: part of a flood or of repeats that
     have their case already: hidden, no case of its own. also: keys of messages before it that
     belong to the same raid.
     """
@@ -218,19 +227,24 @@ def _stands(found: _Banned, text: str, place: str) -> bool:
 
 
 def suspicions(
-    reading: Reading, words: Words, own: Collection[str], place: str, code: bool = False
+    reading: Reading,
+    words: Words,
+    own: Collection[str],
+    place: str,
+    code: bool = False,
+    called: Collection[str] = (),
 ) -> list[Finding]:
     """What is odd about its links and contacts; [] for nothing.
 
-    own: the operator's own hosts. code: a QR code of it was read. A severity of 0 is told only
-    beside something else.
+    own: the operator's own hosts. code: a QR code of it was read. called: hosts that operators
+    linked to here. A severity of 0 is told only beside something else.
     """
     found: dict[str, int] = {}
     for link in reading.links:
         host = link.host
         if link.hidden:
             found["hidden_link"] = WARNED
-        elif belongs(host, own) or words.allows(host, place):
+        elif belongs(host, own) or words.allows(host, place) or host in called:
             continue
         elif imitates(host, own):
             found["lookalike"] = REPORTED
@@ -256,6 +270,7 @@ def suspicions(
 class _Pace:
     times: deque[tuple[float, str]]
     over: float | None = None
+    lines: int = 0
 
 
 class _Copy(NamedTuple):
@@ -295,14 +310,14 @@ class Lately:
     def __len__(self) -> int:
         return len(self._paces) + len(self._copies)
 
-    def flood(self, place: str, who: tuple[str, str], key: str, now: float) -> tuple[bool, bool]:
-        """(too many messages of one member in a group, they were so before this one)."""
-        pace = self._paces.get((place, who))
-        if pace is None:
-            pace = self._paces[place, who] = _Pace(deque(maxlen=self._messages + 1))
-        self._paces.move_to_end((place, who))
-        if len(self._paces) > self._remembered:
-            self._paces.popitem(last=False)
+    def flood(
+        self, place: str, who: tuple[str, str], key: str, now: float, *, spared: bool = False
+    ) -> tuple[bool, bool]:
+        """(too many messages of one member in a group, they were so before this one).
+
+        spared: it speaks to the bot: it counts, and is too many only from twice as many on.
+        """
+        pace = self._pace(place, who)
         times = pace.times
         while times and not _near(times[0][0], now, self._seconds):
             times.popleft()
@@ -310,11 +325,28 @@ class Lately:
             times.clear()
         if all(one != key for _, one in times):
             times.append((now, key))
-        if len(times) <= self._messages:
+        if len(times) <= self._messages * (2 if spared else 1):
             return False, False
         before = pace.over is not None and _near(pace.over, now, FLOOD_ENDS_S)
         pace.over = now
         return True, before
+
+    def ordinary(self, place: str, who: tuple[str, str]) -> None:
+        """They said something that nobody minds."""
+        self._pace(place, who).lines += 1
+
+    def new(self, place: str, who: tuple[str, str]) -> bool:
+        """Whether they said little here so far; after a restart everybody is new for a while."""
+        return self._pace(place, who).lines < FEW
+
+    def _pace(self, place: str, who: tuple[str, str]) -> _Pace:
+        pace = self._paces.get((place, who))
+        if pace is None:
+            pace = self._paces[place, who] = _Pace(deque(maxlen=2 * self._messages + 1))
+        self._paces.move_to_end((place, who))
+        if len(self._paces) > self._remembered:
+            self._paces.popitem(last=False)
+        return pace
 
     def again(self, text: int, place: str, who: tuple[str, str], key: str, now: float) -> Repeats:
         """Note that a text was said; how often it was lately. text: its `mark`."""
@@ -343,14 +375,17 @@ def _near(at: float, now: float, seconds: float) -> bool:
     return now - seconds <= at <= now + _SLACK_S
 
 
-def repeated(found: Repeats, chars: int, bait: bool) -> tuple[Finding | None, bool]:
-    """What repeating says, and whether it was said before. bait: it wants people somewhere else.
+def repeated(
+    found: Repeats, chars: int, bait: int, asked: bool = False
+) -> tuple[Finding | None, bool]:
+    """What repeating says, and whether it was said before.
 
-    chars: letters and digits of the text.
+    chars: letters and digits of the text. bait: 0 for none, 1 for a contact, a link or a model's
+    word, 2 for an advert without doubt. asked: members say it because somebody asked them to.
     """
-    if found.members >= OFTEN:
+    if found.members >= OFTEN and not asked:
         if bait and chars >= REPEAT_CHARS:
-            return Finding("raid", REPORTED), False
+            return Finding("raid", REPORTED if bait > 1 else NOTED), False
         if found.around > 1 and chars >= LONG_CHARS:
             return Finding("raid", NOTED), found.members > OFTEN
     if found.places >= OFTEN and chars >= REPEAT_CHARS:
@@ -376,34 +411,40 @@ def weigh(
     *,
     report_at: float,
     act_at: float,
+    new: bool = False,
     ongoing: bool = False,
     also: tuple[str, ...] = (),
 ) -> Judgement:
-    """Rules and model together. score: the model's probability, None without one.
+    """Rules and model together. score: the model's probability, None without one or where it is
+    not to be heard. new: the sender said little here so far.
 
-    The model alone warns at most; together with a rule it says more than either.
+    The model alone notes, and reports what is sure of newcomers: it warns of nothing that no rule
+    bears out. A contact bears it out only beside a lure: members give their numbers, too.
     """
     rules = max((one.severity for one in findings), default=0)
     sure = score is not None and score >= act_at
     likely = score is not None and score >= report_at
+    names = {one.reason for one in findings}
+    lured = "lure" in names
+    clear = lured and bool(names & _ADDRESSES)
+    odd = any(one.severity and one.reason not in _COMMON for one in findings)
     severity = rules
-    if sure:
-        severity = max(WARNED, rules + 1 if rules else 0)
-    elif likely:
-        severity = max(rules, WARNED if rules else NOTED)
+    if likely:
+        warn = clear or (odd and (sure or lured))
+        severity = max(rules, WARNED if warn else NOTED)
+    if sure and rules >= WARNED:
+        severity = rules + 1
     severity = min(severity, REPORTED)
     if not severity:
         return Judgement(score=score)
     reasons = [one.reason for one in findings if one.severity or likely]
-    clear = any(one.severity == REPORTED and one.reason in _CLEAR for one in findings)
-    certain = severity == REPORTED and (
-        clear or (likely and rules == REPORTED) or (sure and rules > 0)
-    )
+    told = (likely and lured) or (sure and (new or odd)) or "raid" in names
+    certain = any(one.severity == REPORTED and one.reason in _CLEAR for one in findings)
     return Judgement(
         severity,
         tuple(dict.fromkeys((*reasons, *(("model",) if likely else ())))),
         score,
-        report=severity >= WARNED or likely,
+        report=severity >= WARNED or told,
         certain=certain,
         ongoing=ongoing,
         also=also,

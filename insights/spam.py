@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from insights.spam_alone import alone
 from insights.spam_text import FLAGS, NAMES, Floats, Reading, read
 
 SHIPPED = Path(__file__).with_name("spam_model.npz")
-NORM = 0.3
+NORM = 0.2
 """An n-gram counts 1 / (number of different n-grams) ** NORM: long texts say more, not all."""
 STRANGE, FAMILIAR = 0.2, 0.5
 """Shares of n-grams with a weight of their own: up to the first a text is all strange to the near

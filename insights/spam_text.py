@@ -66,7 +66,7 @@ _TOP = 0x30000
 
 
 @cache
-def _kinds() -> NDArray[np.uint8]:
+def kind_table() -> NDArray[np.uint8]:
     """Kind of each code point, shape [0x30000]."""
     kind = np.full(_TOP, OTHER, dtype=np.uint8)
     for code in range(0x3000):
@@ -101,7 +101,7 @@ def _level_one(encoding: str, leads: range, trails: Sequence[int]) -> set[str]:
 
 
 @cache
-def _common() -> NDArray[np.uint8]:
+def common_table() -> NDArray[np.uint8]:
     """0 rare, 1 in both, 2 only simplified, 3 only traditional; shape [0x30000]."""
     simple = _level_one("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF))
     full = _level_one("big5", range(0xA4, 0xC7), [*range(0x40, 0x7F), *range(0xA1, 0xFF)])
@@ -114,7 +114,7 @@ def _common() -> NDArray[np.uint8]:
 
 
 @cache
-def _fold() -> NDArray[np.uint32]:
+def fold_table() -> NDArray[np.uint32]:
     """The character that stands for each in the bare reading, shape [0x30000]."""
     fold = np.arange(_TOP, dtype=np.uint32)
     for old, new in zip(TRADITIONAL[::2], TRADITIONAL[1::2], strict=True):
@@ -126,7 +126,7 @@ def _fold() -> NDArray[np.uint32]:
 
 
 @cache
-def _dressed() -> NDArray[np.float64]:
+def dressed_table() -> NDArray[np.float64]:
     """1 for wide, circled, mathematical and box-drawn characters, shape [0x30000]."""
     dressed = np.zeros(_TOP)
     for first, last in (
@@ -251,7 +251,7 @@ FLAGS: tuple[tuple[str, str, str], ...] = (
     ),
 )
 """Name told to the operator, the reading it looks at, a pattern."""
-_PATTERNS = tuple((reading == "bare", re.compile(pattern)) for _, reading, pattern in FLAGS)
+PATTERNS = tuple((reading == "bare", re.compile(pattern)) for _, reading, pattern in FLAGS)
 
 SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("length", (2, 4, 6, 9, 13, 20, 35, 60, 100)),
@@ -304,7 +304,7 @@ _MASKED = re.compile(r"(?<![a-wyz])x+(?![a-wyz])|x{3,}")
 """Digits that a public collection, or a careful member, made unreadable."""
 
 
-def _level(text: str) -> str:
+def level(text: str) -> str:
     """Width and case levelled, cut to what is read."""
     text = text[:MAX_CHARS]
     if text.isascii():
@@ -312,7 +312,7 @@ def _level(text: str) -> str:
     return unicodedata.normalize("NFKC", text)[:MAX_CHARS].lower()
 
 
-def _unmasked(text: str) -> str:
+def unmasked(text: str) -> str:
     """Masked digits as some digit: how many there were says more than the mask."""
     return _MASKED.sub(lambda run: "0" * len(run[0]), text) if "x" in text else text
 
@@ -336,14 +336,14 @@ def _framed(codes: NDArray[np.uint32], rows: Ints, n: int) -> tuple[NDArray[np.u
     return framed, np.repeat(np.arange(n), lengths)
 
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
-_TYPED, _BARE, _GAPPED = np.uint64(0x10000000), np.uint64(0x20000000), np.uint64(0x30000000)
+TYPED, BARE, GAPPED = np.uint64(0x10000000), np.uint64(0x20000000), np.uint64(0x30000000)
 _SHIFT = np.uint64(64 - BITS)
 
 
-def _different(keys: Ints) -> Ints:
+def different(keys: Ints) -> Ints:
     """Sorted, each once: several times faster here than numpy's unique."""
     keys.sort()
     first = np.ones(len(keys), dtype=bool)
@@ -351,11 +351,11 @@ def _different(keys: Ints) -> Ints:
     return keys[first]
 
 
-def _hashed(rolled: NDArray[np.uint64]) -> Ints:
+def hashed(rolled: NDArray[np.uint64]) -> Ints:
     """Well mixed, below 2**BITS."""
     mixed = (rolled ^ (rolled >> _HALF)) * _MIX
     mixed ^= mixed >> _HALF
-    return ((mixed * _STEP) >> _SHIFT).astype(np.int64)
+    return ((mixed * STEP) >> _SHIFT).astype(np.int64)
 
 
 def _grams(codes: NDArray[np.uint64], rows: Ints, n: int, bare_at: int) -> Ints:
@@ -366,17 +366,17 @@ def _grams(codes: NDArray[np.uint64], rows: Ints, n: int, bare_at: int) -> Ints:
     """
     owner = np.where(rows < n, rows, rows - n) << BITS
     found = []
-    rolled = salted = codes + np.where(rows < n, _TYPED, _BARE)
+    rolled = salted = codes + np.where(rows < n, TYPED, BARE)
     for size in range(1, GRAMS + 1):
         if size > 1:
-            rolled = (rolled[:-1] * _STEP) ^ (salted[size - 1 :] + np.uint64(size))
+            rolled = (rolled[:-1] * STEP) ^ (salted[size - 1 :] + np.uint64(size))
         whole = rows[: len(rolled)] == rows[size - 1 :]
-        found.append((owner[: len(rolled)] | _hashed(rolled))[whole])
+        found.append((owner[: len(rolled)] | hashed(rolled))[whole])
     bare, bare_rows, owner = codes[bare_at:], rows[bare_at:], owner[bare_at:]
     for gap in GAPS:
-        key = _hashed(((bare[:-gap] + (_GAPPED + np.uint64(gap))) * _STEP) ^ bare[gap:])
+        key = hashed(((bare[:-gap] + (GAPPED + np.uint64(gap))) * STEP) ^ bare[gap:])
         found.append((owner[: len(key)] | key)[bare_rows[:-gap] == bare_rows[gap:]])
-    return _different(np.concatenate(found))
+    return different(np.concatenate(found))
 
 
 def read(texts: Sequence[str]) -> Reading:
@@ -386,15 +386,15 @@ def read(texts: Sequence[str]) -> Reading:
         none = np.zeros(0, dtype=np.int64)
         return Reading(none, none, np.zeros((0, len(NAMES))), none > 0)
     cut = [text[:MAX_CHARS] for text in texts]
-    typed = [_unmasked(_level(text)) for text in cut]
+    typed = [unmasked(level(text)) for text in cut]
     codes, rows = _codes(typed)
-    kind = _kinds()[codes]
+    kind = kind_table()[codes]
     seen = kind != HIDDEN
     # Of several blanks the last is read, and none at the end.
     seen[:-1] &= (kind[:-1] != BLANK) | ((kind[1:] != BLANK) & (rows[1:] == rows[:-1]))
     seen[-1:] &= kind[-1:] != BLANK
     letter = (kind >= HAN) & (kind <= OTHER)
-    folded = _fold()[codes]
+    folded = fold_table()[codes]
     both = np.concatenate([codes[seen], folded[letter]])
     both[np.concatenate([kind[seen], kind[letter]]) == DIGIT] = 48
     frames = np.concatenate([rows[seen], rows[letter] + n])
@@ -406,7 +406,7 @@ def read(texts: Sequence[str]) -> Reading:
     for row, end in enumerate(np.cumsum(letters).tolist()):
         short, full = squeezed[start:end], typed[row]
         start = end
-        for column, (of_bare, pattern) in enumerate(_PATTERNS):
+        for column, (of_bare, pattern) in enumerate(PATTERNS):
             if pattern.search(short if of_bare else full):
                 flags[row, column] = 1.0
     several = (flags @ _OFFERS)[:, None] > _SEVERAL
@@ -429,7 +429,7 @@ def _shapes(
         return np.bincount(rows[1:][which], minlength=n)
 
     kinds = np.bincount(rows * 8 + kind, minlength=8 * n).reshape(n, 8).T
-    known = np.bincount(rows * 4 + _common()[codes], minlength=4 * n).reshape(n, 4).T
+    known = np.bincount(rows * 4 + common_table()[codes], minlength=4 * n).reshape(n, 4).T
     raw, raw_rows = _codes(texts)
     length = kinds.sum(axis=0)
     total = np.maximum(length, 1)
@@ -442,7 +442,7 @@ def _shapes(
     if len(codes) > 2:
         between[1:] = (kind[1:-1] < HAN) & solid[:-2] & solid[2:] & same[:-1] & same[1:]
         between[1:] &= ~(latin[:-2] & latin[2:])
-    different = np.bincount(_different((rows << 18) | codes) >> 18, minlength=n)
+    various = np.bincount(different((rows << 18) | codes) >> 18, minlength=n)
     figures = np.empty((len(SHAPES), n))
     figures[:] = (
         length,
@@ -458,12 +458,12 @@ def _shapes(
         kinds[SIGN] / total,
         kinds[EMOJI],
         kinds[OTHER],
-        np.bincount(raw_rows, weights=_dressed()[raw], minlength=n),
+        np.bincount(raw_rows, weights=dressed_table()[raw], minlength=n),
         kinds[HIDDEN],
         count(between),
         changes,
         changes / total,
-        (length - different) / total,
+        (length - various) / total,
         _longest(kind == DIGIT, rows, n),
     )
     steps: NDArray[np.bool_] = figures.T[:, _CUT_OF] > _CUTS

@@ -49,7 +49,9 @@ def due_at(group: Group, configured: time, now: float) -> float | None:
         clock = time(int(hours), int(minutes))
     today = datetime.fromtimestamp(now, SHANGHAI)
     moment = today.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return moment.timestamp()
+    at = moment.timestamp()
+    # Who is bound at ten in the evening has no day to tell of yet.
+    return at if group.bound_at is None or group.bound_at < at else None
 
 
 async def read_day(store: Store, place: str, cut: Cut, rarity: Rarity, now: float) -> Day | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, TypeVar
 
+from store import hush
 from store.db import Database, Many
 from store.dialect import Connection
 from store.ledgers import Deed
@@ -265,6 +266,23 @@ def _no_newcomers(conn: Connection, place: str, now: float) -> None:
     )
 
 
+def _forget_oldest(conn: Connection, channel: str, most: int) -> list[str]:
+    """Of the groups that no operator ever said anything about, keep the newest; gives the others'
+    places."""
+    rows = conn.execute(
+        "select place from groups as g where channel = ? and bound_at is null and alias is null "
+        "and rules = '{}' and not exists (select 1 from group_members as m "
+        "where m.place = g.place) order by known_at desc, id desc",
+        (channel,),
+    ).fetchall()
+    gone = [place for (place,) in rows[most:]]
+    conn.executemany("delete from groups where place = ?", [(place,) for place in gone])
+    return gone
+
+
+_UNBOUND = "bound_at = null, bound_by = ''"
+
+
 def _alter(
     conn: Connection, place: str, change: GroupChange, now: float, by: str, deed: Deed
 ) -> Group | Taken | None:
@@ -287,7 +305,8 @@ def _alter(
         sets.append("bound_at = ?, bound_by = ?")
         args += (now, by)
     elif change.bound is False:
-        sets.append("bound_at = null, bound_by = ''")
+        sets.append(_UNBOUND)
+        hush.drop(conn, place, now)
     if change.rules is not None:
         rules = change.rules(old.rules)
         begins = begins or bool(rules.welcome and not old.rules.welcome)
@@ -346,10 +365,12 @@ class Groups:
         name: str = "",
         owner: str = "",
         bound_by: str = "",
+        strangers: int | None = None,
     ) -> Group:
         """The group, made on first sight; a name or owner that is told replaces the older.
 
-        bound_by: binds a group at once that nobody has bound or unbound yet.
+        bound_by: binds a group at once that nobody has bound or unbound yet. strangers: of the
+        channel's groups that no operator has said anything about, so many are kept; the oldest go.
         """
         place = place_of(channel, external_id)
         found = self._known.get(place)
@@ -360,6 +381,8 @@ class Groups:
             and owner in ("", found.owner)
         ):
             return found
+
+        gone: list[str] = []
 
         def run(conn: Connection) -> Group:
             conn.execute(
@@ -373,9 +396,11 @@ class Groups:
                     *(now if bound_by else None, bound_by),
                 ),
             )
+            if strangers is not None:
+                gone.extend(_forget_oldest(conn, channel, strangers))
             return read_group(conn, "where place = ?", (place,))[0]
 
-        return await self._change(run)
+        return await self._change(run, gone)
 
     async def bind(self, place: str, now: float, by: str, deed: Deed | None = None) -> Group | None:
         """zhiqun may act there; None when there is no such group.
@@ -397,12 +422,21 @@ class Groups:
         )
 
     async def unbind(self, place: str, deed: Deed | None = None) -> Group | None:
-        """zhiqun may not act there any more; None when there is no such group."""
-        return await self._set(place, "bound_at = null, bound_by = ''", (), deed)
+        """zhiqun may not act there any more, and what waits is not said; None for no such group."""
+        at = None if deed is None else deed.at
+        return await self._set(
+            place, _UNBOUND, (), deed, lambda conn, _: hush.drop(conn, place, at)
+        )
 
-    async def leave(self, place: str, now: float) -> Group | None:
-        """The bot is not in it any more, or there is no such group any more."""
-        return await self._set(place, "left_at = ?", (now,))
+    async def leave(self, place: str, now: float, *, unbind: bool = False) -> Group | None:
+        """The bot is not in it any more, or there is no such group any more: nothing waits for it.
+
+        Its rules stay. unbind: where it comes back, an operator has to bind it again.
+        """
+        what = f"left_at = ?, {_UNBOUND}" if unbind else "left_at = ?"
+        return await self._set(
+            place, what, (now,), first=lambda conn, _: hush.drop(conn, place, now)
+        )
 
     async def call(self, place: str, alias: str | None, deed: Deed | None = None) -> Group | None:
         """Give it a short name, or take it away; None when another group has it, or no group."""
@@ -466,8 +500,11 @@ class Groups:
     ) -> Group | None:
         return await self._change(lambda conn: _update(conn, place, what, args, deed, first))
 
-    async def _change(self, run: Callable[[Connection], T]) -> T:
-        """A write; what it gives is in memory when it has ended, even if the caller has gone."""
+    async def _change(self, run: Callable[[Connection], T], gone: Sequence[str] = ()) -> T:
+        """A write; what it gives is in memory when it has ended, even if the caller has gone.
+
+        gone: places that it forgot.
+        """
 
         def keep(done: asyncio.Future[T]) -> None:
             if not done.cancelled() and done.exception() is None:
@@ -475,6 +512,8 @@ class Groups:
                 if isinstance(group, Group):
                     self._writes += 1
                     self._known[group.place] = group
+                    for place in gone:
+                        self._known.pop(place, None)
 
         writing = self._db.write(run)
         writing.add_done_callback(keep)

@@ -181,6 +181,20 @@ class Members:
 
         return self._remember(await self._db.write(run))
 
+    async def is_operator(self, channel: str, external_id: str) -> bool:
+        """Whether somebody may use operator commands; asking makes no member of them."""
+        known = self.known(channel, external_id)
+        if known is not None:
+            return known.is_operator
+        if (channel, external_id) in self._owners:
+            return True
+
+        def run(conn: Connection) -> bool:
+            row = conn.execute(_SELECT, (channel, external_id)).fetchone()
+            return row is not None and _member(row).is_operator
+
+        return await self._db.read(run)
+
     async def follow(
         self,
         channel: str,

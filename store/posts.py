@@ -12,10 +12,11 @@ left: the next one that is let through is a full minute behind it, however slow 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from store import hush
 from store.db import Database
 from store.dialect import Connection
 from store.ledgers import Deed
@@ -211,17 +212,26 @@ def pace_of(channel: str) -> str:
 
 _GOES = (
     "(campaign_id is null or exists (select 1 from campaigns as c "
-    "where c.id = posts.campaign_id and c.status = 'running'))"
+    f"where c.id = posts.campaign_id and c.status = 'running')) and {hush.WELCOME_SQL}"
 )
-"""A paused campaign's posts stay where they are, and hold nothing up."""
-_NEXT = (
-    f"from posts where channel = ? and status = 'planned' and {_GOES} "
-    "and (not_after is null or not_after >= ?) and id <= coalesce((select min(id) from posts "
-    f"where channel = ? and status = 'planned' and tries > 0 and {_GOES} "
-    "and (not_after is null or not_after >= ?)), id) "
-)
-"""What may be next on a channel: all that is planned, but nothing behind a post that was put off:
-the parts of a long text stay in their order."""
+"""What nobody wants now, such as a paused campaign's posts, stays where it is and holds nothing
+up."""
+
+
+def _next(channel: str, muted: Sequence[str], now: float) -> tuple[str, list[Any]]:
+    """What may be next on a channel: all that is planned, but nothing behind a post that was put
+    off: the parts of a long text stay in their order. Nothing of muted places."""
+    marks = ", ".join("?" * len(muted))
+    may = (
+        f"channel = ? and status = 'planned' and {_GOES} "
+        + (f"and place not in ({marks}) " if muted else "")
+        + "and (not_after is null or not_after >= ?) "
+    )
+    sql = (
+        f"from posts where {may}and id <= coalesce("
+        f"(select min(id) from posts where {may}and tries > 0), id) "
+    )
+    return sql, [channel, *muted, now] * 2
 
 
 def _busy(conn: Connection, channel: str) -> bool:
@@ -306,21 +316,24 @@ class Posts:
         """Take what may be posted now: of each channel one at most, in the order of planning.
 
         paces: channel -> posts in any 60 seconds; the others' posts stay where they are. Nothing
-        of a channel that has a call under way. What may not be posted any more expires.
+        of a channel that has a call under way, and nothing into a group that is muted, was unbound
+        or left. What may not be posted any more expires.
         """
 
         def run(conn: Connection) -> list[Claimed]:
             _expire(conn, now)
+            muted = hush.muted(conn, now)
+            hush.expire(conn, muted, now)
             found = []
             for channel, per_minute in paces.items():
                 _set_back(conn, channel, now)
                 if _busy(conn, channel) or _opens_at(conn, channel, per_minute, now) > now:
                     continue
+                sql, args = _next(channel, muted, now)
                 row = conn.execute(
-                    "select id, key, channel, place, kind, body, tries, errcode "
-                    + _NEXT
-                    + "and due_at <= ? order by id limit 1",
-                    (channel, now, channel, now, now),
+                    f"select id, key, channel, place, kind, body, tries, errcode {sql}"
+                    "and due_at <= ? order by id limit 1",
+                    (*args, now),
                 ).fetchone()
                 if row is not None:
                     found.append(Claimed(*row))
@@ -424,14 +437,16 @@ class Posts:
     async def next_due(self, now: float, paces: Mapping[str, int]) -> float | None:
         """When `claim` with these paces will find something; None when nothing is planned.
 
-        Not for a channel with a call under way: its end says more.
+        Not for a channel with a call under way: its end says more. Nor for what waits for the
+        end of a mute: `claim` finds it then.
         """
 
         def run(conn: Connection) -> float | None:
             moments = []
+            muted = hush.muted(conn, now)
             for channel, per_minute in paces.items():
-                args = (channel, now, channel, now)
-                due = conn.execute(f"select min(due_at) {_NEXT}", args).fetchone()[0]
+                sql, args = _next(channel, muted, now)
+                due = conn.execute(f"select min(due_at) {sql}", args).fetchone()[0]
                 if due is not None and not _busy(conn, channel):
                     moments.append(max(due, _opens_at(conn, channel, per_minute, now)))
             return min(moments, default=None)

@@ -24,6 +24,9 @@ WAITING = "waiting"
 FETCHED = "fetched"
 
 
+KEPT = 2
+"""Of the calls that a channel may have under way, so many are for what is told in private."""
+
 _FIRST = (
     "and not exists (select 1 from sends as e where e.channel = s.channel "
     "and e.external_id = s.external_id and e.id < s.id "
@@ -31,11 +34,15 @@ _FIRST = (
 )
 
 
-def _others(full: Iterable[str]) -> tuple[str, list[str]]:
-    """A condition that leaves these channels out, and its values."""
-    channels = sorted(full)
-    marks = ", ".join("?" * len(channels))
-    return (f"and s.channel not in ({marks}) " if channels else ""), channels
+def _others(full: Iterable[str], full_groups: Iterable[str]) -> tuple[str, list[str]]:
+    """A condition that leaves these channels out, and the groups of those; and its values."""
+    channels, groups = sorted(full), sorted(full_groups)
+    sql = ""
+    if channels:
+        sql = f"and s.channel not in ({', '.join('?' * len(channels))}) "
+    if groups:
+        sql += f"and (s.place = '' or s.channel not in ({', '.join('?' * len(groups))})) "
+    return sql, [*channels, *groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +138,29 @@ class Sends:
         limit: int = 50,
         free: Collection[str] = (),
         busy: Mapping[str, int] = MappingProxyType({}),
+        in_groups: Mapping[str, int] = MappingProxyType({}),
     ) -> list[Send]:
-        """Take what is due, in each member's order, paying one allowance each.
+        """Take what is due, in each member's order, paying one allowance each; private ones first.
 
         An answer with no allowance left becomes `waiting`, all its parts: the member
         fetches it with 继续. free: channels where nothing has to be paid. busy: how many of a
-        channel are under way; with these, no channel gets more than `limit`.
+        channel are under way; with these, no channel gets more than `limit`. in_groups: how many
+        of them go into groups; with these, `KEPT` fewer.
         """
+        most_in_groups = max(1, limit - KEPT)
 
         def run(conn: Connection) -> list[Send]:
-            under_way = Counter(busy)
-            others, full = _others(channel for channel in busy if busy[channel] >= limit)
+            under_way, placed = Counter(busy), Counter(in_groups)
+            others, full = _others(
+                (channel for channel in busy if busy[channel] >= limit),
+                (channel for channel in placed if placed[channel] >= most_in_groups),
+            )
             rows = conn.execute(
                 "select id, message_key, channel, external_id, reply, created_at, tries, place, "
                 "quote from sends as s where status = 'planned' and due_at <= ? "
                 + others
                 + _FIRST
-                + "order by id limit ?",
+                + "order by case when s.place = '' then 0 else 1 end, id limit ?",
                 (now, *full, limit),
             ).fetchall()
             claimed = []
@@ -155,7 +168,10 @@ class Sends:
                 send = Send(*row)
                 if under_way[send.channel] >= limit:
                     continue
+                if send.place and placed[send.channel] >= most_in_groups:
+                    continue
                 under_way[send.channel] += 1
+                placed[send.channel] += bool(send.place)
                 paid = (None, None) if send.channel in free else self._pay(conn, send, now)
                 if paid is not None:
                     conn.execute(
@@ -244,15 +260,17 @@ class Sends:
 
         return await self._db.read(run)
 
-    async def next_due(self, full: Collection[str] = ()) -> float | None:
+    async def next_due(
+        self, full: Collection[str] = (), full_groups: Collection[str] = ()
+    ) -> float | None:
         """When `claim` will find something, Unix seconds; None when nothing is planned.
 
         A part behind another of the same member does not count: it waits for that one. full:
-        channels that do not count either.
+        channels that do not count either; full_groups: those whose groups do not.
         """
 
         def run(conn: Connection) -> float | None:
-            others, channels = _others(full)
+            others, channels = _others(full, full_groups)
             value = conn.execute(
                 "select min(due_at) from sends as s where status = 'planned' " + others + _FIRST,
                 channels,

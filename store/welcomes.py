@@ -43,7 +43,10 @@ Make = Callable[[Sequence[Newcomer], int], NewPost]
 
 _JOINED = "from group_members as m join groups as g on g.place = m.place"
 _WAITS = (
-    "m.welcomed_at is null and m.left_at is null and m.since >= g.bound_at and g.left_at is null"
+    "m.welcomed_at is null and m.left_at is null and m.since >= g.bound_at and g.left_at is null "
+    # Who began with an advert is warned, and not welcomed by name a minute later.
+    "and not exists (select 1 from order_cases as c where c.member_id = m.member_id "
+    "and c.place = m.place and c.severity > 1 and c.verdict <> 'false_alarm')"
 )
 _WAITING = f"{_JOINED} where {_WAITS}"
 _WHO = (

@@ -63,6 +63,8 @@ LEAST: Mapping[str, Mapping[str, Any]] = {
         "data": {"thing1": "{{ topic }}开课", "time2": "20:00"},
     },
     "poll": {"question": "几点上课好？", "options": ["早上", "晚上"]},
+    "markdown": {"text": "**周五** 开课，[课表](https://shop.example.com/classes)"},
+    "news": {"title": "十一月课表", "url": "https://shop.example.com/classes"},
 }
 """Of each kind the least that is right."""
 

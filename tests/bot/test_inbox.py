@@ -449,6 +449,25 @@ async def test_over_the_limit_of_running_messages_wechat_is_asked_to_come_back(
         assert content(await d.ask(said("3", sender="o_3"))) == "答3"
 
 
+async def test_a_channel_that_is_stuck_leaves_room_for_the_others(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def stuck(message: Message) -> Reply:
+        if message.channel == "mp":
+            await gate.wait()
+        return await echo(message)
+
+    async with desk(tmp_path, stuck, max_running=4, most_of_one=3) as d:
+        three = [asyncio.create_task(d.ask(said("x", sender=f"o_{n}"))) for n in range(3)]
+        await asyncio.sleep(0.05)
+        assert await d.ask(said("4", sender="o_4")) is Refusal.BUSY
+        assert not await d.inbox.take(said("5", sender="o_5"), b"5")
+        assert content(await d.ask(said("6", channel="shop"))) == "答6"
+        gate.set()
+        await asyncio.gather(*three)
+        assert content(await d.ask(said("4", sender="o_4"))) == "答4"
+
+
 async def test_everything_is_logged_with_who_where_what_and_key(tmp_path: Path) -> None:
     async with desk(tmp_path, echo) as d:
         message = said("价格")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bot.client import Refused, Unheard, Unreachable
-from bot.late import LateAnswers
+from bot.late import PARALLEL, LateAnswers
 from handlers.message import Reply, reply_to_json
 from store import Store
 from store.messages import Finished, Incoming, Late
+from store.sends import Send
 from tests.blank import blank
 
 NOW = 1_763_697_600.0
@@ -109,6 +110,42 @@ async def test_parts_and_answers_of_one_member_go_in_order(tmp_path: Path) -> No
             await s.owe(f"第 {n} 个", n)
         await s.until(*["sent"] * 4)
         assert s.line.sent == [f"第 {n} 个" for n in range(1, 5)]
+
+
+async def test_a_channel_whose_calls_hang_keeps_no_other_channels_answers(tmp_path: Path) -> None:
+    hanging, never = [], asyncio.Event()
+
+    class Hangs:
+        async def carry(self, send: Send, reply: Reply) -> None:
+            hanging.append(send.external_id)
+            await never.wait()
+
+    async with stage(tmp_path) as s:
+        late = LateAnswers(
+            s.store,
+            {"mp": s.line},
+            now=lambda: s.at,
+            observe=lambda channel, outcome: s.seen.append(outcome),
+            carriers={"qun": Hangs()},
+        )
+        s.late.close()
+        worker = asyncio.create_task(late.run())
+        for number in range(2 * PARALLEL):
+            member = await s.store.members.meet("qun", f"w_{number}", NOW)
+            words = reply_to_json(Reply.text("好"))
+            told = number.to_bytes(16, "big")
+            assert await s.store.sends.plan(told, member.id, words, NOW, (), free=("qun",))
+        late.wake()
+        async with asyncio.timeout(5):
+            while len(hanging) < PARALLEL:
+                await asyncio.sleep(0.01)
+        await s.owe("好", 99)
+        late.wake()
+        await s.until("sent")
+        assert s.line.sent == ["好"]
+        assert len(hanging) == PARALLEL, "and it gets no more than its own share"
+        worker.cancel()
+        never.set()
 
 
 async def test_what_never_left_is_tried_again(tmp_path: Path) -> None:

@@ -284,6 +284,14 @@ def old_notice(detail: str, sub_type: str = "", **fields: Any) -> dict[str, Any]
     return {**head, "notice_type": detail, "sub_type": sub_type, **fields}
 
 
+def test_who_came_is_called_as_the_gateway_says_if_it_does() -> None:
+    sender = {"user_id": "wxid_lin", "nickname": "小满"}
+    assert talk(notice("group_member_increase", sender=sender)).name == "小满"
+    assert talk(notice("group_member_increase")).name == ""
+    mine = notice("group_member_increase", user_id="wxid_bot", operator_id="wxid_w", sender=sender)
+    assert talk(mine).name == "", "the event is about who let the bot in"
+
+
 @pytest.mark.parametrize(
     ("fields", "event_name", "key", "sender"),
     [

@@ -26,7 +26,11 @@ GATE, WECOM, POSTER = "qun", "robot", "poster"
 """A gateway; a WeCom robot, which only answers; a group robot, which only posts."""
 
 MEANS = GroupMeans(
-    channels=GroupChannels(posting=frozenset({GATE, POSTER}), hearing=frozenset({GATE})),
+    channels=GroupChannels(
+        posting=frozenset({GATE, POSTER}),
+        hearing=frozenset({GATE}),
+        robots=frozenset({POSTER}),
+    ),
     apology="刚才是误判",
     half_life_s=86_400.0,
 )

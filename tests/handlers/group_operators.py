@@ -25,7 +25,10 @@ POSTER = "poster"
 """A group robot: posts into one group."""
 
 CHANNELS = GroupChannels(
-    posting=frozenset({GATE, POSTER}), hearing=frozenset({GATE}), whispering=frozenset({GATE})
+    posting=frozenset({GATE, POSTER}),
+    hearing=frozenset({GATE}),
+    whispering=frozenset({GATE}),
+    robots=frozenset({POSTER}),
 )
 
 

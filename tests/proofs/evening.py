@@ -2,7 +2,7 @@
 
 A line of the play is one of
 
-    19:02                      the clock moves on to then
+    19:02                      the clock moves on to then, and the jobs run
     + 小雪，老秦               they come into the group; "- 老秦" leaves
     小林：words                says it to the group
     小林 @：words              and mentions the bot; "@阿木" mentions a member
@@ -104,17 +104,20 @@ class Evening:
         for step in steps(script):
             before = len(self.heard)
             said = await self._do(step.text)
-            private = sum(sign == "⇢" for sign, _, _ in step.expected)
-
-            def whispered(before: int = before) -> bool:
-                return sum(not one.group for one in self.heard[before:]) >= private
-
             await self.settled()
             if " 私：" in step.text:
-                await until(whispered, f"a private answer in line {step.number}", 5.0, 0.003)
-                await self.settled()
-            await self._tick()
+                # Nobody counts what comes in private, so it must have an answer to wait for.
+                await self._whispered(before, step)
             self._compare(step, said, self.heard[before:])
+
+    async def _whispered(self, before: int, step: Step) -> None:
+        count = sum(sign == "⇢" for sign, _, _ in step.expected)
+
+        def there() -> bool:
+            return sum(not one.group for one in self.heard[before:]) >= count
+
+        await until(there, f"a private answer in line {step.number}", 5.0, 0.003)
+        await self.settled()
 
     async def _do(self, text: str) -> Said | None:
         gateway = self.gateway
@@ -149,7 +152,7 @@ class Evening:
         return said
 
     async def _go_on(self, clock: str) -> None:
-        """In strides, as the jobs would see it."""
+        """In strides, and the jobs run after each."""
         hours, minutes, seconds = (*map(int, clock.split(":")), 0)[:3]
         day = datetime.fromtimestamp(self.at, SHANGHAI)
         end = day.replace(hour=hours, minute=minutes, second=seconds, microsecond=0).timestamp()
@@ -160,7 +163,7 @@ class Evening:
             await self._tick()
 
     async def _tick(self) -> None:
-        """Every job that the clock runs now and then."""
+        """Every job of groups that the clock runs now and then."""
         side = self.app._groups
         assert side is not None
         for job in side.jobs():

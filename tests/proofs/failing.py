@@ -48,7 +48,9 @@ _GIVEN_UP = (aiohttp.ClientError, TimeoutError, OSError)
 _JUNK = (b"", b"\x00\xff\xfe", b"{", b"[]", b'"x"', b"null", b"NaN", b"<xml>", b"<a/>" * 9, b"\xed")
 
 
-async def knock(four: Four, channel: str, requests: Iterable[Request], **headers: str) -> Counter[int]:
+async def knock(
+    four: Four, channel: str, requests: Iterable[Request], **headers: str
+) -> Counter[int]:
     """Post these, many at once; how often each status came back, 0 for none."""
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -142,7 +144,9 @@ def _official(four: Four, who: str, text: str, **fields: Any) -> Request:
     return post.query, post.body.encode()
 
 
-def _enveloped(plain: bytes, *, aes_key: str = ACCOUNT.aes_key, token: str = ACCOUNT.token) -> Request:
+def _enveloped(
+    plain: bytes, *, aes_key: str = ACCOUNT.aes_key, token: str = ACCOUNT.token
+) -> Request:
     stamp, nonce = str(int(time.time())), "123456"
     sealed = encrypt(plain, aes_key=aes_key, app_id=f"{ACCOUNT.app_id}0")
     query = {
@@ -394,7 +398,7 @@ async def gateway_garbage(four: Four, scale: int) -> None:
     """Frames and bodies that are nothing."""
     deep = "[" * 30_000
     odd = [{"type": "message"}, {"type": 7}, {"echo": "no"}, {"type": "notice", "detail_type": {}}]
-    junk = [*_JUNK, deep, *(json.dumps(one) for one in odd)]
+    junk: list[str | bytes] = [*_JUNK, deep, *(json.dumps(one) for one in odd)]
     bodies: list[Request] = [({}, one if isinstance(one, bytes) else one.encode()) for one in junk]
     await knock(four, GATEWAY, bodies * scale, Authorization=f"Bearer {TOKEN}")
     await _frames(four, junk * scale)

@@ -134,6 +134,7 @@ async def test_an_evening_in_the_demos_group(crowd: Crowd) -> None:
     assert welcome["text"].startswith("@小满 ")
     # All that the bot said in the group, and nothing of what belongs to one alone.
     said = [one["text"] for one in await crowd.bot_lines("group")]
+    said = [text for text in said if "日报" not in text]  # comes by the clock of the day
     assert len(said) == 7, said
     assert not any("0 积分" in text for text in said)
     members = [one["text"] for one in (await crowd.state())["lines"] if one["name"] == "周雨"]

@@ -106,6 +106,7 @@ class World:
         kind = fields.pop("kind", "service")
         budget_s = fields.pop("budget_s", 20.0)
         clock = fields.pop("clock", self.clock)
+        groups = fields.pop("groups", None)
 
         async def told(campaign: Campaign, note: str) -> None:
             self.told.append((campaign.id, note))
@@ -118,6 +119,7 @@ class World:
             holder=f"runner {self.runners}",
             told=told,
             accounts={CHANNEL: Account(kind)},
+            groups=groups,
             sleep=clock.sleep,
             budget_s=budget_s,
         )

@@ -14,6 +14,8 @@ import pytest
 from scheduler.welcomes import LATE_S, NAMED, SETTLE_S, STALE_S, name_shown, tick
 from store import Store
 from store.groups import GroupRules, Seen, place_of
+from store.ledgers import Deed
+from store.order import NewCase
 from tests.blank import blank
 
 GATE = "qun"
@@ -98,6 +100,23 @@ async def test_newcomers_are_welcomed_by_name_in_one_post(evening: Evening) -> N
         "not_after": evening.now + LATE_S,
     }
     assert await evening.later(3600) == ""
+
+
+async def test_who_began_with_an_advert_is_not_welcomed_unless_that_was_a_false_alarm(
+    evening: Evening,
+) -> None:
+    async def judged(who: str, number: int) -> int:
+        facts = (PLACE, await evening.comes(who), "", evening.now, "加我", ("model",), 0.99, 2)
+        case = NewCase(number.to_bytes(16, "big"), *facts, ("hidden",), True)
+        return (await evening.store.order.open(case, None, evening.now)).case.id
+
+    await judged("推广", 1)
+    wronged = await judged("小林", 2)
+    assert await evening.later(SETTLE_S) == ""
+    deed = Deed(evening.now, "member:1", "order.false_alarm")
+    await evening.store.order.verdict(wronged, False, deed, lambda case: None)
+    assert await evening.later(60) == "1 welcomed in group 1"
+    assert await evening.said() == ["欢迎 小林+0，先看群公告"]
 
 
 async def test_nobody_is_welcomed_twice_however_often_the_job_runs(evening: Evening) -> None:

@@ -261,7 +261,21 @@ async def test_what_comes_late_neither_brings_back_nor_throws_out(store: Store) 
     assert await groups.members(PLACE) == [], "said before they left"
     await groups.see(Seen(PLACE, lin, "新名", NOW + 20, came=True))
     assert not await groups.gone(PLACE, lin, NOW + 15), "left before they came back"
-    assert await groups.members(PLACE) == [(lin, "新名", NOW + 20, None)]
+    assert await groups.members(PLACE) == [(lin, "新名", NOW + 20, NOW)]
+
+
+async def test_who_slips_out_keeps_their_welcome_and_who_was_away_is_a_newcomer(
+    store: Store,
+) -> None:
+    lin, day = await person(store, "lin"), 86_400.0
+    groups = store.groups
+    await groups.see(Seen(PLACE, lin, "小林", NOW))
+    await groups.gone(PLACE, lin, NOW + 10)
+    await groups.see(Seen(PLACE, lin, "小林", NOW + 9 + day, came=True))
+    assert [one.welcomed_at for one in await groups.members(PLACE)] == [NOW]
+    await groups.gone(PLACE, lin, NOW + 2 * day)
+    await groups.see(Seen(PLACE, lin, "小林", NOW + 3 * day, came=True))
+    assert [one.welcomed_at for one in await groups.members(PLACE)] == [None]
 
 
 async def test_a_name_in_the_middle_of_a_batch_is_kept(store: Store) -> None:
