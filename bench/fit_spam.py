@@ -29,7 +29,8 @@ from sklearn.svm import LinearSVC  # type: ignore[import-untyped]
 
 from bench.spam import FALSE_ALARMS, Bools, Rows, auc, by_source, f1, load, only, recall_at
 from insights.spam import AT_ONCE, NORM, SHIPPED, SpamModel, far_share
-from insights.spam_text import BITS, FLAGS, NAMES, Floats, read
+from insights.spam_flags import FLAGS
+from insights.spam_text import BITS, NAMES, Floats, read
 
 SVM_C = 0.3
 PRIOR, TRUST = 0.3, 0.5

@@ -65,8 +65,8 @@ class GroupDesk:
             matched=sum(one.members for one in groups),
             recipients=sum(one.members for one in going),
             held=sum(1 for one in groups if not one.variant),
-            skipped=Counter(one.why for one in groups if one.why),
-            variants=Counter(one.variant for one in going),
+            skipped=dict(Counter(one.why for one in groups if one.why)),
+            variants=dict(Counter(one.variant for one in going)),
             seconds=plan.seconds,
             ends_at=plan.ends_at,
             problems=() if going else ("no_group",),
@@ -75,11 +75,16 @@ class GroupDesk:
         )
 
     async def _unsaid(self, campaign: Campaign, variant: str, kind: WayKind | Literal[""]) -> str:
-        """ "content" when this way cannot say this variant; "" when it can."""
+        """ "content" when this way cannot say this variant; "" when it can.
+
+        What is wrong with the variant itself is a finding, and stops more than one group.
+        """
         if not variant or not kind:
             return ""
         try:
             await self._wording.shown(campaign.new, variant, kind)
+        except ContentError as error:
+            return "content" if error.code == "route" else ""
         except ValueError:
             return "content"
         return ""

@@ -63,8 +63,8 @@ _KNOWN = (
     "douyin.com xiaohongshu.com baidu.com weibo.com feishu.cn dingtalk.com yuque.com csdn.net "
     "juejin.cn 163.com taobao.com jd.com wikipedia.org python.org gov.cn edu.cn wjx.cn wjx.top "
     "jinshuju.net wps.cn kdocs.cn shimo.im quark.cn alipan.com aliyundrive.com 123pan.com zoom.us "
-    "zoom.com.cn voovmeeting.com huawei.com xiaoe-tech.com xiaoeknow.com chaoxing.com icourse163.org "
-    "ximalaya.com 12306.cn ctrip.com meituan.com dianping.com pinduoduo.com tmall.com"
+    "zoom.com.cn voovmeeting.com huawei.com xiaoe-tech.com xiaoeknow.com chaoxing.com "
+    "icourse163.org ximalaya.com 12306.cn ctrip.com meituan.com dianping.com tmall.com"
 )
 SHORT_HOSTS = frozenset(_SHORT.split())
 """Hosts that only lead elsewhere: nobody sees where."""

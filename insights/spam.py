@@ -10,6 +10,7 @@ repeats are not its business. Nothing here waits, keeps a file open or knows who
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insights.spam_alone import alone
-from insights.spam_text import FLAGS, NAMES, Floats, Reading, read
+from insights.spam_flags import FLAGS
+from insights.spam_text import NAMES, Floats, Reading, read
 
 SHIPPED = Path(__file__).with_name("spam_model.npz")
-NORM = 0.2
+NORM = 0.3
 """An n-gram counts 1 / (number of different n-grams) ** NORM: long texts say more, not all."""
 STRANGE, FAMILIAR = 0.2, 0.5
 """Shares of n-grams with a weight of their own: up to the first a text is all strange to the near
@@ -94,7 +96,9 @@ class SpamModel:
             raise ModelFile(f"{ModelFile.__doc__} ({error})") from error
         if names != NAMES:
             raise ModelFile(ModelFile.__doc__)
-        read(["一"])  # The tables of characters are made now, not in the first member's message.
+        # The tables of characters are made now, not in the first member's message.
+        read(["一"])
+        alone("一")
         return cls(table, near, near_bias, far, far_bias, threshold, sure)
 
     def save(self, path: Path) -> None:
@@ -117,12 +121,29 @@ class SpamModel:
         Calibrated on the training sources, each counting the same. A text without a letter
         or digit scores 0. Only the beginning of a long text is read.
         """
+        if len(texts) == 1 and (single := alone(texts[0])) is not None:
+            return [self._score(single)]
         found: list[float] = []
         for start in range(0, len(texts), AT_ONCE):
             reading = read(texts[start : start + AT_ONCE])
             odds = np.clip(self.log_odds(reading), -30.0, 30.0)
             found += np.where(reading.blank, 0.0, 1.0 / (1.0 + np.exp(-odds))).tolist()
         return found
+
+    def _score(self, reading: Reading) -> float:
+        """The probability of one text, without what numpy asks for a batch."""
+        if reading.blank[0]:
+            return 0.0
+        count = len(reading.grams)
+        weights = self.table[reading.grams]
+        known = np.count_nonzero(weights) / count
+        plain = reading.plain[0]
+        near = float(weights.sum(dtype=np.float64)) * count**-NORM
+        near += float(plain @ self.near) + self.near_bias
+        odds = near + _far_share_of_one(known) * (float(plain @ self.far) + self.far_bias - near)
+        if self.taught is not None:
+            odds += float(self.taught[reading.grams].sum(dtype=np.float64)) * count**-NORM
+        return 1.0 / (1.0 + math.exp(-min(max(odds, -30.0), 30.0)))
 
     def log_odds(self, reading: Reading) -> Floats:
         """Log odds of spam of a batch, shape [n]; blank texts too."""
@@ -195,3 +216,8 @@ def far_share(known: Floats) -> Floats:
     strange = np.clip((FAMILIAR - known) / (FAMILIAR - STRANGE), 0.0, 1.0)
     share: Floats = FAR_LEAST + (FAR_MOST - FAR_LEAST) * strange
     return share
+
+
+def _far_share_of_one(known: float) -> float:
+    strange = min(max((FAMILIAR - known) / (FAMILIAR - STRANGE), 0.0), 1.0)
+    return FAR_LEAST + (FAR_MOST - FAR_LEAST) * strange

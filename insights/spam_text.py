@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from insights.spam_flags import FLAGS, flagged
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -57,7 +59,6 @@ TRADITIONAL = (
     "熱热燈灯爭争爺爷牆墙狀状獨独獲获環环瑪玛"
 )
 """Traditional character and simplified one in turns."""
-NUMERALS = "零〇一二三四五六七八九十壹贰叁肆伍陆柒捌玖泗旧究久巴伞舞妖幺腰溜气棋"
 
 BLANK, SIGN, HAN, LATIN, DIGIT, OTHER, EMOJI, HIDDEN = range(8)
 """Kinds of characters."""
@@ -139,119 +140,6 @@ def dressed_table() -> NDArray[np.float64]:
         dressed[first : last + 1] = 1.0
     return dressed
 
-
-_CONTACT = (
-    r"[+加私扣滴找联十]\s*[v微徽qw]|[vwq][信x]|微信|微[号聊我]|威信|qq|q群|q\d{4}|扣扣|"
-    r"企鹅|飞机|电报"
-    r"|\bt\.me|telegram|whatsapp|\btg[:：]?|私[聊信我]|联系|客服|咨询|来电|热线|电话|详询|"
-    r"看[我头]|加我|加群|[进入]群"
-    r"|滴滴我?|dd我?|找我|扫码|名片|公众号|关注"
-)
-FLAGS: tuple[tuple[str, str, str], ...] = (
-    ("contact", "bare", _CONTACT),
-    ("contact", "typed", r"@\S\S|\+\s*[vqw微]|[vqw][xq]?\s*[:：]\s*\w|\btel\b"),
-    (
-        "link",
-        "typed",
-        r"https?:|www\.|t\.me/|[a-z\dx]\.(?:com|cn|net|cc|org|vip|top|xyz|me|io|info|club)\b",
-    ),
-    ("link", "bare", "网址|官网|点击|链接|登[录陆]|下载|注册|网站"),
-    (
-        "money",
-        "typed",
-        r"\d\s?(?:元|块|万|k\b|w\b|u\b|刀|折|%|/天)|[¥$€]\s*\d|\d\s?(?:usdt|rmb)",
-    ),
-    (
-        "money",
-        "bare",
-        "返现|红包|现金|佣金|提成|工资|薪|收益|利润|分红|本金|首付|报销|结算|日结|日[入赚]|"
-        "月[入赚]|赚钱|变现",
-    ),
-    (
-        "offer",
-        "bare",
-        "优惠|特价|折扣|促销|钜惠|特惠|免费|赠送|[送领]礼|大礼|礼品|礼包|抽奖|中奖|奖品|活动|"
-        "新品|上市|[买满充存]\\w{1,5}[送减]|低价|批发|包邮|秒杀|限时|限量",
-    ),
-    (
-        "trade",
-        "bare",
-        "出售|收购|回收|高价|收[卡码号粉购]|出[售租料卡号粉]|代[理办开做收付刷练写]|租|转让|"
-        "供应|厂家|货源|批量|接单|接广告|承接|团队|渠道|合作|业务|对接|担保|诚信|实力|老板|"
-        "价格|专业|靠谱|一手|现货|资源|粉丝|引流|推广|广告|群发",
-    ),
-    (
-        "job",
-        "bare",
-        "兼职|招聘|招[人代募收]|诚聘|急聘|高薪|待遇|包吃|包住|宝妈|学生党|在家|手机[就即]可|"
-        "小时工|工资|面试|岗位|刷单|做单|任务",
-    ),
-    (
-        "loan",
-        "bare",
-        "贷款|借款|放款|额度|征信|黑户|利率|利息|抵押|车贷|房贷|信用卡|银行卡|套现|盾|公户|"
-        "对公|网贷|秒批|下款|理财|投资|股票|牛股|涨停|币圈|usdt|虚拟币",
-    ),
-    (
-        "gamble",
-        "bare",
-        "博彩|菠菜|彩[票金种民]|棋牌|百家乐|赌|下注|投注|盘口|体育|真人|娱乐城|开户|上分|"
-        "网投|时时|足球|牛牛|六合|充值|提款|出款|反水|返水",
-    ),
-    (
-        "adult",
-        "bare",
-        "约炮|做爱|裸聊|嫖|操[我你她逼批]|日[批逼]|[逼屄穴]|批$|奶[子头]|大奶|骚|色[情网站]|"
-        "黄[片网色]|(?<![a-z])av(?![a-z])|福利|萝莉|学生妹|少妇|美女|妹[子妹]|处女|迷[药情]|春药|偷拍|成人|口爆|"
-        "内射|高潮|上门|全套|外围|楼凤|会所|莞式|自慰|精液|阴道|鲍鱼|裸|鸡巴|湿了|诱惑|情趣|"
-        "丝袜|翘臀|蜜桃|巨乳|乳[头房]|小姐|兔费|女优|无码|番号|舔|潮[吹喷]|波霸|炮友|啪啪|"
-        "人妻|勾引",
-    ),
-    (
-        "adult",
-        "bare",
-        "胸|屁股|射[你我在进了]|干[你我她][^嘛吗什么]|痒|插|硬了|身材|黄[片视]|直播间|主播|"
-        "约[吗么我]|陪[聊玩睡你]|寂寞|单身|交友",
-    ),
-    (
-        "crime",
-        "bare",
-        "发票|办证|假[证币钞]|文凭|开票|窃听|监听|四件套|洗[钱料]|黑[产灰客]|料[子商]|轨道|"
-        "cvv|数据|盗|实名|身份证|手机卡|注册机|外挂|破解|定位|查[人档开询]|枪|k粉|冰毒",
-    ),
-    (
-        "invite",
-        "bare",
-        "欢迎|尊敬的|各位|亲爱|您好|你好|恭喜|诚邀|特邀|邀请|速来|抓紧|赶紧|赶快|名额|"
-        "先到先得|报名|培训|课程|咨询|感谢您|客户|顾客|会员|家长|业主|女士|预[约定订]|详情|"
-        "了解|有意|需要的|想[要做赚]|来人|来[几个]|上车|带[你飞单]",
-    ),
-    (
-        "property",
-        "bare",
-        "楼盘|户型|现房|平米|平方|地铁|商铺|写字楼|装修|家具|建材|一居|两室|三室|住宅|公寓|"
-        "首付|按揭|开盘|售楼",
-    ),
-    (
-        "english",
-        "typed",
-        r"\b(?:free|win|won|prize|cash|click|call now|offer|claim|urgent|subscribe|earn|"
-        r"income|invest|profit|bonus|casino|bet|loan|viagra|sexy|reply|txt|guaranteed?|"
-        r"limited|discount|sale|promo|earn|crypto|btc|airdrop)\b",
-    ),
-    ("number", "bare", rf"\d[{NUMERALS}]\d|[{NUMERALS}]\d{{2,}}[{NUMERALS}]"),
-    ("number", "bare", r"\d{5}"),
-    ("account", "bare", r"[a-z]\d{3}|\d{3}[a-z]"),
-    ("account", "typed", r"(?<![a-z\d_+])[a-z\d_+]{5,}+\W*+$"),
-    (
-        "chatty",
-        "bare",
-        "哈哈|吗$|吧$|呢$|啊$|了$|呀$|怎么|为什么|什么|不是|不知道|觉得|我们?|他们?|她|谢谢|"
-        "好像|应该|真的|感觉|其实|还是|但是|因为|如果|没有|草|卧槽|笑死",
-    ),
-)
-"""Name told to the operator, the reading it looks at, a pattern."""
-PATTERNS = tuple((reading == "bare", re.compile(pattern)) for _, reading, pattern in FLAGS)
 
 SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("length", (2, 4, 6, 9, 13, 20, 35, 60, 100)),
@@ -336,11 +224,16 @@ def _framed(codes: NDArray[np.uint32], rows: Ints, n: int) -> tuple[NDArray[np.u
     return framed, np.repeat(np.arange(n), lengths)
 
 
-STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
-TYPED, BARE, GAPPED = np.uint64(0x10000000), np.uint64(0x20000000), np.uint64(0x30000000)
-_SHIFT = np.uint64(64 - BITS)
+def word(value: int) -> NDArray[np.uint64]:
+    """64 bits for sums with arrays: numpy takes three times as long with a scalar."""
+    return np.array(value, dtype=np.uint64)
+
+
+STEP = word(0x9E3779B97F4A7C15)
+_MIX = word(0xD6E8FEB86659FD93)
+_HALF = word(32)
+TYPED, BARE, GAPPED = word(0x10000000), word(0x20000000), word(0x30000000)
+_SHIFT = word(64 - BITS)
 
 
 def different(keys: Ints) -> Ints:
@@ -353,9 +246,13 @@ def different(keys: Ints) -> Ints:
 
 def hashed(rolled: NDArray[np.uint64]) -> Ints:
     """Well mixed, below 2**BITS."""
-    mixed = (rolled ^ (rolled >> _HALF)) * _MIX
+    mixed = rolled >> _HALF
+    mixed ^= rolled
+    mixed *= _MIX
     mixed ^= mixed >> _HALF
-    return ((mixed * STEP) >> _SHIFT).astype(np.int64)
+    mixed *= STEP
+    mixed >>= _SHIFT
+    return mixed.view(np.int64)
 
 
 def _grams(codes: NDArray[np.uint64], rows: Ints, n: int, bare_at: int) -> Ints:
@@ -369,12 +266,12 @@ def _grams(codes: NDArray[np.uint64], rows: Ints, n: int, bare_at: int) -> Ints:
     rolled = salted = codes + np.where(rows < n, TYPED, BARE)
     for size in range(1, GRAMS + 1):
         if size > 1:
-            rolled = (rolled[:-1] * STEP) ^ (salted[size - 1 :] + np.uint64(size))
+            rolled = (rolled[:-1] * STEP) ^ (salted[size - 1 :] + word(size))
         whole = rows[: len(rolled)] == rows[size - 1 :]
         found.append((owner[: len(rolled)] | hashed(rolled))[whole])
     bare, bare_rows, owner = codes[bare_at:], rows[bare_at:], owner[bare_at:]
     for gap in GAPS:
-        key = hashed(((bare[:-gap] + (GAPPED + np.uint64(gap))) * STEP) ^ bare[gap:])
+        key = hashed(((bare[:-gap] + (GAPPED + word(gap))) * STEP) ^ bare[gap:])
         found.append((owner[: len(key)] | key)[bare_rows[:-gap] == bare_rows[gap:]])
     return different(np.concatenate(found))
 
@@ -406,9 +303,7 @@ def read(texts: Sequence[str]) -> Reading:
     for row, end in enumerate(np.cumsum(letters).tolist()):
         short, full = squeezed[start:end], typed[row]
         start = end
-        for column, (of_bare, pattern) in enumerate(PATTERNS):
-            if pattern.search(short if of_bare else full):
-                flags[row, column] = 1.0
+        flags[row] = flagged(full, short)
     several = (flags @ _OFFERS)[:, None] > _SEVERAL
     plain = np.concatenate([_shapes(cut, codes, rows, kind, n), flags, several], axis=1)
     return Reading(keys >> BITS, keys & ((1 << BITS) - 1), plain, letters == 0)

@@ -35,7 +35,7 @@ async def test_when_one_fails_in_every_way_the_others_answer_in_time_and_once(
 @pytest.mark.parametrize(("failing", "way"), [(one, way) for one in WAYS for way in WAYS[one]])
 async def test_when_one_fails_in_one_way_for_long(tmp_path: Path, failing: str, way: str) -> None:
     async with four(tmp_path, by_http=True) as all_four:
-        await told(all_four, failing, {way: WAYS[failing][way]}, 10)
+        await told(all_four, failing, {way: WAYS[failing][way]}, 5)
 
 
 async def told(all_four: Four, failing: str, ways: Mapping[str, Way], scale: int) -> None:

@@ -106,8 +106,19 @@ async def test_who_began_with_an_advert_is_not_welcomed_unless_that_was_a_false_
     evening: Evening,
 ) -> None:
     async def judged(who: str, number: int) -> int:
-        facts = (PLACE, await evening.comes(who), "", evening.now, "加我", ("model",), 0.99, 2)
-        case = NewCase(number.to_bytes(16, "big"), *facts, ("hidden",), True)
+        case = NewCase(
+            key=number.to_bytes(16, "big"),
+            place=PLACE,
+            member_id=await evening.comes(who),
+            message_id="",
+            at=evening.now,
+            text={1: "加我微信领资料", 2: "周六一起自习吗"}[number],
+            reasons=("model",),
+            score=0.99,
+            severity=2,
+            actions=("hidden",),
+            report=True,
+        )
         return (await evening.store.order.open(case, None, evening.now)).case.id
 
     await judged("推广", 1)
