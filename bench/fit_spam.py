@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.sparse import csr_matrix, diags, hstack
+from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.svm import LinearSVC  # type: ignore[import-untyped]
 
@@ -33,9 +33,6 @@ from insights.spam_flags import FLAGS
 from insights.spam_text import BITS, NAMES, Floats, read
 
 SVM_C = 0.3
-PRIOR, TRUST = 0.3, 0.5
-"""An n-gram stands in the SVM as large as |its log-count ratio| ** TRUST, counted with so much for
-what was never seen (Wang & Manning 2012): what is common on both sides is held back."""
 PLAIN = 0.2
 """How large a plain figure stands beside n-grams: smaller is held back more."""
 SEEN = 2
@@ -119,25 +116,13 @@ def even(sources: NDArray[np.str_]) -> Floats:
 def fit_near(seen: Seen, spam: Bools, weights: Floats) -> tuple[Floats, Floats, float]:
     """Table, weights of the plain figures, bias; not yet log odds."""
     kept = np.flatnonzero(np.asarray((seen.grams > 0).sum(axis=0)).ravel() >= SEEN)
-    grams = seen.grams[:, kept]
-    size = trust(grams, spam, weights)
-    x = hstack([grams @ diags(size), seen.plain * PLAIN]).tocsr()
+    x = hstack([seen.grams[:, kept], seen.plain * PLAIN]).tocsr()
     model = LinearSVC(C=SVM_C, dual=True, max_iter=5000, random_state=0)
     model.fit(x, spam, weights)
     found = model.coef_[0]
     table = np.zeros(1 << BITS)
-    table[kept] = found[: len(kept)] * size
+    table[kept] = found[: len(kept)]
     return table, found[len(kept) :] * PLAIN, float(model.intercept_[0])
-
-
-def trust(grams: Any, spam: Bools, weights: Floats) -> Floats:
-    """How large each n-gram stands: more, the more one-sided it is."""
-    there = (grams > 0).astype(np.float64)
-    of_spam = PRIOR + np.asarray(there.T @ (weights * spam)).ravel()
-    of_rest = PRIOR + np.asarray(there.T @ (weights * ~spam)).ravel()
-    ratio = np.log(of_spam / of_spam.sum()) - np.log(of_rest / of_rest.sum())
-    size: Floats = np.abs(ratio) ** TRUST
-    return size
 
 
 def bounds() -> list[tuple[float | None, float | None]]:

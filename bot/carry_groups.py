@@ -182,8 +182,9 @@ async def _bind(
 
 
 async def _unbind(store: Store, group: Group, now: float) -> None:
-    await store.groups.unbind(group.place, Deed(now, ACTOR, "group.unbind"))
+    # First what can be counted; unbinding drops whatever is left.
     dropped = await store.posts.drop(now, place=group.place)
+    await store.groups.unbind(group.place, Deed(now, ACTOR, "group.unbind"))
     was = group.bound_at is not None
     print(f"group {group.id} {_title(group)}: {'unbound' if was else 'was not bound'}")
     if dropped:

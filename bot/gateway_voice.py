@@ -44,6 +44,9 @@ from store.paces import Taken
 from store.posts import Post
 from store.sends import Send
 
+SAID_CHARS = 300
+"""Of each of them: a list is known by the first of its lines."""
+
 REMEMBERED = 2000
 """Messages of ours whose ids are known, so that who quotes them speaks to the bot."""
 
@@ -161,11 +164,11 @@ class Voice:
         self._answers_per_minute = max(settings.per_minute * 0.75 - self._answers_burst, 0.5)
         self._answer_paid = False
         self._queue = _Queue()
-        self._ours: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._ours: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def said(self, group: str, message_id: str) -> bool:
-        """Whether the bot sent that message to that group, as far as it remembers."""
-        return (group, message_id) in self._ours
+    def said(self, group: str, message_id: str) -> str:
+        """What the bot sent to that group under this id, as far as it remembers; "" for nothing."""
+        return self._ours.get((group, message_id), "")
 
     async def carry(self, send: Send, reply: Reply) -> None:
         """Send an answer to its group, quoting the question and naming who asked, or in private.
@@ -261,7 +264,7 @@ class Voice:
             message_id = await sent("")
             self.quotes = error.errcode != _NO_SEGMENT
         if group and message_id:
-            self._ours[group, message_id] = None
+            self._ours[group, message_id] = text[:SAID_CHARS]
             while len(self._ours) > REMEMBERED:
                 self._ours.popitem(last=False)
         return message_id

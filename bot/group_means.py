@@ -44,4 +44,5 @@ def channels_of(config: Config) -> GroupChannels:
         whispering=gateways,
         kicking=gateways,
         robots=frozenset(config.group_robots),
+        digest_at=f"{config.groups.digest_at:%H:%M}",
     )

@@ -53,9 +53,10 @@ class GroupSettings:
     edge_half_life_days: After so many days a conversation weighs half.
     flood_messages: More messages of one member than this within flood_seconds is a flood.
     flood_seconds: See flood_messages.
-    spam_report_at: From this probability a message is reported to the operators as an advert.
-    spam_act_at: From this probability its sender is warned, once, and it is kept out of the
-        digest.
+    spam_report_at: From this probability a message is noted as an advert, and with a contact or
+        link and the words of one its sender is warned, once, and it is kept out of the digest.
+    spam_act_at: From this probability a newcomer's message is reported to the operators without
+        any rule beside it.
     customer_sync_minutes: How often customer groups (客户群) are read from WeCom.
     """
 
@@ -68,7 +69,7 @@ class GroupSettings:
     digest_at: Annotated[time, CLOCK] = time(21, 0)
     keep_talk_days: Annotated[int, whole(1, 3650)] = 30
     edge_half_life_days: Annotated[float, number(1, 3650)] = 30.0
-    flood_messages: Annotated[int, whole(3, 1000)] = 10
+    flood_messages: Annotated[int, whole(3, 1000)] = 20
     flood_seconds: Annotated[float, number(1, 600)] = 20.0
     spam_report_at: Annotated[float, number(0.5, 1)] = 0.9
     spam_act_at: Annotated[float, number(0.5, 1)] = 0.98

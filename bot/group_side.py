@@ -296,11 +296,18 @@ class GroupSide:
                 self._says,
                 self._metrics,
                 note=self._ear.note,
+                pictures=self._picture,
+                deadline_s=self._config.inbox.deadline_s,
             )
             for codec in self._codecs.values()
         ]
         doors: list[Door] = [*self._doors, *self.gateways.values(), *self._customers.doors]
         return {f"/hook/{door.channel}": door for door in doors}
+
+    async def _picture(self, name: str) -> bytes | None:
+        """A picture of ours, by its name: a robot takes the bytes themselves."""
+        asset = await self._store.assets.get(name)
+        return None if asset is None else await self._store.assets.data(asset.id)
 
     async def start(self) -> None:
         """Begin: the model, what was left, the workers. Errors: StoreError."""
@@ -378,11 +385,14 @@ class GroupSide:
         """Who writes to a gateway in private, without pause, has no more of it than a group."""
         calm = self._calms.get(message.channel)
         members = self._store.members
-        if calm is not None and not await members.is_operator(message.channel, message.sender):
-            if not calm.hear("", message.sender, self._now()):
-                self._drop(message.channel)
-                return True
-        return await self._take(message, body)
+        if (
+            calm is None
+            or await members.is_operator(message.channel, message.sender)
+            or calm.hear("", message.sender, self._now())
+        ):
+            return await self._take(message, body)
+        self._drop(message.channel)
+        return True
 
     def _enough(self, message: Message, meant: object, now: float) -> bool:
         calm = self._calms.get(message.channel)

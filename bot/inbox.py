@@ -28,6 +28,7 @@ from bot.parts import (
     late_parts,
     later_parts,
     passive_parts,
+    pushes_to_anybody,
 )
 from bot.work import (
     DELIVERIES,
@@ -397,7 +398,7 @@ class Inbox:
         else:
             late = (
                 ()
-                if outcome.erased
+                if outcome.erased and not pushes_to_anybody(message)
                 else addressed(
                     late_parts([*parts, *then], self._way(work), self._sentences.transfer_again),
                     message,

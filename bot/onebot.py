@@ -87,12 +87,12 @@ class Meta:
 Event = Message | Meta | None
 """None: nothing that concerns us, as the account's own message or an unknown notice."""
 
-Ours = Callable[[str, str], bool]
-"""Whether the bot sent the message with that id to that group, as far as it remembers."""
+Ours = Callable[[str, str], str]
+"""What the bot sent to that group under that id, as far as it remembers; "" for nothing."""
 
 
-def _nothing_ours(group: str, message_id: str) -> bool:
-    return False
+def _nothing_ours(group: str, message_id: str) -> str:
+    return ""
 
 
 def decode(body: bytes | str) -> dict[str, Any]:
@@ -339,7 +339,8 @@ def _message(source: _Source, ours: Ours) -> Message | None:
     talk = None
     if in_group:
         who = said.quotes_who
-        if said.quotes and not who and ours(source.group, said.quotes):
+        quoted = ours(source.group, said.quotes) if said.quotes else ""
+        if quoted and not who:
             who = source.account
         talk = Talk(
             group=source.group,
@@ -348,6 +349,7 @@ def _message(source: _Source, ours: Ours) -> Message | None:
             everyone=said.everyone,
             mentions=said.mentions,
             quotes=said.quotes,
+            quoted=quoted,
             quotes_who=who,
             name=_named(raw),
         )

@@ -138,6 +138,10 @@ class Order:
         self._model = model
         self._verdicts = {lesson.mark: lesson.spam for lesson in lessons}
 
+    def own(self, hosts: Collection[str]) -> None:
+        """These are the operator's own hosts from now on."""
+        self._own = frozenset(host.casefold() for host in hosts)
+
     # Judging
 
     def judge(
@@ -361,7 +365,7 @@ class Order:
 
         Errors: StoreError.
         """
-        self._own = frozenset(host.casefold() for host in self._own_hosts())
+        self.own(self._own_hosts())
         await self._take_words()
         done = 0
         for todo in await self._store.order.pending(now - _AGAIN_S):

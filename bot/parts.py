@@ -18,8 +18,8 @@ _BURST_EVENTS = frozenset({"subscribe", "scan", "click", "scancode_push", "scanc
 class Outcome:
     """What the conversation decided.
 
-    erased: the member is gone, push nothing. text: what the log keeps of the message;
-    None: what the member wrote. then: what follows the reply, each a message of its own.
+    erased: the member is gone; they are told so, and no more. text: what the log keeps of the
+    message; None: what the member wrote. then: what follows the reply, each a message of its own.
     aside: what the member alone is told about what they asked in a group. options: what the reply
     offers to choose from.
     """
@@ -86,6 +86,15 @@ def aside_parts(aside: Sequence[Reply], after: int, status: str) -> tuple[Late, 
     return tuple(
         Late(number, reply_to_json(reply), status) for number, reply in enumerate(aside, after + 1)
     )
+
+
+def pushes_to_anybody(message: Message) -> bool:
+    """Whether its sender can be sent to when nobody knows them any more.
+
+    An official account pays for a push with an allowance that went with the member. Where nothing
+    is paid, who was forgotten is told so, and that row goes as soon as it left (`store/sends.py`).
+    """
+    return message.source != "official"
 
 
 def opens(message: Message) -> tuple[int, int]:

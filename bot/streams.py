@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,9 +32,11 @@ from bot.wecom import (
 from bot.wecom_frames import Final, Sentences, final_of, fits_on_card, pushed
 from handlers.message import Message
 from store import Store, StoreError
-from store.streams import NewStream, Push
+from store.streams import Fetched, NewStream, Push
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 STILL_S = 10.0
 LONGER_S = 30.0
@@ -49,6 +51,7 @@ FETCH_S = 15.0
 PARALLEL = 8
 """Pushes under way at a time."""
 
+_LAST_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _REMEMBERED = 10_000
 _LIMIT_BYTES = 64 * 1024
@@ -109,6 +112,7 @@ class StreamAnswers:
         self._growing: dict[str, _Growing] = {}
         self._offers: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._failures = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._something = asyncio.Event()
         self._closing = False
 
@@ -194,8 +198,13 @@ class StreamAnswers:
         lines += [line for _, line in sorted(timed, key=lambda one: one[0])]
         return "\n".join(lines)
 
-    async def poll(self, channel: str, stream: str) -> tuple[Final | str, str]:
-        """The answer and whose it is; or the text of an unfinished frame. Errors: StoreError."""
+    async def poll(
+        self, channel: str, stream: str, until: float | None = None
+    ) -> tuple[Final | str, str]:
+        """The answer and whose it is; or the text of an unfinished frame. Errors: StoreError.
+
+        until: loop time by which there must be one or the other; None: wait for the store.
+        """
         growing = self._growing.get(stream)
         if growing is not None and growing.channel == channel:
             if self._now() - growing.at < self._closes_s:
@@ -204,12 +213,60 @@ class StreamAnswers:
             return Final(self._sentences.later if growing.url else self._sentences.given_up), ""
         if not is_stream(stream):
             return Final(self._sentences.gone), ""
-        found = await self._store.streams.fetch(bytes.fromhex(stream), channel, self._now())
+        fetching = asyncio.ensure_future(
+            self._store.streams.fetch(bytes.fromhex(stream), channel, self._now())
+        )
+        try:
+            async with asyncio.timeout_at(until):
+                found = await asyncio.shield(fetching)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # It may be fetched all the same, by nobody.
+            self._spawn(self._fetched_in_vain(stream, fetching))
+            if isinstance(error, TimeoutError):
+                return self._sentences.thinking, ""
+            raise
         if found.state == "pushed":
             return Final(self._sentences.pushed), ""
         if found.state != "answered":
             return Final(self._sentences.gone), ""
         return self.kept(found.reply), found.sender
+
+    def left(self, stream: str, arrived: bool) -> None:
+        """A frame with the whole answer was written to who asked for it, or could not be.
+
+        What did not arrive is pushed, unless it is asked for again; what did never is.
+        """
+        self._spawn(self._arrived(stream) if arrived else self._missed(stream))
+
+    async def _arrived(self, stream: str) -> None:
+        await self._settle(self._store.streams.taken, bytes.fromhex(stream))
+
+    async def _missed(self, stream: str) -> None:
+        key, due_at = bytes.fromhex(stream), self._now() + self._fetch_s
+        if await self._settle(self._store.streams.missed, key, due_at):
+            log.info("stream_frame_missed", key=stream)
+            self.wake()
+
+    async def _fetched_in_vain(self, stream: str, fetching: asyncio.Future[Fetched]) -> None:
+        try:
+            found = await fetching
+        except StoreError:
+            return
+        if found.state == "answered":
+            await self._missed(stream)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except StoreError as error:
+            # The store is closing: nobody fetched it as far as it knows, or nobody asks again.
+            log.warning("streams_store", error=str(error))
 
     def kept(self, reply: bytes) -> Final:
         """A stored answer; what cannot be read any more is apologised for."""
@@ -255,6 +312,8 @@ class StreamAnswers:
                     await self._something.wait()
             except TimeoutError:
                 pass
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LAST_S)
 
     def close(self) -> None:
         """Claim no more; `run` ends when the calls under way have."""
@@ -301,13 +360,12 @@ class StreamAnswers:
         level = log.info if end in ("sent", "put_off") else log.warning
         level("stream_pushed", key=key, channel=push.channel, end=end)
 
-    async def _settle(self, write: Callable[..., Any], *args: Any) -> None:
+    async def _settle(self, write: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Write the end down, however long the store takes."""
         pause = 0.5
         while True:
             try:
-                await write(*args)
-                return
+                return await write(*args)
             except StoreError as error:
                 if self._store.closing:
                     raise

@@ -47,6 +47,7 @@ _BUTTON = re.compile(rf"{SAY}:([0-9a-f]{{8}}):([0-9a-f]{{8}}):(.{{1,64}})", re.D
 _BLANKS = " \t\r\n\u2005\u00a0\u3000"
 _MENTION = re.compile(rf"@[^{_BLANKS}]*[{_BLANKS}]*")
 _LONGEST_ID = 256
+_LONGEST_URL = 2048
 
 
 class Seal(NamedTuple):
@@ -118,9 +119,13 @@ def response_url_of(message: Message) -> str:
     An older robot's takes it for all its groups: the one that it is for stands behind a "#".
     """
     raw = message.raw
-    if "MsgType" not in raw:
-        return _text(raw.get("response_url"))
-    url = _text(raw.get("WebhookUrl"))
+    older = "MsgType" in raw
+    url = _text(raw.get("WebhookUrl" if older else "response_url"))
+    if len(url) > _LONGEST_URL:
+        # WeCom's have some hundred characters; part of one would be of no use.
+        return ""
+    if not older:
+        return url
     return f"{url}#{message.talk.group}" if url and message.talk is not None else ""
 
 

@@ -8,18 +8,20 @@ administrator put the robot there, and it hears mentions only.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from bot import wecom_frames
-from bot.inbox import Inbox, Refusal
+from bot.inbox import GRACE_S, Inbox, Refusal
 from bot.official import SUCCESS
 from bot.streams import StreamAnswers
-from bot.wecom import Codec, Opened, manner_of
+from bot.wecom import Codec, Opened, Seal, is_stream, manner_of
 from bot.wecom_frames import Final, Sentences
 from bot.work import GROWING
 from handlers.message import Message
@@ -29,6 +31,8 @@ from store import Store, StoreError
 log = structlog.get_logger()
 
 _BUSY_STATUS = 503
+_OLDER_S = 5.0
+"""A clock of WeCom's and ours may differ by so much."""
 
 Note = Callable[[Message], Awaitable[None]]
 Pictures = Callable[[str], Awaitable[bytes | None]]
@@ -44,7 +48,8 @@ class WecomDoor:
     """`bot.webhook.Door` of one robot.
 
     note: told of each message in a group (`bot.hearing.Ear.note`), beside the answer. pictures:
-    the bytes of a media id, None when they are not known.
+    the bytes of a media id, None when they are not known. deadline_s: from the request to the
+    answer, as the inbox has it; WeCom hangs up after 5 s, whatever the store is waiting for.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class WecomDoor:
         *,
         note: Note | None = None,
         pictures: Pictures | None = None,
+        deadline_s: float = 4.2,
     ) -> None:
         self._codec = codec
         self._inbox = inbox
@@ -67,7 +73,9 @@ class WecomDoor:
         self._watch = watch
         self._note = note
         self._pictures = pictures
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._deadline_s = deadline_s
+        self._newest: dict[str, float] = {}  # by place: when somebody last wrote there
+        self._tasks: set[asyncio.Task[object]] = set()
 
     @property
     def channel(self) -> str:
@@ -85,13 +93,16 @@ class WecomDoor:
     ) -> web.StreamResponse:
         """A message, an event or a poll. Errors: BadMessage."""
         opened = self._codec.open(query, body, now)
+        until = asyncio.get_running_loop().time() + self._deadline_s
+        stream = opened.poll
         try:
             if opened.poll:
-                frame: dict[str, Any] | bytes | None = await self._polled(opened.poll)
+                frame: dict[str, Any] | bytes | None = await self._polled(opened.poll, until)
             elif opened.message is None:
                 frame = None
             else:
-                answer = await self._answer(opened.message, opened)
+                stream = opened.message.key
+                answer = await self._answer(opened.message, opened, until)
                 if isinstance(answer, Refusal):
                     self._watch.refused(self.channel, answer.value)
                     log.warning("not_answered", key=opened.message.key, reason=answer.value)
@@ -104,39 +115,83 @@ class WecomDoor:
         if frame is None:
             return web.Response()
         plain = frame if isinstance(frame, bytes) else _json(frame)
-        seal = opened.seal
-        return web.Response(
-            body=seal.wrap(plain, now), content_type=seal.content_type, charset="utf-8"
-        )
+        response = _Sealed(opened.seal, plain, now)
+        if is_stream(stream) and _ends(frame):
+            response.left = functools.partial(self._left, stream, bool(opened.poll))
+        return response
+
+    def _left(self, stream: str, polled: bool, arrived: bool) -> None:
+        # An answer that is whole at once has no row that could be marked, nor needs one.
+        if polled or not arrived:
+            self._streams.left(stream, arrived)
 
     async def close(self) -> None:
         """Let what is being noted end."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
 
-    async def _polled(self, stream: str) -> dict[str, Any]:
-        found, sender = await self._streams.poll(self.channel, stream)
+    async def _polled(self, stream: str, until: float) -> dict[str, Any]:
+        found, sender = await self._streams.poll(self.channel, stream, until)
         if isinstance(found, str):
             return wecom_frames.unfinished(stream, found, first=False)
-        return await self._last(stream, found, sender, first=False)
+        try:
+            return await self._last(stream, found, sender, first=False)
+        except BaseException:
+            # WeCom hung up, or a fault of ours: the answer was fetched and goes nowhere.
+            self._streams.left(stream, False)
+            raise
 
-    async def _answer(self, message: Message, opened: Opened) -> bytes | Refusal:
-        if message.talk is not None:
-            await self._meet(message, message.talk.group)
+    async def _answer(self, message: Message, opened: Opened, until: float) -> bytes | Refusal:
+        if message.talk is not None and not await self._meet(message, message.talk.group, until):
+            return Refusal.NOT_RECORDED
         if opened.offer and self._streams.outdated(message, opened.offer):
             return _OUTDATED
-        return await self._inbox.answer(message, None, opened.plain)
+        try:
+            # The inbox counts from now; what the group took is off its time.
+            async with asyncio.timeout_at(until + 2.5 * GRACE_S):
+                return await self._inbox.answer(message, None, opened.plain)
+        except TimeoutError:
+            return Refusal.NOT_RECORDED
 
-    async def _meet(self, message: Message, group: str) -> None:
-        groups = self._store.groups
+    async def _meet(self, message: Message, group: str, until: float) -> bool:
+        """Keep the group in step with what came; False when the store takes too long for that."""
+        groups, place = self._store.groups, message.place
         if message.event == "bot_leave":
-            await groups.leave(message.place, message.created)
-            return
-        await groups.meet(message.channel, group, message.created, bound_by="wecom")
+            return await self._in_time(self._gone(message), until)
+        newest = max(self._newest.get(place, 0.0), message.created)
+        self._newest[place] = newest
+        known = groups.known(place)
+        if known is None or known.left_at is not None:
+            met = groups.meet(message.channel, group, message.created, bound_by="wecom")
+            if not await self._in_time(met, until):
+                return False
         if self._note is not None and message.kind != "event":
-            task = asyncio.get_running_loop().create_task(self._noted(self._note, message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._noted(self._note, message))
+        return True
+
+    async def _gone(self, message: Message) -> None:
+        """The robot was taken out, unless this is told once more, or late."""
+        if message.created + _OLDER_S < self._newest.get(message.place, 0.0):
+            return
+        if not await self._store.messages.came(bytes.fromhex(message.key)):
+            await self._store.groups.leave(message.place, message.created)
+
+    async def _in_time(self, work: Coroutine[Any, Any, object], until: float) -> bool:
+        """Whether it ended by then; it goes on in any case. Errors: the work's own."""
+        task = self._spawn(work)
+        try:
+            async with asyncio.timeout_at(until):
+                await asyncio.shield(task)
+        except TimeoutError:
+            task.add_done_callback(_looked_at)
+            return False
+        return True
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     @staticmethod
     async def _noted(note: Note, message: Message) -> None:
@@ -179,6 +234,49 @@ class WecomDoor:
 
 
 _OUTDATED = b"outdated"
+
+
+class _Sealed(web.Response):
+    """A frame in its envelope. left: told whether it could be written to who asked for it."""
+
+    def __init__(self, seal: Seal, plain: bytes, now: float) -> None:
+        super().__init__(
+            body=seal.wrap(plain, now), content_type=seal.content_type, charset="utf-8"
+        )
+        self.left: Callable[[bool], None] | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """As aiohttp's."""
+        try:
+            return await super().prepare(request)
+        except BaseException:
+            self._tell(arrived=False)
+            raise
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """As aiohttp's."""
+        try:
+            await super().write_eof(data)
+        except BaseException:
+            self._tell(arrived=False)
+            raise
+        self._tell(arrived=True)
+
+    def _tell(self, *, arrived: bool) -> None:
+        left, self.left = self.left, None
+        if left is not None:
+            left(arrived)
+
+
+def _ends(frame: object) -> bool:
+    """Whether it is the last frame of a stream."""
+    stream = frame.get("stream") if isinstance(frame, dict) else None
+    return isinstance(stream, dict) and stream.get("finish") is True
+
+
+def _looked_at(task: asyncio.Task[object]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("group_not_kept", error=str(error))
 
 
 def sentences_of(texts: Texts) -> Sentences:

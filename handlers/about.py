@@ -113,6 +113,11 @@ _SUBJECTS: dict[str, tuple[str, str]] = {
         "|(?:我)?(?:要|想|怎么|如何)?(?:取消|不再)关注(?:了|你们?|吧)?"
         "|我(?:已经|是不是)?退订(?:成功)?了?|退订(?:了)?(?:之?后)?(?:会怎(?:么)?样|还能收到回答|有什么影响)",
     ),
+    "leave_group": (
+        "退",
+        "(?:我)?(?:要|想|该|可以|能|能不能)?(?:怎么|如何|咋|怎样|在?哪里?)?(?:才能|可以|能)?(?:退出?|离开)(?:掉|了)?"
+        "(?:这个|本|咱们|你们|学习|微信)*群聊?(?:怎么|如何|在?哪里?|咋)?(?:退出?|弄|操作|离开)?(?:了)?",
+    ),
     "member": (
         "会员",
         rf"(?:会员|vip)(?:{_GOOD}|(?:都?有(?:什么|哪些)?)?(?:权益|特权|福利|内容)(?:有哪些|是什么)?|是(?:什么|啥)"
@@ -129,7 +134,7 @@ _ABOUT = {
 }
 _ANY = (
     "(?:[券劵签榜]|优惠[卷码]|兑换码|积分|打卡|邀请|排行|竞赛|答题|比赛|会员|vip|续费"
-    "|退订|订阅|取消关注|推送|群发|广告)"
+    "|退订|订阅|取消关注|推送|群发|广告|(?:退|离开).{0,6}群)"
 )
 _LONGEST = 30
 
@@ -266,6 +271,10 @@ async def _quiz(message: Message, ctx: Context) -> Reply:
     return Reply.text(now + ctx.texts("about.quiz"))
 
 
+async def _leave_group(message: Message, ctx: Context) -> Reply:
+    return Reply.text(ctx.texts("about.leave_group"))
+
+
 async def _opt_out(message: Message, ctx: Context) -> Reply:
     left = await ctx.store.optouts.of(ctx.member.id)
     said = ctx.texts("about.opt_out_done" if EVERYTHING in left else "about.opt_out")
@@ -289,6 +298,7 @@ _TELLS: dict[str, Tell] = {
     "invite": _invite,
     "ranking": _ranking,
     "quiz": _quiz,
+    "leave_group": _leave_group,
     "opt_out": _opt_out,
     "member": _member,
 }

@@ -7,6 +7,7 @@ people. Whom it comes from and what it may do is not asked here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +16,7 @@ from handlers.calm import Calm
 from handlers.message import Message
 from handlers.quiz_text import chosen
 from handlers.router import asking, folded
-from handlers.signup_text import names_list
+from handlers.signup_text import names_list, plus_with_note
 from store.groups import Group
 
 Why = Literal["mention", "quote", "prefix", "keyword", "command", "answer", "signup"]
@@ -30,9 +31,13 @@ _SLASH = "/"
 _GAP = " \t\r\n\u2005\u2003\u3000"
 """Blanks that stand behind a mention; WeChat writes U+2005."""
 
+_BLANK = re.compile(f"[{_GAP}]")
 _PAUSES = ",，:：、.。!！?？~～…—"
 _AT = "@＠"
 _TYPED = ("text", "voice")
+
+LONGEST = 500
+"""Characters of a message that rules see; what is pasted beyond that is no question."""
 
 
 def _keywords() -> Callable[[str], bool]:
@@ -115,8 +120,11 @@ def wanted(
         return Address("command", said) if binds else None
     if now < group.rules.muted_until:
         return Address("command", said) if name == DESK else None
+    whole = said
+    if not name and not names_list(said):
+        said = said[:LONGEST].rstrip()
     if talk.addressed:
-        named = said != text.strip()
+        named = whole != text.strip()
         quoted = bool(talk.quotes or talk.quoted) and not named
         bare = _after_prefix(said, settings.prefixes)
         return Address("quote" if quoted else "mention", said if bare is None else bare)
@@ -127,14 +135,19 @@ def wanted(
     bare = _after_prefix(said, settings.prefixes)
     if bare is not None:
         return Address("prefix", bare)
-    if talk.mentions or talk.everyone or talk.quotes or talk.quoted:
+    if talk.mentions or talk.everyone:
         return None  # said to somebody else
+    if (bare := _typed_call(text, settings)) is not None:
+        return Address("prefix", bare)
+    if talk.quotes or talk.quoted:
+        return None
     if quiz_on and _is_letters(said):
         return Address("answer", said)
     keywords = settings.keywords if group.rules.keywords is None else group.rules.keywords
     if not keywords or asking(said):
         return None
-    if names_list(said) or (signup_on and folded(said) in SIGN_UPS):
+    joins = signup_on and (folded(said) in SIGN_UPS or plus_with_note(said))
+    if names_list(said) or joins:
         return Address("signup", said)  # at night, too: it is written down and answered later
     if not settings.said(folded(said)):
         return None
@@ -149,21 +162,38 @@ def without_names(text: str, names: Iterable[str] = (), addressed: bool = False)
     """
     text = text.strip(_GAP)
     known = sorted((name for name in names if name), key=len, reverse=True)
-    while text[:1] and text[0] in _AT:
-        name = next((one for one in known if text.startswith(one, 1)), "")
-        end = len(name) + 1
-        if name and (end == len(text) or text[end] in _GAP + _PAUSES):
-            text = text[end:].lstrip(_GAP + _PAUSES)
+    at, last = 0, len(text)
+    while at < last and text[at] in _AT:
+        name = next((one for one in known if text.startswith(one, at + 1)), "")
+        end = at + len(name) + 1
+        if name and (end == last or text[end] in _GAP + _PAUSES):
+            at = _behind(text, end, _GAP + _PAUSES)
             continue
-        gap = next((n for n, sign in enumerate(text) if sign in _GAP), -1)
-        if not addressed or (gap < 0 and known):
+        found = _BLANK.search(text, at)
+        if not addressed or (found is None and known):
             break
-        text = text[gap:].lstrip(_GAP) if gap > 0 else ""
+        at = _behind(text, found.start(), _GAP) if found is not None else last
+    text = text[at:]
     for name in known:
-        for at in _AT:
-            if text.endswith(at + name):
+        for sign in _AT:
+            if text.endswith(sign + name):
                 text = text[: -len(name) - 1].rstrip(_GAP)
     return text
+
+
+def _behind(text: str, at: int, signs: str) -> int:
+    """The first place from `at` on that holds none of these signs."""
+    while at < len(text) and text[at] in signs:
+        at += 1
+    return at
+
+
+def _typed_call(text: str, settings: GroupSpeech) -> str | None:
+    """What is said to an "@小知" typed by hand, of which no client made a mention."""
+    text = text.strip(_GAP)
+    if not text or text[0] not in _AT:
+        return None
+    return _after_prefix(text[1 : LONGEST + 1], (*settings.prefixes, *settings.names))
 
 
 def command_in(text: str, commands: frozenset[str]) -> tuple[str, str]:

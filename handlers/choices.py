@@ -1,12 +1,14 @@
 """What was shown last: the numbered list and the item picked from it, and how to leave.
 
-One row for each member keeps the last list and what was told of it, each for a while.
+One row for each member keeps the last list and what was told of it, each for a while; a group
+has one with the lists that everybody there has read, and whoever quotes one picks from it.
 `handlers/followups.py` reads it, when a text looks like a follow-up; ordinary questions
 pay nothing for it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +31,13 @@ _KEPT_S = 86_400.0
 
 _REST = 60
 """Things before and behind the shown page that are kept; for more there is the search."""
+
+_LISTS_KEPT = 6
+"""Lists of a group that are remembered at once."""
+
+_MARK_CHARS = 60
+_MARK_LEAST = 4
+"""By so many letters of its numbered lines a quoted list is known."""
 
 _ASKED_CHARS = 200
 _STATE = "choices"
@@ -160,6 +169,94 @@ async def recall(ctx: Context, key: str) -> Shown | None:
     if state.get("by") == key and "before" in state:
         state = state["before"]
     return _shown(state)
+
+
+async def recall_here(ctx: Context, key: str) -> Shown | None:
+    """As `recall`; of who has no open list in a group, the one that was shown there last."""
+    shown = await recall(ctx, key)
+    if not ctx.place or (shown is not None and shown.things and ctx.at < shown.until):
+        return shown
+    lists = await _lists(ctx)
+    return _as_own(shown, lists[0]) if lists else shown
+
+
+async def publish(ctx: Context, lines: Sequence[str]) -> None:
+    """The list that this reply shows to a group: whoever reads it may pick from it.
+
+    lines: those that are shown, each with its number; what was cut off is the next page. Nothing
+    of who asked is kept with it.
+    """
+    state = await _state(ctx)
+    if not lines or state is None:
+        return
+    shown = _shown(state)
+    if len(lines) < len(shown.things):
+        cut = shown.things[len(lines) :]
+        shown = replace(shown, things=shown.things[: len(lines)], rest=(*cut, *shown.rest)[:_REST])
+        state = {**state, "things": shown.things, "rest": shown.rest}
+        await ctx.store.members.set_state(ctx.member.id, _name(ctx), state, ctx.at + _KEPT_S)
+        del ctx.options[len(lines) :]
+    mark = _mark("".join(lines))
+    listed = {
+        "mark": mark,
+        "things": shown.things,
+        "rest": shown.rest,
+        "source": shown.source,
+        "until": shown.until,
+        "part": shown.part,
+    }
+    others = [one for one in await _lists(ctx) if one["mark"] != mark]
+    kept = json.dumps([listed, *others][:_LISTS_KEPT], ensure_ascii=False)
+    await ctx.store.meta.put(_lists_name(ctx), kept)
+
+
+async def adopt(ctx: Context, quoted: str, key: str) -> bool:
+    """Who quotes a list of the group picks from it as if it were their own; False for none of them.
+
+    quoted: the words that are quoted. key: of the message that quotes.
+    """
+    letters = _letters(quoted)
+    for one in await _lists(ctx):
+        mark = one["mark"]
+        if len(mark) < _MARK_LEAST or mark not in letters:
+            continue
+        own = await recall(ctx, key)
+        if own is None or own.things != tuple(one["things"]) or ctx.at >= own.until:
+            await _keep(ctx, _as_own(own, one))
+        return True
+    return False
+
+
+def _as_own(own: Shown | None, listed: Mapping[str, Any]) -> Shown:
+    """The group's list, with what this member was told last."""
+    told = own or Shown()
+    return Shown(
+        things=tuple(listed["things"]),
+        rest=tuple(listed["rest"]),
+        source=listed["source"],
+        until=float(listed["until"]),
+        focus=told.focus,
+        focus_until=told.focus_until,
+        part=listed["part"],
+    )
+
+
+async def _lists(ctx: Context) -> list[dict[str, Any]]:
+    """The open lists of the group, newest first."""
+    kept = json.loads(await ctx.store.meta.get(_lists_name(ctx)) or "[]")
+    return [one for one in kept if ctx.at < one["until"]]
+
+
+def _lists_name(ctx: Context) -> str:
+    return f"lists {ctx.place}"
+
+
+def _mark(text: str) -> str:
+    return _letters(text)[:_MARK_CHARS]
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text if sign.isalnum())
 
 
 async def _state(ctx: Context) -> dict[str, Any] | None:

@@ -53,7 +53,8 @@ class GroupChannels:
 
     posting: may post what nobody asked for. hearing: hear every message, not only what mentions
     the bot. whispering: may answer in private who asked in a group. kicking: may remove or
-    silence somebody. robots: post into one group each, and hear nothing.
+    silence somebody. robots: post into one group each, and hear nothing. digest_at: when a digest
+    is made whose group names no time, "21:00"; "" when nobody knows.
     """
 
     posting: frozenset[str] = frozenset()
@@ -61,6 +62,7 @@ class GroupChannels:
     whispering: frozenset[str] = frozenset()
     kicking: frozenset[str] = frozenset()
     robots: frozenset[str] = frozenset()
+    digest_at: str = ""
 
 
 @dataclass(slots=True)

@@ -211,6 +211,14 @@ async def named(ctx: Context, text: str) -> Reply | None:
     return _card(ctx, found) if found is not None and await _is_theirs(ctx, found) else None
 
 
+async def offered(ctx: Context, text: str) -> bool:
+    """Whether an open offer has this word or title, for whomever it is."""
+    word = "".join(folded(text).split())
+    if not bare(word) or len(word) > LONGEST_TITLE or closed(ctx, "coupon.offer"):
+        return False
+    return await _meant(ctx, word) is not None
+
+
 async def _is_theirs(ctx: Context, one: Offer) -> bool:
     """Whether this member may know about it: it is for all, or they can claim or have it."""
     if not one.audience or any(other.id == one.id for other in await _claimable(ctx)):

@@ -59,7 +59,10 @@ def finished(item: Item, learning: Learning) -> bool:
     return learning.completed_at is not None or done
 
 
-@router.text("我的课程|我的学习|学习进度|我的专栏|我的课|我买的课|我买的课程")
+@router.text(
+    "我的课程|我的学习|学习进度|我的专栏|我的课|我买的课|我买的课程|我的订单|我买了哪些课|我买过哪些课"
+    "|我买了什么课|我买了什么|我报了哪些课|我报了什么课|我有哪些课"
+)
 async def own(message: Message, ctx: Context) -> Reply:
     """The member's courses with their progress; a number then shows one."""
     mine = await _own(ctx)

@@ -16,7 +16,7 @@ from typing import Protocol
 from handlers.addressing import GroupSpeech, wanted, without_names
 from handlers.context import Links
 from handlers.coupon_typed import code_in
-from handlers.group_dialogue import shortened
+from handlers.group_said import shortened
 from handlers.message import Message
 from handlers.router import asking, folded
 from handlers.texts import Texts

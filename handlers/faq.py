@@ -143,7 +143,9 @@ async def ask(message: Message, ctx: Context) -> Reply:
         reply = await tell(ctx, passage)
         if reply is not None:
             return reply
-    return await _unknown(message, ctx, [hit.id for hit in items if hit.score >= _RELATED])
+    # In a group what is hardly related reads like an advert.
+    least = _RELATED if private else _COVERED
+    return await _unknown(message, ctx, [hit.id for hit in items if hit.score >= least])
 
 
 def _has(ctx: Context, hits: Sequence[Hit], text: str) -> bool:
@@ -239,9 +241,13 @@ async def _suggest(
 
 
 async def _unknown(message: Message, ctx: Context, related: Sequence[str]) -> Reply:
-    # Who may have a coupon is nobody else's business.
-    if message.talk is None and (told := await coupons.named(ctx, message.text)) is not None:
-        return told
+    if message.talk is None:
+        if (told := await coupons.named(ctx, message.text)) is not None:
+            return told
+    elif await coupons.offered(ctx, message.text):
+        # Who may have a coupon is nobody else's business: see `handlers/group_dialogue.py`.
+        ctx.handler = "coupon.offer"
+        return Reply.text(ctx.texts("group.private"))
     ctx.handler = "faq.unknown"
     gap = gap_of(ctx.knowledge, message.text)
     # What the log may not have, as a code, the gaps may not either.

@@ -22,6 +22,7 @@ from handlers.choices import (
     offer,
     point_at,
     recall,
+    recall_here,
     reject,
 )
 from handlers.content import containing, numbered, tagged
@@ -183,6 +184,14 @@ def _letters(text: str) -> str:
     return "".join(char for char in text if char.isalnum())
 
 
+def is_choice(text: str) -> bool:
+    """Whether a text alone picks from a list: 2, 第二个, 最后一个, 第二个多少钱."""
+    question = asked(text)
+    if question is not None:
+        return bool(question[1])
+    return number_in(text) is not None or _ORDINAL.fullmatch(folded(text)) is not None
+
+
 @router.text(NUMBER, name="choice", where="both")
 async def pick(message: Message, ctx: Context) -> Reply | None:
     """Tell what the number stands for. Without a list the FAQ may have it as a question."""
@@ -203,7 +212,7 @@ async def pick_ordinal(message: Message, ctx: Context) -> Reply | None:
 
 
 async def _pick(message: Message, ctx: Context, place: Callable[[int], int]) -> Reply | None:
-    shown = await recall(ctx, message.key)
+    shown = await recall_here(ctx, message.key)
     nothing = _no_list(ctx, shown)
     if shown is None or nothing:
         return None if _in_faq(ctx, message.text) else Reply.text(nothing)
@@ -244,7 +253,7 @@ async def more(message: Message, ctx: Context) -> Reply | None:
     None when nothing was shown and it asks for courses (the catalogue has them), or the FAQ
     knows better.
     """
-    shown = await recall(ctx, message.key) or Shown()
+    shown = await recall_here(ctx, message.key) or Shown()
     listed = shown.things if ctx.at < shown.until else ()
     focus = (shown.focus,) if ctx.at < shown.focus_until and shown.focus else ()
     about = focus or tuple(thing for thing in listed if thing in ctx.items)
@@ -332,7 +341,7 @@ def _loosely(part: Part) -> bool:
 
 async def _about_place(message: Message, ctx: Context, part: Part, ordinal: str) -> Reply | None:
     """第二个多少钱: about that one of the last list."""
-    shown = await recall(ctx, message.key)
+    shown = await recall_here(ctx, message.key)
     nothing = _no_list(ctx, shown)
     ctx.handler = "choice"
     if shown is None or nothing:

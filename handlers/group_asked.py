@@ -40,8 +40,21 @@ def named(ctx: Context, typed: str) -> list[Group]:
     return groups.called(typed) or groups.called(unicodedata.normalize("NFKC", typed))
 
 
-def find(ctx: Context, typed: str) -> Group | Reply:
-    """The group that was typed as number, short name or name; or why none is meant."""
+def shown(ctx: Context, group: Group) -> str:
+    """What people call it, on one line; something instead where it has no name."""
+    return short(group.alias or group.name) or ctx.texts("group_desk.unnamed")
+
+
+def told(ctx: Context, group: Group) -> str:
+    """How a sentence names it: its name and its number."""
+    return ctx.texts("group_desk.that_group", title=shown(ctx, group), number=group.id)
+
+
+def find(ctx: Context, typed: str, otherwise: str = "") -> Group | Reply:
+    """The group that was typed as number, short name or name; or why none is meant.
+
+    otherwise: what to say where a word is no group's name, nor near to one.
+    """
     found = named(ctx, typed)
     if len(found) == 1:
         return found[0]
@@ -55,7 +68,9 @@ def find(ctx: Context, typed: str) -> Group | Reply:
         return Reply.text(
             ctx.texts("group_desk.near", name=short(typed), near=near[0], number=number)
         )
-    return Reply.text(ctx.texts("group_desk.unknown", name=short(typed)))
+    unknown = ctx.texts("group_desk.unknown", name=short(typed))
+    number = typed.lstrip("#").isdecimal()
+    return Reply.text(unknown if number or not otherwise else otherwise)
 
 
 def robots(ctx: Context) -> list[str]:

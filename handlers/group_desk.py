@@ -17,7 +17,7 @@ from types import MappingProxyType
 from handlers import digest_text, group_push, group_words
 from handlers.changes import read_only, short
 from handlers.context import SHANGHAI, Context
-from handlers.group_asked import can_post, find, hears, here, named, robots, split
+from handlers.group_asked import can_post, find, hears, here, named, robots, shown, split, told
 from handlers.group_words import narrow
 from handlers.message import Message, Reply
 from store.groups import Group, GroupRules
@@ -61,6 +61,8 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
     name = _MEANT.get(narrow(typed), narrow(typed))
     verb = _VERBS.get(name)
     if verb is None and name not in _WHOLE:
+        if turned := _turned(ctx, typed, after):
+            return await command(message, ctx, turned)
         return await _other(message, ctx, group, typed)
     ctx.handler = f"operator.group.{name}"
     if name == "help":
@@ -81,7 +83,8 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
         typed, after = split(after)
         if not typed:
             return Reply.text(texts("group_desk.which", command=name))
-        found = find(ctx, typed)
+        line = short(f"{typed} {after}".strip())
+        found = find(ctx, typed, texts("group_desk.which_line", command=name, rest=line))
         if isinstance(found, Reply):
             return found
         return await verb.run(message, ctx, found, after)
@@ -92,6 +95,16 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
     elif meant is not None and (first.startswith("#") or not verb.free):
         return Reply.text(texts("group_desk.only_here"))
     return await verb.run(message, ctx, group, after)
+
+
+def _turned(ctx: Context, typed: str, after: str) -> str:
+    """What was typed as "3 welcome …" in our order, "welcome 3 …"; "" for anything else."""
+    verb, rest = split(after)
+    name = _MEANT.get(narrow(verb), narrow(verb))
+    if name not in _VERBS and name not in ("push", "posts"):
+        return ""
+    every = [one for one in group_words.listed(typed) if not group_words.means_all(one)]
+    return f"{name} {typed} {rest}" if all(named(ctx, one) for one in every) else ""
 
 
 def _takes_value(name: str) -> bool:
@@ -114,7 +127,7 @@ async def _other(message: Message, ctx: Context, group: Group | None, typed: str
             said = texts(
                 "group_desk.card_here",
                 number=group.id,
-                title=group.title,
+                title=shown(ctx, group),
                 state=_state(ctx, group),
             )
             return Reply.text(said)
@@ -122,7 +135,9 @@ async def _other(message: Message, ctx: Context, group: Group | None, typed: str
     if not typed:
         ctx.handler = "operator.group.list"
         return await _list(ctx, "")
-    near = difflib.get_close_matches(narrow(typed), [*_VERBS, *_WHOLE], n=1, cutoff=0.6)
+    words = [*_VERBS, *_WHOLE]
+    near = [_NEAR[narrow(typed)]] if narrow(typed) in _NEAR else []
+    near = near or difflib.get_close_matches(narrow(typed), words, n=1, cutoff=0.6)
     if near and not named(ctx, typed):
         return Reply.text(texts("group_desk.meant", command=near[0]))
     found = find(ctx, typed)
@@ -147,9 +162,9 @@ async def _list(ctx: Context, rest: str) -> Reply:
     if not 1 <= page <= pages:
         return Reply.text(texts("group_desk.no_page", pages=pages))
     lines = [texts("group_desk.head", count=len(groups), page=page, pages=pages)]
-    shown = groups[(page - 1) * LISTED : page * LISTED]
-    counts = await ctx.store.groups.counts([one.place for one in shown])
-    for one in shown:
+    listed = groups[(page - 1) * LISTED : page * LISTED]
+    counts = await ctx.store.groups.counts([one.place for one in listed])
+    for one in listed:
         facts = [_state(ctx, one)]
         if counts.get(one.place):
             facts.append(texts("group_desk.state_members", count=counts[one.place]))
@@ -164,7 +179,7 @@ async def _list(ctx: Context, rest: str) -> Reply:
             texts(
                 "group_desk.line",
                 number=one.id,
-                title=short(one.title),
+                title=shown(ctx, one),
                 channel=one.channel,
                 state="，".join(facts),
             )
@@ -182,7 +197,7 @@ async def _card(ctx: Context, group: Group) -> Reply:
     card = texts(
         "group_desk.card",
         number=group.id,
-        title=short(group.title),
+        title=shown(ctx, group),
         channel=group.channel,
         state=_state(ctx, group),
         members=texts("group_desk.state_members", count=count)
@@ -237,7 +252,8 @@ def _welcome(ctx: Context, rules: GroupRules) -> str:
 def _digest(ctx: Context, group: Group) -> str:
     if group.rules.digest == "off":
         return ctx.texts("group_desk.off")
-    return group.rules.digest or ctx.texts("group_desk.digest_configured")
+    configured = ctx.channels.digest_at or ctx.texts("group_desk.digest_configured")
+    return group.rules.digest or configured
 
 
 def _order(ctx: Context, group: Group) -> str:
@@ -265,7 +281,7 @@ def _name(message: Message, ctx: Context, group: Group) -> str:
     """How an answer names it: in the group itself, 本群."""
     if message.talk is not None:
         return ctx.texts("group_desk.this_group")
-    return ctx.texts("group_desk.that_group", title=short(group.title), number=group.id)
+    return told(ctx, group)
 
 
 async def _ruled(
@@ -287,14 +303,25 @@ def _said(
 
     posts: it takes a way to post there. hears_all: what to say where not everything is heard.
     """
-    told = list(lines)
+    texts, why = ctx.texts, []
     if posts and not can_post(ctx, group):
-        told.append(ctx.texts("group_desk.cannot_post", number=group.id))
+        why.append(texts("group_desk.cannot_post", number=group.id))
     if hears_all and not hears(ctx, group):
-        told.append(hears_all)
+        why.append(texts("group_desk.robot_deaf") if _is_robot(ctx, group) else hears_all)
     if not group.bound:
-        told.append(ctx.texts("group_desk.not_bound", number=group.id))
-    return Reply.text("\n".join(told))
+        why.append(texts("group_desk.not_bound", number=group.id))
+    first = [texts("group_desk.but", why=one) for one in why[:1]]
+    return Reply.text("\n".join([*lines, *first, *why[1:]]))
+
+
+def _is_robot(ctx: Context, group: Group) -> bool:
+    """Whether nothing that is said there is ever heard."""
+    return group.channel in ctx.channels.robots
+
+
+def _at(message: Message) -> str:
+    """What stands for the group in a usage: in the group itself, nothing."""
+    return "" if message.talk is not None else "3 "
 
 
 async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
@@ -305,7 +332,7 @@ async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Repl
         return Reply.text(texts("group_desk.bound_left", group=name))
     alias = group_words.alias_of(rest) if rest else None
     if rest and alias is None:
-        return Reply.text(texts("group_desk.call_usage", limit=group_words.LONGEST_ALIAS))
+        return Reply.text(texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS))
     ctx.item = f"group:{group.id}"
     await groups.bind(group.place, ctx.at, f"member:{ctx.member.id}", _deed(ctx, "bind"))
     already = texts("group_desk.bound_already", group=name)
@@ -351,7 +378,7 @@ async def _call(message: Message, ctx: Context, group: Group, rest: str) -> Repl
         return Reply.text(texts("group_desk.uncalled", group=name))
     alias = group_words.alias_of(rest)
     if alias is None:
-        return Reply.text(texts("group_desk.call_usage", limit=group_words.LONGEST_ALIAS))
+        return Reply.text(texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS))
     problem = await _give(ctx, group, alias)
     return Reply.text(problem or texts("group_desk.called", group=name, alias=alias))
 
@@ -369,17 +396,17 @@ async def _posted_by(message: Message, ctx: Context, group: Group, rest: str) ->
     if not usable:
         return Reply.text(texts("group_desk.route_none"))
     route = next((one for one in usable if narrow(one) == narrow(rest)), None)
-    shown = "、".join(usable)
+    names = "、".join(usable)
     if not rest:
-        return Reply.text(texts("group_desk.route_usage", routes=shown))
+        return Reply.text(texts("group_desk.route_usage", at=_at(message), routes=names))
     if route is None:
-        return Reply.text(texts("group_desk.route_unknown", route=short(rest), routes=shown))
+        return Reply.text(texts("group_desk.route_unknown", route=short(rest), routes=names))
     if route == group.channel:
         return Reply.text(texts("group_desk.route_self", group=name))
     others = [one for one in ctx.store.groups.all() if one.route == route and one != group]
     if others:
         one = others[0]
-        other = texts("group_desk.that_group", title=short(one.title), number=one.id)
+        other = told(ctx, one)
         return Reply.text(texts("group_desk.route_taken", route=route, other=other))
     done = await ctx.store.groups.post_by(group.place, route, _deed(ctx, "route"))
     said = texts("group_desk.routed", group=name, route=route)
@@ -391,7 +418,7 @@ async def _greet(message: Message, ctx: Context, group: Group, rest: str) -> Rep
     texts = ctx.texts
     name = _name(message, ctx, group)
     if not rest:
-        return Reply.text(texts("group_desk.welcome_usage", names=group_words.NEWCOMERS))
+        return Reply.text(texts("group_desk.welcome_usage", at=_at(message), names=group_words.NEWCOMERS))
     if group_words.means_off(rest):
         await _ruled(message, ctx, group, lambda rules: replace(rules, welcome=""))
         return Reply.text(texts("group_desk.welcome_off", group=name))
@@ -424,10 +451,12 @@ async def _hush(message: Message, ctx: Context, group: Group, rest: str) -> Repl
     name = _name(message, ctx, group)
     hours = "" if group_words.means_off(rest) else group_words.hours_of(rest)
     if hours is None:
-        return Reply.text(texts("group_desk.quiet_usage"))
+        return Reply.text(texts("group_desk.quiet_usage", at=_at(message)))
     await _ruled(message, ctx, group, lambda rules: replace(rules, quiet=hours))
     if not hours:
         return Reply.text(texts("group_desk.quiet_off", group=name))
+    if _is_robot(ctx, group):
+        return _said(ctx, group, texts("group_desk.quiet_set_robot", group=name, hours=hours))
     return _said(ctx, group, texts("group_desk.quiet_set", group=name, hours=hours))
 
 
@@ -445,13 +474,16 @@ async def _daily(message: Message, ctx: Context, group: Group, rest: str) -> Rep
         return Reply.text(texts("group_desk.digest_off", group=name))
     time = "" if group_words.means_on(rest) else group_words.clock_of(rest)
     if time is None:
-        return Reply.text(texts("group_desk.digest_usage"))
+        return Reply.text(texts("group_desk.digest_usage", at=_at(message)))
     await _ruled(message, ctx, group, lambda rules: replace(rules, digest=time))
     if time:
         said = texts("group_desk.digest_set", group=name, time=time)
+    elif ctx.channels.digest_at:
+        said = texts("group_desk.digest_set", group=name, time=ctx.channels.digest_at)
     else:
         said = texts("group_desk.digest_configured_set", group=name)
-    return _said(ctx, group, said, posts=True)
+    deaf = texts("group_desk.digest_deaf")
+    return _said(ctx, group, said, posts=True, hears_all=deaf)
 
 
 async def _mute(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
@@ -463,7 +495,7 @@ async def _mute(message: Message, ctx: Context, group: Group, rest: str) -> Repl
         return Reply.text(texts("group_desk.unmuted", group=name))
     seconds = group_words.seconds_of(rest)
     if seconds is None or seconds > group_words.LONGEST_MUTE_S:
-        return Reply.text(texts("group_desk.mute_usage"))
+        return Reply.text(texts("group_desk.mute_usage", at=_at(message)))
     # From when it was written: the same message again changes nothing.
     since = message.created if abs(message.created - ctx.at) < _CREATED_S else ctx.at
     until = since + seconds
@@ -482,7 +514,9 @@ async def _eager(message: Message, ctx: Context, group: Group, rest: str) -> Rep
     seconds = group_words.patience_of(rest)
     least, most = PATIENCE_S
     if seconds is None or not least <= seconds <= most:
-        return Reply.text(texts("group_desk.eager_usage"))
+        return Reply.text(texts("group_desk.eager_usage", at=_at(message)))
+    if _is_robot(ctx, group):
+        return Reply.text(texts("group_desk.robot_deaf"))
     if not hears(ctx, group):
         return Reply.text(texts("group_desk.eager_deaf", group=name))
     await _ruled(message, ctx, group, lambda rules: replace(rules, eager_s=seconds))
@@ -494,6 +528,8 @@ async def _keywords(message: Message, ctx: Context, group: Group, rest: str) -> 
     """/group keywords [3] on | off | default: 签到 without a mention."""
     texts = ctx.texts
     name = _name(message, ctx, group)
+    if _is_robot(ctx, group):
+        return Reply.text(texts("group_desk.robot_deaf"))
     if group_words.means_on(rest):
         said, wanted = texts("group_desk.keywords_on", group=name), True
         await _ruled(message, ctx, group, lambda rules: replace(rules, keywords=wanted))
@@ -504,7 +540,7 @@ async def _keywords(message: Message, ctx: Context, group: Group, rest: str) -> 
     if narrow(rest) in ("default", "默认", "配置"):
         await _ruled(message, ctx, group, lambda rules: replace(rules, keywords=None))
         return Reply.text(texts("group_desk.keywords_default", group=name))
-    return Reply.text(texts("group_desk.keywords_usage"))
+    return Reply.text(texts("group_desk.keywords_usage", at=_at(message)))
 
 
 async def _keep_order(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
@@ -513,7 +549,7 @@ async def _keep_order(message: Message, ctx: Context, group: Group, rest: str) -
     name = _name(message, ctx, group)
     wanted = "off" if group_words.means_off(rest) else _ORDERS.get(narrow(rest), "")
     if not wanted:
-        return Reply.text(texts("group_desk.order_usage"))
+        return Reply.text(texts("group_desk.order_usage", at=_at(message)))
     await _ruled(message, ctx, group, lambda rules: replace(rules, order=wanted))
     if wanted == "off":
         return Reply.text(texts("group_desk.order_set_off", group=name))
@@ -531,6 +567,7 @@ _ORDERS: Mapping[str, str] = MappingProxyType(
 _MEANT: Mapping[str, str] = MappingProxyType(
     {
         "列表": "list",
+        "s": "list",
         "帮助": "help",
         "?": "help",
         "绑定": "bind",
@@ -552,6 +589,11 @@ _MEANT: Mapping[str, str] = MappingProxyType(
     }
 )
 """Other words -> ours."""
+
+_NEAR: Mapping[str, str] = MappingProxyType(
+    {"leave": "unbind", "remove": "unbind", "退群": "unbind", "name": "call", "send": "push"}
+)
+"""Words that may mean another of ours, or more: they are asked back."""
 
 _VERBS: Mapping[str, _Verb] = MappingProxyType(
     {

@@ -19,8 +19,11 @@ from handlers import (
     RULES,
     SIGNUP_RULES,
     about,
+    choices,
     content,
+    coupons,
     faq,
+    topics,
 )
 from handlers.about import PERSONAL, subject_of
 from handlers.addressing import Address, GroupSpeech, wanted
@@ -28,6 +31,16 @@ from handlers.calm import Calm
 from handlers.context import Context, Links
 from handlers.coupon_typed import code_in, is_code, said_in
 from handlers.faq import gap_of
+from handlers.followups import is_choice
+from handlers.group_said import (
+    NUMBERED,
+    fitting,
+    for_all,
+    shortened,
+    split_list,
+    with_links,
+    without_number_advice,
+)
 from handlers.message import Message, Reply
 from handlers.router import Outcome, Rules, asking, dispatch, folded
 from store.catalogue import Item
@@ -47,6 +60,19 @@ _PERSONAL = re.compile(
     r"|(?:查一?下?|看一?下?)?我的(?:积分|订单|资料|数据|会员|课程?|作业|邀请|成绩|勋章|推荐码|账号|手机号).*"
     r"|(?:忘记|删除|注销)我?的?(?:数据|资料|账号)?|交作业.*|(?:我叫|叫我|改名)[\s:：].*|邀请[码链].*"
 )
+_OF_ME = re.compile(
+    r"(?:(?:请问|请|麻烦|帮我|帮忙|我想|我要|想|查询?|看|问|知道|一下|一?下|你好|老师)[\s,，]*)*"
+    "(?:我的?(?:订单|物流|快递|退款|发票|地址|[账帐]号|手机号?|密码|身份|资料|数据|信息|会员|课程?|专栏|作业"
+    "|成绩|分数|证书|[勋徽]章|等级|名次|排名|进度|学习|连续签到|签到|打卡|邀请|优惠|[券劵]|积分|余额|钱|收藏"
+    "|报名|订阅|购买|消费|记录|分)"
+    "|我(?:已经|之前|以前|昨天|今天|刚才?|都|一共|总共)*(?:买|购买|订|报名?|下单|付款?|充值?|领|交)(?:了|过|的)"
+    "|我(?:还|现在|一共|总共)*(?:有|剩|差)(?:多少|几|哪些)|我(?:排|是)(?:第几|什么等级))"
+)
+"""What begins like this is about who asks, even where no private rule knows the words."""
+
+_VERDICT = re.compile(r"(?:广告|误[报判])[\s第#]*\d[\d\s,，、条]*")
+"""An operator's word on a case: what it was about is not for the group."""
+
 _QUESTION = re.compile(
     "怎么|怎样|如何|什么|啥|为[什何]|哪|多久|几|能不能|可以|可不可以|是不是|[吗呢么]$"
 )
@@ -55,8 +81,13 @@ _QUESTION = re.compile(
 ENOUGH = "group.enough"
 """What the log says of a message that was met with silence: that member, or group, had enough."""
 
-_CANNED = frozenset(("group.called", "help.greeting", "faq.unknown", "group.repeated", PRIVATE))
+_CANNED = frozenset(("group.called", "help.greeting", "greeting", "hush"))
 """Handlers whose words are the same whoever asks."""
+
+_CANNED_EACH = frozenset(("faq.unknown", "group.repeated", PRIVATE))
+"""The same to whoever asks the same: another question that nobody knows is answered, too."""
+
+_CANNED_CHARS = 40
 
 RANKING = "ranking.group"
 """The ranking of a group is the same for everybody: it is not told twice in a while."""
@@ -67,9 +98,12 @@ _ANSWERS = frozenset(("faq", "content", "follow", "about", "choice"))
 _ITEMS = frozenset(("faq", "faq.passage", "content"))
 """Handlers whose `ctx.item` is all that they say."""
 
-_LISTED = re.compile(r"^\d+\. ", re.MULTILINE)
-_SENTENCE = re.compile(r"[^。！？!?；;\n]*(?:[。！？!?；;\n]+|$)")
-_URL = re.compile(r"https?://\S+")
+_ENDINGS = (topics.leave, topics.leave_in_words)
+"""退订 in all its words: their handlers may pass, but what they take is never public."""
+
+_UNSURE_OF = frozenset(("faq.unknown", "faq.offer", "content.search"))
+_SAID_CHARS = 60
+_CHOICE_CHARS = 30
 _UNSURE_LINES = 3
 _RELATED_LINES = 2
 
@@ -113,7 +147,7 @@ async def _calmly(
     later = address.why == "answer"
     if not later and not calm.take(*who, ctx.at):
         is_secret = await _is_secret(said, ctx)
-        if not address.text or is_secret or is_private(said, ctx):
+        if not address.text or is_secret or await _is_own(said, ctx):
             ctx.logged = ctx.texts("coupon.hidden") if is_secret else ctx.logged
             ctx.handler = ENOUGH
             return Outcome(Reply.none(), ENOUGH)
@@ -122,6 +156,8 @@ async def _calmly(
         return _silent(await _converse(message, said, address, ctx, mute), ctx)
     done = await _converse(message, said, address, ctx, speech)
     words = "whispered" if ctx.aside else done.handler if done.handler in _CANNED else ""
+    if done.handler in _CANNED_EACH and not ctx.aside:
+        words = f"{done.handler} {folded(said.text)[:_CANNED_CHARS]}"
     if words and done.reply.kind != "none" and calm.canned(*who, words, ctx.at):
         done = replace(done, reply=Reply.none())
     if done.reply.kind == "none" and not ctx.aside:
@@ -144,9 +180,15 @@ async def _converse(
     message: Message, said: Message, address: Address, ctx: Context, speech: GroupSpeech
 ) -> Outcome:
     """What is said to a message that is meant for the bot. said: it, without what shows that."""
+    return _for_group(said, await _spoken(message, said, address, ctx, speech), ctx)
+
+
+async def _spoken(
+    message: Message, said: Message, address: Address, ctx: Context, speech: GroupSpeech
+) -> Outcome:
     if address.why == "keyword":
         done = _plain(await dispatch(KEYWORD_RULES, said, ctx), ctx, speech)
-        return await _once(message, done, ctx, speech)
+        return await _once(message, done, ctx, speech, is_called=False)
     if address.why == "signup":
         return _plain(await dispatch(SIGNUP_RULES, said, ctx), ctx, speech)
     if address.why == "answer":
@@ -154,6 +196,14 @@ async def _converse(
     if not address.text and message.kind in ("text", "voice"):
         return await _called(message, ctx, speech)
     return await _answer(said, ctx, speech)
+
+
+def _for_group(message: Message, done: Outcome, ctx: Context) -> Outcome:
+    """What it advises to reply, as it is to be said in a group; operators' orders stay."""
+    if done.reply.kind != "text" or _COMMAND.match(message.text):
+        return done
+    text = for_all(done.reply.content, lambda word: is_private(replace(message, text=word), ctx))
+    return replace(done, reply=Reply.text(text))
 
 
 async def _event(message: Message, ctx: Context) -> Outcome:
@@ -186,20 +236,55 @@ async def _answer(
     if await _is_secret(message, ctx):
         ctx.logged = ctx.texts("coupon.hidden")
         return await _privately(message, ctx, speech, is_secret=True)
-    if is_private(message, ctx):
+    if await _is_own(message, ctx):
         return await _privately(message, ctx, speech)
+    if rules is GROUP_RULES and not await _picks_from_quoted(message, ctx):
+        ctx.handler = "choice"
+        return Outcome(Reply.text(ctx.texts("group.no_list")), ctx.handler)
     done = await dispatch(rules, message, ctx)
+    # A word that only private rules know, or none: who asks of themselves is not told before all.
+    of_me = done.handler in _UNSURE_OF and _OF_ME.match(folded(message.text)) is not None
+    if of_me or done.handler == "coupon.offer":
+        ctx.then.clear()
+        ctx.options.clear()
+        return await _privately(message, ctx, speech)
     if done.reply.kind == "transfer" or _is_gated(ctx, done.handler):
         return _elsewhere(ctx, speech)
     if done.handler == "faq.offer":
-        return replace(done, reply=_unsure(ctx, done.reply))
-    if done.handler == "faq.unknown":
-        return replace(done, reply=_unknown(message, ctx, done.reply))
-    return await _once(message, _plain(done, ctx, speech), ctx, speech)
+        done = replace(done, reply=_unsure(ctx, done.reply))
+    elif done.handler == "faq.unknown":
+        done = replace(done, reply=_unknown(message, ctx, done.reply))
+    else:
+        done = await _once(message, _plain(done, ctx, speech), ctx, speech)
+    if _is_list(ctx):
+        await choices.publish(ctx, _numbered(done.reply))
+    return done
 
 
-async def _once(message: Message, done: Outcome, ctx: Context, speech: GroupSpeech) -> Outcome:
-    """The answer, unless the group has read it just now."""
+async def _is_own(message: Message, ctx: Context) -> bool:
+    """`is_private`, and 我要领早鸟券, run together: whether there is such an offer, not whose."""
+    if is_private(message, ctx):
+        return True
+    claims = said_in(message.text)
+    return claims is not None and await coupons.offered(ctx, claims.word)
+
+
+async def _picks_from_quoted(message: Message, ctx: Context) -> bool:
+    """Make the quoted list the member's own; False for a number that quotes no list."""
+    talk = message.talk
+    if talk is None or not talk.quoted or len(message.text) > _CHOICE_CHARS:
+        return True
+    is_choice_of_it = is_choice(message.text)
+    return await choices.adopt(ctx, talk.quoted, message.key) or not is_choice_of_it
+
+
+async def _once(
+    message: Message, done: Outcome, ctx: Context, speech: GroupSpeech, *, is_called: bool = True
+) -> Outcome:
+    """The answer, unless the group has read it just now: then its beginning, in one line.
+
+    is_called: who turns to the bot hears that much each time; a keyword alone does once.
+    """
     item = _told(ctx, done.handler)
     if not item or done.reply.kind == "none" or not speech.repeat_minutes:
         return done
@@ -210,8 +295,12 @@ async def _once(message: Message, done: Outcome, ctx: Context, speech: GroupSpee
         return done
     ctx.handler = "group.repeated"
     ctx.options.clear()
-    again = Reply.text(ctx.texts("group.said")) if said is Said.AGAIN else Reply.none()
-    return Outcome(again, ctx.handler)
+    if said is Said.ENOUGH and not is_called:
+        return Outcome(Reply.none(), ctx.handler)
+    if item.startswith("ranking."):
+        return Outcome(Reply.text(ctx.texts("group.said")), ctx.handler)
+    start = " ".join(shortened(done.reply.content, _SAID_CHARS).split("\n"))
+    return Outcome(Reply.text(ctx.texts("group.said_start", start=start)), ctx.handler)
 
 
 # What is private
@@ -228,11 +317,13 @@ def is_private(message: Message, ctx: Context) -> bool:
         if rule.fits is bool or (rule.guard is not None and not rule.guard(message, ctx)):
             continue
         if rule.where == "private":
-            if rule.sure or rule.words:
+            if rule.sure or rule.words or (rule.handler in _ENDINGS and not asking(message.text)):
                 return True
         elif rule.sure:
             return False
     if subject_of(message.text) in PERSONAL:
+        return True
+    if ctx.is_operator() and _VERDICT.fullmatch(text):
         return True
     if asking(message.text) or _QUESTION.search(text):
         return False
@@ -275,7 +366,8 @@ async def _privately(
     ctx.logged = ctx.logged if own.logged is None else own.logged
     ctx.handler = done.handler
     said = [reply for reply in (done.reply, *own.then) if reply.kind not in ("none", "transfer")]
-    if ctx.erased:  # nobody is left to whisper to
+    if ctx.erased:
+        ctx.aside.extend(said)
         return Outcome(Reply.text(ctx.texts("group.done")), done.handler)
     if not said:
         return _elsewhere(ctx, speech, is_secret=is_secret)
@@ -317,15 +409,30 @@ def _plain(done: Outcome, ctx: Context, speech: GroupSpeech) -> Outcome:
         return _elsewhere(ctx, speech)  # pictures and sounds are other accounts' media
     text = text.removesuffix(f"\n\n{ctx.texts('faq.answer_tail')}")
     told = done.handler.partition(".")[0] in _ANSWERS
-    listed = len(_LISTED.findall(text)) > 1
+    if told and _is_list(ctx):
+        return replace(done, reply=Reply.text(_listing(text, done.handler, ctx, speech)))
     for more in then:
         if len(text) + len(more) < speech.short_chars:
             text = f"{text}\n{more}"
     if told and len(text) > speech.short_chars:
         text = _cut(text, ctx, speech, _told(ctx, done.handler))
-    if told and listed:
-        text = f"{text}\n{ctx.texts('group.pick')}"
     return replace(done, reply=Reply.text(text))
+
+
+def _is_list(ctx: Context) -> bool:
+    """Whether the reply offers numbers: answers in steps and chapters are no lists."""
+    return bool(ctx.options) and all(one.word.isdecimal() for one in ctx.options)
+
+
+def _listing(text: str, handler: str, ctx: Context, speech: GroupSpeech) -> str:
+    """A list of whole lines, and how to pick; what is cut off is what 更多 shows."""
+    head, lines, tail = split_list(text)
+    head = without_number_advice(head)
+    # Only items have a next page; other lists are short.
+    paged = handler != "content.tags" and all(". " in one.label for one in ctx.options)
+    shown = fitting(head, lines, speech.short_chars) if paged else lines
+    how = ctx.texts("group.pick" if len(shown) == len(lines) else "group.pick_more")
+    return "\n".join(filter(None, (head, *shown, with_links(tail), how)))
 
 
 def _text_of(reply: Reply) -> str:
@@ -341,9 +448,9 @@ def _text_of(reply: Reply) -> str:
 
 def _told(ctx: Context, handler: str) -> str:
     """The item that a reply tells and nothing else; "" for any other reply."""
-    if handler in _ITEMS:
-        return ctx.item
-    return handler if handler.startswith("about.") or handler == RANKING else ""
+    if handler in _ITEMS or handler == RANKING:
+        return ctx.item  # each period is another ranking
+    return handler if handler.startswith("about.") else ""
 
 
 def _cut(text: str, ctx: Context, speech: GroupSpeech, item: str) -> str:
@@ -354,32 +461,12 @@ def _cut(text: str, ctx: Context, speech: GroupSpeech, item: str) -> str:
     return ctx.texts("group.whole_private", start=start)
 
 
-def shortened(text: str, limit: int) -> str:
-    """The first sentences, at most `limit` characters; a text that fits stays as it is.
-
-    A first sentence that is longer is cut, but no address in the middle. Never empty for a text
-    that is not.
-    """
-    if len(text) <= limit:
-        return text
-    end = 0
-    for sentence in _SENTENCE.finditer(text):
-        if len(text[: sentence.end()].rstrip()) > limit:
-            break
-        end = sentence.end()
-    if text[:end].strip():
-        return text[:end].rstrip()
-    end = limit - 1
-    for url in _URL.finditer(text):
-        if url.start() < end < url.end():
-            end = url.start() or end
-    return f"{text[:end].rstrip()}…"
-
-
 def _unsure(ctx: Context, reply: Reply) -> Reply:
-    """您是不是想问 in three lines at most: what can be picked, each with its number."""
-    first, *rest = _numbered(reply)[:_UNSURE_LINES]
-    return Reply.text("\n".join((ctx.texts("group.unsure", first=first), *rest)))
+    """您是不是想问, and at most three questions below it; of one whether it is that."""
+    lines = _numbered(reply)[:_UNSURE_LINES]
+    if len(lines) == 1:
+        return Reply.text("\n".join((ctx.texts("group.unsure_one"), *lines)))
+    return Reply.text("\n".join((ctx.texts("group.unsure"), *lines)))
 
 
 def _unknown(message: Message, ctx: Context, reply: Reply) -> Reply:
@@ -390,11 +477,13 @@ def _unknown(message: Message, ctx: Context, reply: Reply) -> Reply:
     noted = not ctx.is_operator() and ctx.logged is None
     line = ctx.texts("group.unknown" if noted else "group.unknown_plain")
     related = _numbered(reply)[:_RELATED_LINES]
+    if related:
+        related = [ctx.texts("group.related"), *related, ctx.texts("group.pick")]
     return Reply.text("\n".join((line, *related)))
 
 
 def _numbered(reply: Reply) -> list[str]:
-    return [line for line in reply.content.splitlines() if _LISTED.match(line)]
+    return [line for line in reply.content.splitlines() if NUMBERED.match(line)]
 
 
 class _ForEverybody:

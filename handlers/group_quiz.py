@@ -178,12 +178,16 @@ class QuizWords:
         group = self._groups.known(quiz.place)
         return group is not None and group.channel in self._hearing
 
-    def announcement(self, quiz: Quiz) -> str:
-        """What comes, what can be won, and how to answer."""
+    def announcement(self, quiz: Quiz, titles: Mapping[str, str]) -> str:
+        """What comes, what can be won, and how to answer.
+
+        titles: what the coupons that can be won are called, by the word that claims them, which
+        is not for everybody.
+        """
         texts = self._texts
         lines = [texts("group_quiz.announced", title=quiz.title, count=len(quiz.questions))]
         lines.append(texts("group_quiz.how" if self._hears(quiz) else "group_quiz.how_deaf"))
-        lines += [wins(texts, one, one.coupon) for one in quiz.prizes[:PRIZES]]
+        lines += [wins(texts, one, titles.get(one.coupon, "")) for one in quiz.prizes[:PRIZES]]
         if len(quiz.prizes) > PRIZES:
             lines.append(texts("quiz.prize_more", count=len(quiz.prizes) - PRIZES))
         if quiz.audience:

@@ -29,10 +29,16 @@ _UNITS = {
 _LENGTH = re.compile(r"(\d{1,5}(?:\.\d{1,2})?)\s*([a-z分钟小时天个]*)")
 _CLOCK = re.compile(r"(\d{1,2})(?:[:点时h](\d{1,2})?分?)?")
 _BETWEEN = re.compile(r"\s*(?:[-–—~～至到]|to)+\s*")
+_AND = re.compile(r"[,，、;；]+")
 _EVERY = re.compile(r"(?:every|每|每隔)\s*(\d{1,5}(?:\.\d{1,2})?)\s*(?:m|min|分钟?)?")
 _SECONDS = re.compile(r"(\d{1,5})\s*(s|秒钟?|m|min|分钟?)?")
 _HERE = re.compile(r"[{｛](?:names?|名字|新人|昵称)[}｝]", re.IGNORECASE)
 _ALIAS = re.compile(r"[^\s,，、#{}]{1,20}")
+
+
+def listed(text: str) -> list[str]:
+    """What "3,5" or "3、5" names, one by one."""
+    return [one for one in _AND.split(text) if one]
 
 
 def narrow(text: str) -> str:

@@ -50,6 +50,8 @@ async def show(message: Message, ctx: Context) -> Reply:
 )
 async def greet(message: Message, ctx: Context) -> Reply:
     """A greeting is no question, and no gap in what we know."""
+    if message.talk is not None:
+        return Reply.text(ctx.texts("group.greeting"))
     return Reply.text(ctx.texts("help.greeting"))
 
 
@@ -112,4 +114,17 @@ async def part(message: Message, ctx: Context) -> Reply:
 )
 async def introduce(message: Message, ctx: Context) -> Reply:
     """Honest about being a program, whatever the FAQ holds."""
+    if message.talk is not None:
+        return Reply.text(ctx.texts("group.who", business=ctx.business.name))
     return Reply.text(ctx.texts("help.who", business=ctx.business.name))
+
+
+@router.text(
+    "(?:请?你?)(?:闭嘴|住口|别说话|不要说话|别说了|别吵|安静(?:一?点|一?下)?|走开|滚|滚开|出去|消失)"
+    "(?:吧|了|啦|好吗|行吗|呀|啊)*",
+    name="hush",
+    where="group",
+)
+async def hush(message: Message, ctx: Context) -> Reply:
+    """Who wants the bot to be quiet has asked nothing; operators can have that for an hour."""
+    return Reply.text(ctx.texts("group.hush_operator" if ctx.is_operator() else "group.hush"))

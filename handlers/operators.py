@@ -108,10 +108,14 @@ async def command(message: Message, ctx: Context) -> Reply:
     if message.talk is not None and (
         found is None or found.where == "private" or not found.admits(ctx)
     ):
-        # Before others, who may not use a command is not even told so.
         ctx.handler = "operator.elsewhere"
-        said = Reply.text(ctx.texts("group.command_private"))
-        return said if ctx.may_read() else Reply.none()
+        if ctx.may_read():
+            return Reply.text(ctx.texts("group.command_private"))
+        if not message.talk.addressed:  # a slash in front of chatter calls nobody
+            return Reply.none()
+        if name == "help":
+            return Reply.text(ctx.texts("group.help"))
+        return Reply.text(ctx.texts("operator.not_allowed"))
     if found is not None and found.admits(ctx):
         ctx.handler = f"operator.{name}"
         return await found.run(message, ctx, rest)

@@ -143,6 +143,15 @@ async def make_up(message: Message, ctx: Context) -> Reply:
     "|我有多少分|连续签到|我签到几天了|签到几天了|签到了几天|今天签到了吗|我今天签到了吗|连续签到几天了",
     name="points.mine",
 )
+@router.text(
+    r"(?:请|麻烦|帮我|帮忙|给我|我想|我要|[\s,，])*(?:查询?|看)(?:一?下|看)?\s*(?:我?的?)\s*(?:会员)?积分"
+    r"(?:有|是|还有|还剩)?(?:多少|余额)?[吧吗呢啊]?",
+    name="points.mine",
+)
+@router.text(
+    "我?(?:现在|已经|目前|一共)?(?:连续|累计)?(?:签到?|打卡)了?(?:有)?(?:几|多少)天了?[呀啊呢]?",
+    name="points.mine",
+)
 async def mine(message: Message, ctx: Context) -> Reply:
     """Balance, level, badges, what ends next, the last changes."""
     texts, store = ctx.texts, ctx.store

@@ -6,6 +6,7 @@ under a number that means nobody any more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from handlers.choices import WINDOW_S
@@ -45,8 +46,30 @@ async def show(message: Message, ctx: Context) -> Reply:
             quizzes=kept.quizzes,
             invited=kept.invited,
             topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
+            groups=await _in_groups(ctx),
+            ids=_ids(message, ctx, card.channels),
         )
     )
+
+
+async def _in_groups(ctx: Context) -> str:
+    """What groups know of them, in numbers."""
+    kept = await ctx.store.talk.kept(ctx.member.id)
+    if ctx.store.talk.unrecorded(ctx.member.id):
+        return ctx.texts("privacy.groups_unrecorded", signups=kept.signups)
+    return ctx.texts("privacy.groups", turns=kept.turns, people=kept.people, signups=kept.signups)
+
+
+def _ids(message: Message, ctx: Context, channels: Sequence[str]) -> str:
+    """What they are known by: on this channel, and whether on others, too."""
+    if message.source == "wecom":
+        ids = ctx.texts("privacy.ids_wecom")
+    elif message.source == "onebot":
+        ids = ctx.texts("privacy.ids_onebot")
+    else:
+        ids = ctx.texts("privacy.ids_official")
+    more = any(one != message.channel for one in channels)
+    return ctx.texts("privacy.ids_more", ids=ids) if more else ids
 
 
 @router.text("忘记我|删除我的数据|注销", name="privacy.ask")
@@ -77,8 +100,12 @@ async def forget(message: Message, ctx: Context) -> Reply:
         return Reply.text(ctx.texts("privacy.forget_nothing"))
     if asking(message.text):
         return Reply.text(_what_goes(ctx))
+    unrecorded = ctx.store.talk.unrecorded(ctx.member.id)
     await erase(ctx, ctx.member.id, "member.forget", keep_key=bytes.fromhex(message.key))
-    return Reply.text(ctx.texts("privacy.forget_done"))
+    done = ctx.texts("privacy.forget_done")
+    if unrecorded:
+        done = ctx.texts("privacy.forget_done_unrecorded", done=done)
+    return Reply.text(done)
 
 
 @router.text("确认(?:删除|注销)?", name="privacy.forget")

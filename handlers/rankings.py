@@ -54,10 +54,11 @@ def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
 
 
 @router.text(
-    "排行榜|排行|积分榜|积分排行|周榜|月榜|总榜|我排第几|我排名第几|我第几名|看排行榜",
+    "排行榜|排行|积分榜|积分排行|周榜|月榜|总榜|看排行榜",
     where="both",
     keyword=True,
 )
+@router.text("我排第几|我排名第几|我第几名|我排第几名|我的排名|我的名次")
 @router.text(
     r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*(?:[本这]?个?[周月总]|累计|全部)榜?", where="both"
 )
@@ -102,7 +103,7 @@ async def ranking(message: Message, ctx: Context) -> Reply:
 
 async def _in_group(ctx: Context, period: str) -> Reply:
     """Who earned most in this group; nobody's own place, for all read it."""
-    ctx.handler = "ranking.group"
+    ctx.handler, ctx.item = "ranking.group", f"ranking.{period}"
     texts, yesterday = ctx.texts, (ctx.now - timedelta(days=1)).strftime("%Y-%m-%d")
     rows = await ctx.store.points.group_ranking(
         ctx.place, days_of(period, ctx.now), (ctx.today, yesterday), _ROWS

@@ -24,6 +24,9 @@ Guard = Callable[[Message, "Context"], bool]
 Where = Literal["private", "group", "both"]
 """Where a rule may speak. What declares nothing is silent in groups."""
 
+LONGEST = 1000
+"""Characters of a text by which rules tell whose it is; their handlers see all of it."""
+
 _LITERAL = re.compile(r"[^\\^$.|?*+()\[\]{}]+(\|[^\\^$.|?*+()\[\]{}]+)*")
 _TEXTS = ("text", "voice")
 _ENDS = " \t\r\n。.!！~～?？❓❔"
@@ -245,7 +248,7 @@ async def dispatch(rules: Rules, message: Message, ctx: Context) -> Outcome:
     Events are never refused. Errors: whatever a handler raises.
     """
     event = message.kind == "event"
-    for rule in rules.of(message, folded(message.text)):
+    for rule in rules.of(message, folded(message.text[:LONGEST])):
         if rule.guard is not None and not rule.guard(message, ctx):
             continue
         if not event and (needed := closed(ctx, rule.name)) and rule.sure:

@@ -23,10 +23,15 @@ _UNTIL = re.compile(
     r"(?P<rest>.*?)[\s,，;；(（]*(?:报名)?(?:到|截止到?|截至|截止时间)[\s:：]*(?P<when>\S.*?)[)）]?\s*",
     re.DOTALL,
 )
+_APART = re.compile(r"\s(?:到|截止到?|截至|截止时间)[\s:：]+\S")
+"""到 between blanks: a time is meant, and not 从北京到上海."""
 _BEHIND = re.compile(r"(?P<when>.*\S)\s*(?:截止|止|为止|之?前)")
+_ENDS = re.compile(r"\s*(?:报名)?(?:截止|截至|为止|之前|止|前)[)）]?\s*$")
+_HAN = "一二三四五六七八九"
 _PLACES = re.compile(
-    r"(?P<rest>.*?)[\s,，;；(（]*(?:限|共|满)?\s*(?P<count>\d{1,5})\s*(?:个?人|位|名额?|个名额)"
-    r"(?:限额|封顶|为限)?[)）]?\s*",
+    r"(?P<rest>.*?)(?:[\s,，;；(（]*(?:限|共|满)?\s*(?P<count>\d{1,5})"
+    r"|(?:[\s,，;；(（]+(?:限|共|满)?|限|共|满)\s*(?P<han>[一二两三四五六七八九]?十?[一二三四五六七八九]?))"
+    r"\s*(?:个?人|位|名额?|个名额)(?:限额|封顶|为限)?[)）]?\s*",
     re.DOTALL,
 )
 _HEAD = re.compile(r"\s*[#＃]?\s*接龙[\s:：]*", re.DOTALL)
@@ -35,7 +40,23 @@ _EXAMPLE = re.compile(r"\s*例(?:如|子)?[\s:：.]")
 _NAME = re.compile(r"[^\s,，:：()（）+＋/、]{1,30}")
 
 
-_SPEAKS = re.compile(r"[#＃]\s*接龙.*\n.*|接龙(?:\s*[:：+＋\-－]|\s+\S).*|退出接龙", re.DOTALL)
+_SPEAKS = re.compile(
+    r"[#＃]\s*接龙.*\n.*|接龙(?:\s*[:：+＋\-－]|\s+\S).*|接龙(?:结束|关闭|退出)|(?:退出|结束|关闭|停止)接龙",
+    re.DOTALL,
+)
+_NOTED = re.compile(r"\+\s*1[\s,，:：]+(?P<note>[^\n]{1,30})")
+_AGREES = re.compile(
+    "^(?:说|讲|这|那|的|是|对|都|真|太|很|也|我(?:也|觉得|同意|支持|们)|你|他|她|楼|一样|同|确实|支持|赞|有道|没错|顶|哈"
+    "|好|不(?:错|懂|明白|敢)|觉得)"
+    r"|[吗呢吧么了啊呀啦！!?？]$"
+)
+"""+1 说得对 is no wish to sign up."""
+
+
+def plus_with_note(text: str) -> bool:
+    """Whether it is +1 with a note, +1 带电脑, and no word of agreement."""
+    found = _NOTED.fullmatch(unicodedata.normalize("NFKC", text).strip())
+    return found is not None and _AGREES.search(found["note"]) is None
 
 
 def names_list(text: str) -> bool:
@@ -58,18 +79,47 @@ def read_opening(text: str, now: datetime) -> Opened | None:
     words, closes_at = _split_time(text.strip(), now)
     places = None
     found = _PLACES.fullmatch(words)
-    if found is not None and 1 <= int(found["count"]) <= MOST_PLACES and found["rest"].strip():
-        words, places = found["rest"], int(found["count"])
+    count = _count(found) if found is not None else 0
+    if found is not None and 1 <= count <= MOST_PLACES and found["rest"].strip():
+        words, places = found["rest"], count
         if closes_at is None:
             words, closes_at = _split_time(words, now)
     title = " ".join(words.split()).strip(" ,，;；。")[:LONGEST_TITLE]
     return Opened(title, places, closes_at) if any(map(str.isalnum, title)) else None
 
 
+def _count(found: re.Match[str]) -> int:
+    """How many places: 20人, 三人, 十二人; 0 for none."""
+    if found["count"]:
+        return int(found["count"])
+    tens, ten, ones = found["han"].replace("两", "二").rpartition("十")
+    if not ten:
+        return _HAN.find(ones) + 1 if len(ones) == 1 else 0
+    return 10 * (_HAN.index(tens) + 1 if tens else 1) + (_HAN.index(ones) + 1 if ones else 0)
+
+
+def _split_end(text: str, now: datetime) -> tuple[str, float | None]:
+    """明晚8点截止 at the end, as most people write it. Errors: BadTime."""
+    ends = _ENDS.search(text)
+    if ends is None:
+        return text, None
+    words = text[: ends.start()]
+    for blank in re.finditer(r"[\s,，;；(（]+", words):
+        rest, said = words[: blank.start()], words[blank.end() :]
+        if not rest.strip():
+            continue
+        try:
+            return rest, _moment(said, now)
+        except BadTime as bad:
+            if bad.why != "unknown":
+                raise
+    return text, None
+
+
 def _split_time(text: str, now: datetime) -> tuple[str, float | None]:
     found = _UNTIL.fullmatch(text)
     if found is None or not found["rest"].strip():
-        return text, None
+        return _split_end(text, now)
     behind = _BEHIND.fullmatch(found["when"])
     said = behind["when"] if behind is not None else found["when"]
     more = ""
@@ -80,7 +130,7 @@ def _split_time(text: str, now: datetime) -> tuple[str, float | None]:
     try:
         closes_at = _moment(said, now)
     except BadTime as bad:
-        if bad.why == "unknown":
+        if bad.why == "unknown" and not _APART.search(text):
             return text, None
         raise
     return found["rest"] + more, closes_at

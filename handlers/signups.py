@@ -11,37 +11,33 @@ import functools
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from handlers import changes
 from handlers.addressing import SIGN_UPS
 from handlers.campaign_when import BadTime
 from handlers.changes import number_from, read_only, short
 from handlers.context import Context
-from handlers.group_asked import can_post, hears, poster
+from handlers.group_asked import can_post, poster
 from handlers.group_names import called
 from handlers.message import Message, Reply
-from handlers.quiz import when
 from handlers.router import Router, asking, folded
 from handlers.signup_text import LONGEST_NOTE, Opened, own_line, read_chain, read_opening
-from handlers.texts import Texts
+from handlers.signup_words import TITLE_CHARS, head, how_to, listed, several, title_of
 from insights.order_reading import masked
+from knowledge import Band
 from store.group_answers import Said
 from store.groups import Group
 from store.posts import NewPost, Post
-from store.signups import MOST_OPEN, PAUSE_S, Entry, Joined, Joining, Opening, Signup
+from store.signups import MOST_OPEN, PAUSE_S, Joined, Joining, Make, Opening, Signup
 
 router = Router("signup")
 joining = Router("signup.join")
 
-SHOWN = 30
-"""Lines of a list in a group; the others are counted."""
-
 LISTED = 10
 """Lists of /signup."""
 
-_PAGE_BYTES = 1800
 _LATE_S = 1800.0
-_TITLE_CHARS = 40
 
 _YES = r"\+\s*1|加1|报名|参加|加入"
 _NO = r"-\s*1|退出|取消|不去了"
@@ -49,10 +45,19 @@ _END = "结束|关闭|停止|截止|收工"
 _WHICH = r"(?:第?(?P<which>\d)[个号]?[\s:：,，]*)?"
 _ACT = re.compile(
     rf"接龙[\s:：,，]*{_WHICH}(?:(?P<yes>{_YES})(?:[\s,，:：]+(?P<note>.+))?|(?P<no>{_NO})"
-    rf"|(?P<end>{_END}))",
+    rf"|(?P<end>{_END}))|(?P<ends>(?:{_END})接龙)",
     re.DOTALL,
 )
+_NAMED = re.compile(
+    r"(?P<title>.+?)[\s,，]*(?:(?P<yes>\+\s*1)(?:[\s,，:：]+(?P<note>.+))?|(?P<no>-\s*1))",
+    re.DOTALL,
+)
+"""接龙 爬山 +1 带水: by the title instead of the number."""
+_ME = re.compile(r"(?:我来?|算我一?个?|加我一?个?|我参加|我要参加)")
+_ANEW = re.compile(r"(?:新开|另开|新建)(?:一个)?[\s:：,，]*(?=\S)")
 _JOIN = re.compile(r"(?:\+\s*1|我?要?报名)(?:[\s,，:：]+(?P<note>.+))?", re.DOTALL)
+_WAYS = "(?:怎么|如何|怎样)(?:用|弄|玩|发起?|开|报名|参加)?"
+_HOW = rf"{_WAYS}接龙|接龙(?:是什么|规则|说明|{_WAYS})"
 _CHATTER = re.compile(
     "怎么|怎样|如何|什么|为啥|为何|能不能|可以|谁|哪|是不是|有没有|[吗呢吧么了啊呀啦]$|^(?:的|是|了|太|真|又|都|还)"
 )
@@ -81,86 +86,13 @@ async def show(message: Message, ctx: Context) -> Reply:
         said = await ctx.store.group_answers.claim(ctx.place, "signups", key, ctx.at, PAUSE_S)
         if said is not Said.FIRST:
             return Reply.none()
-    lines = [
-        ctx.texts("signup.line", number=number, head=_head(ctx, one))
-        for number, one in enumerate(open_, 1)
-    ]
-    return Reply.text("\n".join((ctx.texts("signup.several"), *lines, ctx.texts("signup.which"))))
-
-
-def _head(ctx: Context, signup: Signup) -> str:
-    """ "《周六读书会》3/20 人，周五 18:00 截止"."""
-    texts, count = ctx.texts, len(signup.entries)
-    title = title_of(signup)
-    if signup.places is None:
-        said = texts("signup.head", title=title, count=count)
-    else:
-        taken = min(count, signup.places)
-        said = texts("signup.head_places", title=title, count=taken, places=signup.places)
-        if count > signup.places:
-            said = texts("signup.head_waiting", head=said, count=count - signup.places)
-    if signup.closes_at is not None and signup.is_open(ctx.at):
-        return texts("signup.head_until", head=said, until=when(signup.closes_at, ctx.now))
-    return said
-
-
-def title_of(signup: Signup) -> str:
-    """What it is for, as a group may read it."""
-    return masked(signup.title, _TITLE_CHARS)
-
-
-def line_of(texts: Texts, number: int, entry: Entry) -> str:
-    """ "3. 阿木 带娃"."""
-    name = called(texts, entry.name)
-    if entry.note:
-        note = masked(entry.note, LONGEST_NOTE)
-        return texts("signup.entry_note", number=number, name=name, note=note)
-    return texts("signup.entry", number=number, name=name)
-
-
-def listed(ctx: Context, signup: Signup) -> str:
-    """A list as the group reads it: who is on it, who waits, what is left."""
-    texts = ctx.texts
-    lines = [_head(ctx, signup)]
-    tail = []
-    if signup.is_open(ctx.at):
-        if signup.left:
-            tail.append(texts("signup.left", left=signup.left))
-        elif signup.left == 0:
-            tail.append(texts("signup.full"))
-        tail.append(texts("signup.how" if _heard(ctx) else "signup.how_deaf"))
-    else:
-        tail.append(texts("signup.closed"))
-    room = _PAGE_BYTES - len("\n".join((*lines, *tail)).encode())
-    shown = 0
-    for entry in signup.entries[:SHOWN]:
-        if signup.waits(entry):
-            number = entry.position - (signup.places or 0)
-            said = line_of(texts, number, entry)
-            if number == 1:
-                said = f"{texts('signup.waiting')}\n{said}"
-        else:
-            said = line_of(texts, entry.position, entry)
-        room -= len(said.encode()) + 1
-        if room < 0:
-            break
-        lines.append(said)
-        shown += 1
-    if shown < len(signup.entries):
-        lines.append(texts("signup.more", count=len(signup.entries) - shown))
-    return "\n".join((*lines, *tail))
-
-
-def _heard(ctx: Context) -> bool:
-    """Whether a bare +1 is heard there."""
-    group = ctx.group
-    return group is not None and hears(ctx, group) and group.rules.keywords is not False
+    return Reply.text(several(ctx, open_))
 
 
 # Opening
 
 
-@router.text(r"[#＃]\s*接龙.*\n.*|接龙[\s:：]*\n.+", where="group")
+@router.text(r"[#＃]\s*接龙.*\n.*|接龙[\s:：]*\n.+|接龙[\s:：]+[^\n]+\n.+", where="group")
 async def paste(message: Message, ctx: Context) -> Reply | None:
     """A chain as people paste it: whoever pasted it is on the list, by their own line."""
     pasted = read_chain(message.text)
@@ -197,7 +129,8 @@ def _alike(title: str, other: str) -> bool:
 
 @router.text(
     r"接龙[\s:：,，]*(?:第?\d[个号]?[\s:：,，]*)?"
-    r"(?:\+|-|加1|报名|参加|加入|退出|取消|不去了|结束|关闭|停止|截止|收工).*",
+    r"(?:\+|-|加1|报名|参加|加入|退出|取消|不去了|结束|关闭|停止|截止|收工).*"
+    r"|(?:结束|关闭|停止|截止|收工)接龙",
     where="group",
 )
 async def act(message: Message, ctx: Context) -> Reply | None:
@@ -207,15 +140,19 @@ async def act(message: Message, ctx: Context) -> Reply | None:
         return await start(message, ctx)
     open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
     number = int(found["which"]) if found["which"] else None
-    if number is None and len(open_) > 1 and found["no"]:
-        mine = [one for one in open_ if one.of(ctx.member.id) is not None]
-        open_ = mine if len(mine) == 1 else open_
     if not open_:
         return _quietly(message, ctx, ctx.texts("signup.none"))
-    if (number is None and len(open_) > 1) or (number or 1) > len(open_) or number == 0:
-        return await show(message, ctx)
-    signup = open_[(number or 1) - 1]
-    if found["end"]:
+    if number is not None:
+        signup = next((one for one in open_ if ctx.store.signups.number(one.id) == number), None)
+    elif found["end"] or found["ends"]:
+        signup = _to_end(ctx, open_)
+    else:
+        mine = [one for one in open_ if found["no"] and one.of(ctx.member.id) is not None]
+        signup = open_[0] if len(open_) == 1 else mine[0] if len(mine) == 1 else None
+    if signup is None:
+        # Who gives an order is told what it lacks, however lately the lists were shown.
+        return _quietly(message, ctx, several(ctx, open_))
+    if found["end"] or found["ends"]:
         return await _end(message, ctx, signup)
     if found["no"]:
         return await _leave(message, ctx, signup)
@@ -228,6 +165,11 @@ async def start(message: Message, ctx: Context) -> Reply | None:
     words = re.sub(r"^\s*接龙[\s:：,，]*", "", unicodedata.normalize("NFKC", message.text))
     if asking(message.text) or _CHATTER.search(folded(words)):
         return None
+    open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
+    if open_ and (joined := await _wish(message, ctx, words, open_)) is not None:
+        return joined
+    anew = _ANEW.match(words)
+    words = words[anew.end() :] if anew is not None else words
     texts = ctx.texts
     ctx.handler = "signup.open"
     try:
@@ -238,7 +180,53 @@ async def start(message: Message, ctx: Context) -> Reply | None:
         )
     if new is None:
         return None
+    if open_ and anew is None and _is_vague(ctx, new, open_):
+        title, how = masked(new.title, TITLE_CHARS), how_to(ctx, open_[-1])
+        lists = "".join(f"《{title_of(one)}》" for one in open_)
+        return _quietly(message, ctx, texts("signup.anew", lists=lists, how=how, title=title))
     return await _open(message, ctx, new)
+
+
+def _is_vague(ctx: Context, new: Opened, open_: Sequence[Signup]) -> bool:
+    """Whether it is likely meant for a list that is open: 接龙 改时间. A second list switches +1
+    off for everybody, so it is asked back; not of who cannot open one, who hears that."""
+    if new.places is not None or new.closes_at is not None or len(open_) >= MOST_OPEN:
+        return False
+    return all(one.opened_by != f"member:{ctx.member.id}" for one in open_)
+
+
+async def _wish(
+    message: Message, ctx: Context, words: str, open_: Sequence[Signup]
+) -> Reply | None:
+    """接龙 我, 接龙 and one's own name, 接龙 爬山 +1: signs up where a list is open. None for
+    words that are no such wish."""
+    named = _NAMED.fullmatch(words.strip())
+    if named is not None:
+        signup = _titled(open_, named["title"])
+        if signup is None:
+            return _quietly(message, ctx, several(ctx, open_))
+        if named["no"]:
+            return await _leave(message, ctx, signup)
+        return await _join(message, ctx, signup, named["note"] or "")
+    same = next((one for one in open_ if _alike(one.title, words)), None)
+    if same is not None and same.opened_by != f"member:{ctx.member.id}":
+        return _quietly(message, ctx, listed(ctx, same))
+    first, _, note = " ".join(words.split()).partition(" ")
+    name = await _name(message, ctx)
+    if _ME.fullmatch(first) is None and (not name or not _alike(first, name)):
+        return None
+    if len(open_) > 1:
+        return _quietly(message, ctx, several(ctx, open_))
+    return await _join(message, ctx, open_[0], note)
+
+
+def _titled(open_: Sequence[Signup], words: str) -> Signup | None:
+    """The one list of this title, or of a title that holds it; None for none, or for several."""
+    typed = "".join(folded(words).split())
+    same = [one for one in open_ if _alike(one.title, words)]
+    near = [one for one in open_ if len(typed) > 1 and typed in "".join(folded(one.title).split())]
+    found = same or near
+    return found[0] if len(found) == 1 else None
 
 
 async def _open(message: Message, ctx: Context, new: Opened) -> Reply:
@@ -250,20 +238,23 @@ async def _open(message: Message, ctx: Context, new: Opened) -> Reply:
     )
     if opening is Opening.HAVE_ONE:
         assert signup is not None
-        return _quietly(message, ctx, texts("signup.have_one", title=title_of(signup)))
+        title, number = title_of(signup), ctx.store.signups.number(signup.id)
+        if ctx.store.signups.count_open(ctx.place, ctx.at) > 1:
+            words = texts("signup.have_one_of", title=title, number=number)
+        else:
+            words = texts("signup.have_one", title=title)
+        return _quietly(message, ctx, words)
     if signup is None:
         return _quietly(message, ctx, texts("signup.enough", most=MOST_OPEN))
     ctx.item = f"signup:{signup.id}"
-    open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
-    others = len(open_) > 1
-    if others:
-        number = next((n for n, one in enumerate(open_, 1) if one.id == signup.id), len(open_))
-        how = texts("signup.opened_several", number=number)
-    else:
-        how = texts("signup.how" if _heard(ctx) else "signup.how_deaf")
-    return await _say(
-        message, ctx, signup, texts("signup.opened", head=_head(ctx, signup), how=how)
-    )
+    make = _make(ctx)
+    if make is not None:
+        for one in await ctx.store.signups.opened_in(ctx.place, ctx.at):
+            if one.id != signup.id:
+                # What waits to be posted of it invites to a bare +1, which now means nothing.
+                await ctx.store.signups.refresh(one.id, make)
+    words = texts("signup.opened", head=head(ctx, signup), how=how_to(ctx, signup))
+    return await _say(message, ctx, signup, words)
 
 
 # Signing up and leaving
@@ -276,8 +267,10 @@ async def plus(message: Message, ctx: Context) -> Reply | None:
         return None
     found = _JOIN.fullmatch(unicodedata.normalize("NFKC", message.text).strip())
     open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
-    if not open_ or found is None:
+    if found is None:
         return None
+    if not open_:
+        return Reply.text(ctx.texts("signup.none")) if _is_plus(message.text) else None
     if len(open_) > 1:
         return await show(message, ctx)
     return await _join(message, ctx, open_[0], found["note"] or "")
@@ -287,12 +280,52 @@ async def plus(message: Message, ctx: Context) -> Reply | None:
 async def minus(message: Message, ctx: Context) -> Reply | None:
     """-1: off the list that one is on; None where none is open."""
     open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
-    if not open_ or asking(message.text):
+    if asking(message.text):
         return None
+    if not open_:
+        return Reply.text(ctx.texts("signup.none")) if _is_plus(message.text) else None
     mine = [one for one in open_ if one.of(ctx.member.id) is not None] or open_
     if len(mine) > 1:
         return await show(message, ctx)
     return await _leave(message, ctx, mine[0])
+
+
+def _is_plus(text: str) -> bool:
+    """Whether it is +1 or -1: 报名 without a list is a question to somebody else."""
+    return unicodedata.normalize("NFKC", text).strip()[:1] in "+-"
+
+
+def _some_open(message: Message, ctx: Context) -> bool:
+    return ctx.store.signups.count_open(ctx.place, ctx.at) > 0
+
+
+@joining.text(r"(?:我?[想要]*)报名(?!接龙|怎么|如何)\s*\S{2,30}", where="group", guard=_some_open)
+async def plus_by_title(message: Message, ctx: Context) -> Reply | None:
+    """报名读书会: on the open list of that title; None for what has another."""
+    words = re.sub(r"^\s*(?:我?[想要]*)报名\s*", "", message.text)
+    if asking(message.text):
+        return None
+    signup = _titled(await ctx.store.signups.opened_in(ctx.place, ctx.at), words)
+    return None if signup is None else await _join(message, ctx, signup, "")
+
+
+@joining.text(
+    rf"{_HOW}|接龙(?:[\s:：+＋\-－].*)?|[#＃]\s*接龙.*|[+＋]\s*1|-\s*1"
+    r"|(?:报名|参加|退出|结束)接龙|接龙(?:报名|结束|退出)",
+    where="both",
+    name="signup.how",
+)
+async def explain(message: Message, ctx: Context) -> Reply | None:
+    """How it works, to who turned to the bot; in private, that it is done in a group. None where
+    the FAQ is sure of these words, and while a question is open, whose answer +1 may be."""
+    if message.talk is not None:
+        asked = message.talk.addressed and re.fullmatch(_HOW, folded(message.text))
+        return Reply.text(ctx.texts("signup.help")) if asked else None
+    if _is_plus(message.text) and await ctx.store.quizzes.on(ctx.at):
+        return None
+    if ctx.knowledge.ask(message.text, ctx.demoted).band is Band.SURE:
+        return None
+    return Reply.text(ctx.texts("signup.in_groups"))
 
 
 @router.text("退出接龙", where="group", keyword=True)
@@ -335,8 +368,12 @@ async def _joined(message: Message, ctx: Context, done: Joined) -> Reply:
         words = texts("signup.joined_waiting", title=title, number=place)
     elif signup.left is None:
         words = texts("signup.joined", title=title, number=mine.position)
+    elif signup.left == 0:
+        words = texts("signup.joined_last", title=title, number=mine.position)
     else:
         words = texts("signup.joined_left", title=title, number=mine.position, left=signup.left)
+    if not mine.name:
+        words = f"{words}{texts('signup.nameless')}"
     return await _say(message, ctx, signup, words)
 
 
@@ -355,6 +392,12 @@ async def _leave(message: Message, ctx: Context, signup: Signup) -> Reply:
         name = called(texts, done.moved_up.name)
         words = f"{words}{texts('signup.moved_up', name=name)}"
     return await _say(message, ctx, done.signup, words)
+
+
+def _to_end(ctx: Context, open_: Sequence[Signup]) -> Signup | None:
+    """Which list 接龙 结束 means: the only one, or the only one that this member opened."""
+    mine = [one for one in open_ if one.opened_by == f"member:{ctx.member.id}"]
+    return mine[0] if len(mine) == 1 else open_[0] if len(open_) == 1 else None
 
 
 async def _end(message: Message, ctx: Context, signup: Signup) -> Reply:
@@ -384,15 +427,21 @@ def _quietly(message: Message, ctx: Context, words: str) -> Reply:
 
 async def _say(message: Message, ctx: Context, signup: Signup, words: str) -> Reply:
     """The words, if the list was not spoken of just now; else it is posted when it may be."""
-    group = ctx.group
-    able = group is not None and can_post(ctx, group)
-    make = functools.partial(_notice, ctx, group) if group is not None and able else None
+    make = _make(ctx)
     may = await ctx.store.signups.say(
         signup.id, bytes.fromhex(message.key), ctx.at, make, _silent_until(message, ctx)
     )
     # Who had to mention the bot, where nothing can be posted, hears it all the same.
-    asked_ = message.talk is not None and message.talk.addressed and not able
+    asked_ = message.talk is not None and message.talk.addressed and make is None
     return Reply.text(words) if may or asked_ else Reply.none()
+
+
+def _make(ctx: Context) -> Make | None:
+    """What is posted of a list in this group; None where nothing can be."""
+    group = ctx.group
+    if group is None or not can_post(ctx, group):
+        return None
+    return functools.partial(_notice, ctx, group)
 
 
 def _notice(ctx: Context, group: Group, signup: Signup, due_at: float) -> NewPost:
@@ -402,7 +451,7 @@ def _notice(ctx: Context, group: Group, signup: Signup, due_at: float) -> NewPos
         channel=poster(group),
         place=group.place,
         kind="notice",
-        body=Post("text", listed(ctx, signup)),
+        body=Post("text", listed(ctx, signup, due_at)),
         due_at=due_at,
         not_after=due_at + _LATE_S,
     )
@@ -429,7 +478,15 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
         return Reply.text(_export(ctx, found))
     if refused := read_only(ctx):
         return refused
-    done = await ctx.store.signups.close(number, ctx.at) or found
+    if not found.is_open(ctx.at):
+        return Reply.text(ctx.texts("signup.closed_before", number=number))
+    # The group did not hear the order: it reads there that the list has ended.
+    group = ctx.store.groups.known(found.place)
+    make = None
+    if group is not None and can_post(ctx, group):
+        make = functools.partial(_notice, ctx, group)
+    until = group.rules.silent_until(ctx.at) if group is not None else 0.0
+    done = await ctx.store.signups.close(number, ctx.at, make, until) or found
     await changes.audited(message, ctx, "signup.close", f"signup:{number}", short(found.title))
     return Reply.text(_export(ctx, done))
 
@@ -442,7 +499,7 @@ async def _page(ctx: Context) -> Reply:
         ctx.texts(
             "signup.list_line",
             number=one.id,
-            head=_head(ctx, one),
+            head=head(ctx, one),
             group=_where(ctx, one),
             state=_state(ctx, one),
         )
@@ -466,14 +523,15 @@ def _export(ctx: Context, signup: Signup) -> str:
     """The whole list, one member a line with their number, as text to copy."""
     texts = ctx.texts
     told = {"number": signup.id, "group": _where(ctx, signup), "state": _state(ctx, signup)}
-    lines = [texts("signup.export_head", head=_head(ctx, signup), **told)]
+    lines = [texts("signup.export_head", head=head(ctx, signup), **told)]
     for entry in signup.entries:
         name = entry.name or texts("group_life.somebody")
+        note = f" {entry.note}" if entry.note else ""
         said = texts(
             "signup.export_line",
             number=entry.position,
             name=name,
-            note=entry.note,
+            note=note,
             member=entry.member_id,
         )
         if signup.waits(entry):

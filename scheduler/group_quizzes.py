@@ -8,7 +8,7 @@ went with everybody else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from store import Store
@@ -38,7 +38,7 @@ KIND = "quiz"
 class Words(Protocol):
     """What is posted: `handlers/group_quiz.py`."""
 
-    def announcement(self, quiz: Quiz) -> str:
+    def announcement(self, quiz: Quiz, titles: Mapping[str, str]) -> str:
         """What comes, what can be won, and how to answer."""
 
     def question(self, quiz: Quiz, position: int) -> str:
@@ -131,7 +131,11 @@ class _Game:
 
     async def _begin(self) -> str:
         quiz = self._quiz
-        announcement = self._said("announced", self._words.announcement(quiz))
+        titles = {}
+        for word in {prize.coupon for prize in quiz.prizes if prize.coupon}:
+            offer = await self._store.offers.by_word(word)
+            titles[word] = "" if offer is None else offer.title
+        announcement = self._said("announced", self._words.announcement(quiz, titles))
         question = self._asked(1, self._now + BEFORE_S)
         begun = await self._rounds.begin(quiz.id, announcement, question, self._now)
         return "announced" if begun else ""

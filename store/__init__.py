@@ -174,7 +174,7 @@ class Store:
         self.notices = Notices(self.db)
         self.portraits = Portraits(self.db)
         self.groups = Groups(self.db)
-        self.talk = Talks(self.db)
+        self.talk = Talks(self.db, self.members.unrecorded)
         self.edges = Edges(self.db)
         self.group_answers = GroupAnswers(self.db)
         self.posts = Posts(self.db)

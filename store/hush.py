@@ -36,7 +36,7 @@ def expire(conn: Connection, places: Sequence[str], now: float) -> None:
         return
     kinds, marks = ", ".join("?" * len(PATIENT)), ", ".join("?" * len(places))
     conn.execute(
-        "update posts set status = 'expired', settled_at = ? where status = 'planned' "
+        "update posts set status = 'expired', settled_at = ?, body = '' where status = 'planned' "
         f"and due_at < ? and kind not in ({kinds}) and place in ({marks})",
         (now, now - STALE_S, *PATIENT, *places),
     )

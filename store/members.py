@@ -98,13 +98,15 @@ class Members:
     """The tables `members`, `identities`, `states`, `attempts`.
 
     owners: (channel, external id) pairs that the configuration names; they are owners
-    whatever the table says.
+    whatever the table says. unrecorded: who is not to be recorded in groups; `store/talk.py`
+    keeps it, and here those come in who wished so before they were forgotten.
     """
 
     def __init__(self, db: Database, owners: Iterable[tuple[str, str]] = ()) -> None:
         self._db = db
         self._owners = frozenset(owners)
         self._cache: OrderedDict[tuple[str, str], Member] = OrderedDict()
+        self.unrecorded: set[int] = set()
 
     def forget_cache(self) -> None:
         """Another process wrote: what we think we know may be stale."""
@@ -176,7 +178,8 @@ class Members:
                 (channel, external_id, member_id, now),
             )
             aliases.settle(conn, (aliases.account(channel, external_id),), member_id)
-            used_up.meet(conn, member_id, channel, external_id, now)
+            if used_up.meet(conn, member_id, channel, external_id, now):
+                self.unrecorded.add(member_id)
             return Member(member_id, channel, external_id, "member", False, fresh=True)
 
         return self._remember(await self._db.write(run))
@@ -258,7 +261,8 @@ class Members:
             if other is None:
                 conn.execute("update members set unionid = ? where id = ?", (unionid, mine))
                 aliases.settle(conn, (f"unionid:{unionid}",), mine)
-                used_up.recognise(conn, mine)
+                if used_up.recognise(conn, mine):
+                    self.unrecorded.add(mine)
                 return mine
             if other[0] == mine:
                 return mine
@@ -270,6 +274,8 @@ class Members:
             ]
             conn.execute("update identities set member_id = ? where member_id = ?", (keep, drop))
             personal.merge(conn, keep, drop)
+            if drop in self.unrecorded:
+                self.unrecorded.add(keep)
             conn.execute("delete from members where id = ?", (drop,))
             conn.execute(
                 "update members set unionid = ?, role = ? where id = ?",

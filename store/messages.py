@@ -242,6 +242,15 @@ class Messages:
 
         return await self._db.read(run)
 
+    async def came(self, key: bytes) -> bool:
+        """Whether this message is remembered."""
+
+        def run(conn: Connection) -> bool:
+            found = conn.execute("select 1 from messages where key = ?", (key,)).fetchone()
+            return found is not None
+
+        return await self._db.read(run)
+
     async def purge(self, before: float) -> int:
         """Forget answered messages received before `before`; says how many."""
 

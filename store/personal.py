@@ -24,6 +24,7 @@ from store import (
     optouts,
     order,
     points_personal,
+    post_names,
     posts,
     quizzes,
     referral_people,
@@ -154,6 +155,8 @@ def told(conn: Connection, member_id: int) -> dict[str, Any] | None:
 def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
     """Remove what is kept of a member besides who they are; rows by table."""
     rows = {"events": aliases.forget(conn, member_id)}
+    # Before all rooms, which take away what they are called.
+    post_names.unname(conn, member_id, now)
     for room in _ROOMS:
         rows |= room.forget(conn, member_id, now)
     for table in _MEMBER_TABLES:

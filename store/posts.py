@@ -244,9 +244,10 @@ def _busy(conn: Connection, channel: str) -> bool:
 def _opens_at(conn: Connection, channel: str, per_minute: int, now: float) -> float:
     """From when this channel may post again; `now` or earlier when it may."""
     last = conn.execute(
-        "select settled_at from posts where channel = ? and claimed_at > ? and settled_at > ? "
-        "and status in ('sent', 'refused', 'unknown') order by settled_at desc limit ?",
-        (channel, now - MINUTE_S - _LONGEST_CALL_S, now - MINUTE_S, per_minute),
+        "select settled_at from posts where channel = ? and claimed_at is not null "
+        "and settled_at > ? and status in ('sent', 'refused', 'unknown') "
+        "order by settled_at desc limit ?",
+        (channel, now - MINUTE_S, per_minute),
     ).fetchall()
     closed = conn.execute(
         "select closed_until from paces where name = ?", (pace_of(channel),)
@@ -268,9 +269,14 @@ def _set_back(conn: Connection, channel: str, now: float) -> None:
 
 def _expire(conn: Connection, now: float) -> None:
     conn.execute(
-        "update posts set status = 'expired', settled_at = ? "
+        "update posts set status = 'expired', settled_at = ?, body = '' "
         "where status = 'planned' and not_after < ?",
         (now, now),
+    )
+    # Of calls that a restart found without an end: whoever made one does not put it off any more.
+    conn.execute(
+        "update posts set body = '' where status = 'unknown' and settled_at < ? and body <> ''",
+        (now - _LONGEST_CALL_S,),
     )
 
 
@@ -358,7 +364,7 @@ class Posts:
         note: str = "",
         message_id: str = "",
     ) -> None:
-        """Write how it ended: sent, refused or unknown. The text goes with success.
+        """Write how it ended: sent, refused or unknown. Its words go: it is never posted again.
 
         Who made the call knows better than who found it without an end after a restart.
         """
@@ -366,9 +372,8 @@ class Posts:
         def run(conn: Connection) -> None:
             conn.execute(
                 "update posts set status = ?, settled_at = ?, errcode = ?, note = ?, "
-                "message_id = ?, body = case when ? = 'sent' then '' else body end "
-                "where id = ? and status in ('sending', 'unknown')",
-                (status, now, errcode, note, message_id, status, post_id),
+                "message_id = ?, body = '' where id = ? and status in ('sending', 'unknown')",
+                (status, now, errcode, note, message_id, post_id),
             )
 
         await self._db.write(run)

@@ -33,6 +33,12 @@ _FIRST = (
     "and e.status in ('planned', 'sending')) "
 )
 
+_LAST_WORD = (
+    "exists (select 1 from messages as m where m.key = sends.message_key and m.sender = '')"
+)
+"""A condition on `sends`: it answers who wished to be forgotten; `store/members.py` took the
+sender off that message."""
+
 
 def _others(full: Iterable[str], full_groups: Iterable[str]) -> tuple[str, list[str]]:
     """A condition that leaves these channels out, and the groups of those; and its values."""
@@ -213,7 +219,10 @@ class Sends:
     async def settle(
         self, send_id: int, status: str, now: float, *, errcode: int | None = None, note: str = ""
     ) -> None:
-        """Write how it ended: sent, refused, unknown or waiting. The text goes with success."""
+        """Write how it ended: sent, refused, unknown or waiting. The text goes with success.
+
+        Who was forgotten got their last word, or never will: nothing is left of it.
+        """
 
         def run(conn: Connection) -> None:
             conn.execute(
@@ -222,6 +231,7 @@ class Sends:
                 "where id = ? and status = 'sending'",
                 (status, errcode, note, now, status, send_id),
             )
+            conn.execute(f"delete from sends where id = ? and {_LAST_WORD}", (send_id,))
 
         await self._db.write(run)
 
@@ -313,11 +323,13 @@ class Sends:
         """After a crash: calls that were under way have an unknown end; says how many."""
 
         def run(conn: Connection) -> int:
-            return conn.execute(
+            lost = conn.execute(
                 "update sends set status = 'unknown', settled_at = ?, "
                 "note = 'the process ended during the call' where status = 'sending'",
                 (now,),
             ).rowcount
+            conn.execute(f"delete from sends where status = 'unknown' and {_LAST_WORD}")
+            return lost
 
         return await self._db.write(run)
 

@@ -8,7 +8,7 @@ leaves. Whether a list is open in a group is in memory, for every +1 asks that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 MOST_OPEN = 3
 """Lists that are open in one group at a time."""
+
+HIGHEST = 9
+"""Numbers of lists have one digit: it is typed in front of +1."""
 
 MOST_ENTRIES = 500
 """On one list, with those who wait."""
@@ -138,27 +141,69 @@ def _next_number(conn: Connection, signup_id: int) -> int:
     return int(row[0])
 
 
+def numbered(lists: Iterable[tuple[int, float, float | None]]) -> dict[int, int]:
+    """(id, opened, ended; None for not yet) of one group, in order -> what each is called there.
+
+    A number stays a list's own until it ends, and is not the next one's at once: 接龙 2 +1 may
+    still be meant for the list before. They begin anew when none is open.
+    """
+    found: dict[int, int] = {}
+    held: dict[int, float | None] = {}
+    last = 0
+    for signup_id, opened_at, ended_at in lists:
+        held = {number: end for number, end in held.items() if end is None or end > opened_at}
+        last = last if held else 0
+        free = (number % HIGHEST + 1 for number in range(last, last + HIGHEST))
+        last = next((number for number in free if number not in held), HIGHEST)
+        held[last] = ended_at
+        found[signup_id] = last
+    return found
+
+
+def _waiting(conn: Connection, signup: Signup) -> tuple[float, bytes] | None:
+    """When a list is posted of itself, and the key of the post; None when it is not."""
+    row = conn.execute(
+        "select p.due_at, p.key from group_answers as a join posts as p on p.key = a.message_key "
+        "where a.place = ? and a.item = ? and p.status = 'planned'",
+        (signup.place, f"signup:{signup.id}"),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 class Signups:
     """The tables `signups` and `signup_entries`. Errors of all: StoreError."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._open: dict[str, dict[int, float | None]] = {}
+        self._numbers: dict[int, int] = {}
 
     # What is open
 
     async def load(self) -> None:
-        """Read into memory which lists are open."""
+        """Read into memory which lists are open, and their numbers."""
 
-        def run(conn: Connection) -> list[tuple[str, int, float | None]]:
+        def run(conn: Connection) -> list[tuple[str, int, float, float | None, float | None]]:
             return conn.execute(
-                "select place, id, closes_at from signups where closed_at is null"
+                "select place, id, opened_at, closes_at, closed_at from signups where place in "
+                "(select place from signups where closed_at is null) order by id"
             ).fetchall()
 
         open_: dict[str, dict[int, float | None]] = {}
-        for place, signup_id, closes_at in await self._db.read(run):
-            open_.setdefault(place, {})[signup_id] = closes_at
-        self._open = open_
+        lasted: dict[str, list[tuple[int, float, float | None]]] = {}
+        for place, signup_id, opened_at, closes_at, closed_at in await self._db.read(run):
+            ended_at = closes_at if closed_at is None else closed_at
+            lasted.setdefault(place, []).append((signup_id, opened_at, ended_at))
+            if closed_at is None:
+                open_.setdefault(place, {})[signup_id] = closes_at
+        numbers: dict[int, int] = {}
+        for lists in lasted.values():
+            numbers.update(numbered(lists))
+        self._open, self._numbers = open_, numbers
+
+    def number(self, signup_id: int) -> int:
+        """What an open list is called in its group, 1 to HIGHEST, until it ends; no database."""
+        return self._numbers.get(signup_id, 1)
 
     def count_open(self, place: str, now: float) -> int:
         """How many lists are open in a group; no database."""
@@ -222,18 +267,50 @@ class Signups:
 
         return await self._change(run)
 
-    async def close(self, signup_id: int, now: float) -> Signup | None:
-        """Nobody signs up any more; the list as it is, None when there is none."""
+    async def close(
+        self, signup_id: int, now: float, make: Make | None = None, silent_until: float = 0.0
+    ) -> Signup | None:
+        """Nobody signs up any more; the list as it is, None when there is none.
+
+        What waits to be posted of it is dropped: it would invite people. make: what the group
+        reads of its end, None where who ended it is answered there. silent_until: not before.
+        """
 
         def run(conn: Connection) -> Signup | None:
-            conn.execute(
+            ended = conn.execute(
                 "update signups set closed_at = case when closes_at <= ? then closes_at else ? end "
                 "where id = ? and closed_at is null",
                 (now, now, signup_id),
-            )
-            return _one(conn, signup_id)
+            ).rowcount
+            found = _one(conn, signup_id)
+            if found is None or not ended:
+                return found
+            waiting = _waiting(conn, found)
+            if waiting is not None:
+                conn.execute(
+                    "update posts set body = '', settled_at = ?, status = 'dropped' "
+                    "where key = ? and status = 'planned'",
+                    (now, waiting[1]),
+                )
+            if make is not None:
+                plan_in(conn, make(found, max(now, silent_until)), now)
+            return found
 
         return await self._change(run)
+
+    async def refresh(self, signup_id: int, make: Make) -> None:
+        """What waits to be posted of a list is written anew, as the group has changed since."""
+
+        def run(conn: Connection) -> None:
+            found = _one(conn, signup_id)
+            waiting = _waiting(conn, found) if found is not None else None
+            if found is not None and waiting is not None:
+                conn.execute(
+                    "update posts set body = ? where key = ? and status = 'planned'",
+                    (post_to_json(make(found, waiting[0]).body), waiting[1]),
+                )
+
+        await self._db.write(run)
 
     async def get(self, signup_id: int) -> Signup | None:
         """One list; None when there is none of this number."""
@@ -274,6 +351,14 @@ class Signups:
             if not found.is_open(now):
                 return Joined(Joining.CLOSED, found)
             if row is not None and row[1] is None and note in ("", row[0]):
+                known = found.of(member_id)
+                if name and known is not None and not known.name:
+                    # Who was nameless and has a name now stands on the list by it.
+                    conn.execute(
+                        "update signup_entries set name = ? where signup_id = ? and member_id = ?",
+                        (name, signup_id, member_id),
+                    )
+                    return Joined(Joining.SAME, _one(conn, signup_id))
                 return Joined(Joining.SAME, found)
             if (row is None or row[1] is not None) and len(found.entries) >= MOST_ENTRIES:
                 return Joined(Joining.FULL, found)

@@ -141,7 +141,7 @@ class Streams:
         await self._db.write(run)
 
     async def fetch(self, key: bytes, channel: str, now: float) -> Fetched:
-        """The answer for who asks for it; from then on it is not pushed.
+        """The answer for who asks for it; from then on it is not pushed, unless `missed` says so.
 
         "open": not answered yet. "pushed": it went out by its address, or may have. "unknown":
         there is no such stream on this channel, or its answer is not kept any more.
@@ -161,11 +161,33 @@ class Streams:
             if row[1] == 0:
                 return Fetched("open")
             conn.execute(
-                "update streams set fetched_at = coalesce(fetched_at, ?), due_at = null, "
-                "response_url = '' where message_key = ?",
+                "update streams set fetched_at = coalesce(fetched_at, ?), due_at = null "
+                "where message_key = ?",
                 (now, key),
             )
             return Fetched("answered", row[2], row[3])
+
+        return await self._db.write(run)
+
+    async def taken(self, key: bytes) -> None:
+        """What was fetched has arrived: it will never be pushed."""
+        await self._set(key, "response_url = '', due_at = null", ())
+
+    async def missed(self, key: bytes, due_at: float) -> bool:
+        """What was fetched did not arrive: push it then, unless it is fetched again before.
+
+        False when there is nothing to push, or it arrived once already.
+        """
+
+        def run(conn: Connection) -> bool:
+            return bool(
+                conn.execute(
+                    "update streams set due_at = ? where message_key = ? and response_url <> '' "
+                    "and fetched_at is not null and finished_at is not null "
+                    "and pushing_at is null",
+                    (due_at, key),
+                ).rowcount
+            )
 
         return await self._db.write(run)
 

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from store import edges, statements
+from store import edges, post_names, statements, used_up
 from store.db import Database, Many
 from store.dialect import Connection
 from store.edges import HALF_LIFE_S, Turned
 from store.groups import Seen, see_members
 from store.statements import rows_of
 
-UNRECORDED = "unrecorded"
+UNRECORDED = used_up.UNRECORDED
 """The name in `member_settings` of those of whom nothing is written."""
 
 MOST_CHARS = 2000
@@ -89,6 +89,15 @@ class Hour(NamedTuple):
     member_id: int
     hour: int
     turns: int
+
+
+class Kept(NamedTuple):
+    """How much groups know of a member. turns: what they said; people: whom they turned to, or
+    who turned to them; signups: lists they are on."""
+
+    turns: int
+    people: int
+    signups: int
 
 
 _KNOWN = "select key from talk where key in ({rows})"
@@ -174,12 +183,15 @@ def _read(conn: Connection, rest: str, args: Sequence[Any]) -> list[Said]:
 
 
 class Talks:
-    """The table `talk`, and with it `edges`. Errors of all: StoreError."""
+    """The table `talk`, and with it `edges`. Errors of all: StoreError.
 
-    def __init__(self, db: Database) -> None:
+    unrecorded: the set of who opted out, which `store/members.py` has, too.
+    """
+
+    def __init__(self, db: Database, unrecorded: set[int]) -> None:
         self._db = db
         self._say = Many(_say)
-        self._unrecorded: set[int] = set()
+        self._unrecorded = unrecorded
 
     async def load(self) -> None:
         """Read who opted out into memory."""
@@ -188,7 +200,8 @@ class Talks:
                 "select member_id from member_settings where name = ?", (UNRECORDED,)
             ).fetchall()
         )
-        self._unrecorded = {row[0] for row in rows}
+        self._unrecorded.clear()
+        self._unrecorded.update(row[0] for row in rows)
 
     def unrecorded(self, member_id: int) -> bool:
         """Whether they opted out; no database. `say` asks the table itself."""
@@ -261,6 +274,21 @@ class Talks:
 
         return (await self._db.read(run))[::-1]
 
+    async def kept(self, member_id: int) -> Kept:
+        """How much there is of a member; zeros for nobody."""
+
+        def run(conn: Connection) -> Kept:
+            row = conn.execute(
+                "select (select count(*) from talk where member_id = ?), "
+                "(select count(*) from (select to_id from edges where from_id = ? "
+                "union select from_id from edges where to_id = ?) as who), "
+                "(select count(*) from signup_entries where member_id = ? and left_at is null)",
+                (member_id,) * 4,
+            ).fetchone()
+            return Kept(*row)
+
+        return await self._db.read(run)
+
     async def hours(self, place: str, after: float, until: float) -> list[Hour]:
         """How much each member said in each hour of the day; hidden turns do not count."""
 
@@ -280,7 +308,8 @@ class Talks:
     async def opt(self, member_id: int, recorded: bool) -> bool:
         """Whether what they say is written down; False when it was so already.
 
-        Opting out removes what there is: turns, pairs, and the names groups told of them.
+        Opting out removes what there is: turns, pairs, the names groups told of them, and
+        themselves from welcomes and digests that were not posted yet.
         """
 
         def run(conn: Connection) -> bool:
@@ -289,6 +318,7 @@ class Talks:
                     "delete from member_settings where member_id = ? and name = ?",
                     (member_id, UNRECORDED),
                 )
+                used_up.record_again(conn, member_id)
                 return done.rowcount > 0
             done = conn.execute(
                 "insert into member_settings (member_id, name, value) select id, ?, '1' "
@@ -297,6 +327,7 @@ class Talks:
             )
             conn.execute("delete from talk where member_id = ?", (member_id,))
             edges.drop_of(conn, member_id)
+            post_names.unname(conn, member_id, None, post_names.GREETS)
             conn.execute("update group_members set name = '' where member_id = ?", (member_id,))
             return done.rowcount > 0
 

@@ -2,7 +2,8 @@
 
 Coupons of an offer, the one attempt at a quiz, today's check-in, wrong codes: kept under keyed
 hashes of who they were (`store/fingerprints.py`), given to who comes back under the same
-identity, and dropped when it no longer matters.
+identity, and dropped when it no longer matters. So is the wish not to be recorded in groups:
+being forgotten is no reason to be written down again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _GUESSES = "coupon"
 """Under this name `attempts` counts wrong codes; see `store/claimable.py`."""
 
 _LOCK = f"lock:{_GUESSES}"
+
+UNRECORDED = "unrecorded"
+"""Under this name `member_settings` keeps that somebody is not to be recorded, and this table."""
 
 _Used = dict[str, tuple[int, float | None]]
 """What -> (how many, until when it matters)."""
@@ -52,34 +56,69 @@ def offers_of(conn: Connection, members: Collection[int]) -> Mapping[tuple[int, 
     return found
 
 
-def meet(conn: Connection, member_id: int, channel: str, external_id: str, now: float) -> None:
-    """Somebody new: what was used up under this identity is theirs."""
+def meet(conn: Connection, member_id: int, channel: str, external_id: str, now: float) -> bool:
+    """Somebody new: what was used up under this identity is theirs.
+
+    True when they once wished not to be recorded.
+    """
+    return _any(conn) and _give(conn, member_id, print_of(conn, channel, external_id), now)
+
+
+def recognise(conn: Connection, member_id: int) -> bool:
+    """Their unionid became known: so is what was used up under that. True as for `meet`."""
+    if not _any(conn) or (mark := union_print(conn, member_id)) is None:
+        return False
+    return _give(conn, member_id, mark, None)
+
+
+def record_again(conn: Connection, member_id: int) -> None:
+    """They may be recorded, and nobody remembers that they once wished not to be."""
     if _any(conn):
-        _give(conn, member_id, print_of(conn, channel, external_id), now)
+        marks = _marks(conn, member_id)
+        conn.executemany(
+            "delete from used_up where fingerprint = ? and what = ?",
+            [(mark, UNRECORDED) for mark in marks],
+        )
+        conn.execute(
+            "delete from used_up where member_id = ? and what = ?", (member_id, UNRECORDED)
+        )
 
 
-def recognise(conn: Connection, member_id: int) -> None:
-    """Their unionid became known: so is what was used up under that."""
-    if _any(conn) and (mark := union_print(conn, member_id)) is not None:
-        _give(conn, member_id, mark, None)
+def _marks(conn: Connection, member_id: int) -> list[bytes]:
+    """The fingerprints of all that they are known by."""
+    identities = conn.execute(
+        "select channel, external_id from identities where member_id = ?", (member_id,)
+    ).fetchall()
+    marks = [print_of(conn, *one) for one in identities]
+    union = union_print(conn, member_id)
+    return marks if union is None else [*marks, union]
 
 
 def _any(conn: Connection) -> bool:
     return conn.execute("select 1 from used_up limit 1").fetchone() is not None
 
 
-def _give(conn: Connection, member_id: int, mark: bytes, now: float | None) -> None:
+def _give(conn: Connection, member_id: int, mark: bytes, now: float | None) -> bool:
     given = conn.execute(
         "update used_up set member_id = ? where fingerprint = ? returning what, count, until",
         (member_id, mark),
     ).fetchall()
+    unrecorded = False
     for what, count, until in given:
+        if what == UNRECORDED:
+            unrecorded = True
+            conn.execute(
+                "insert into member_settings (member_id, name, value) values (?, ?, '1') "
+                "on conflict (member_id, name) do nothing",
+                (member_id, UNRECORDED),
+            )
         if what == _LOCK and now is not None and now < until:
             conn.execute(
                 "insert into attempts (member_id, name, count, locked_until, last_key) "
                 "values (?, ?, ?, ?, ?) on conflict (member_id, name) do nothing",
                 (member_id, _GUESSES, abs(count), until if count < 0 else 0.0, b""),
             )
+    return unrecorded
 
 
 def purge(conn: Connection, now: float) -> int:
@@ -125,6 +164,10 @@ def _own(conn: Connection, member_id: int, now: float) -> _Used:
     ):
         # Below nothing: locked. A count that has not come to that is forgiven in a day.
         found[_LOCK] = (-count, locked_until) if locked_until else (count, now + _DAY_S)
+    if conn.execute(
+        "select 1 from member_settings where member_id = ? and name = ?", (member_id, UNRECORDED)
+    ).fetchone():
+        found[UNRECORDED] = (1, None)
     return found
 
 
@@ -156,12 +199,7 @@ def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
             mine[what] = (count + mine.get(what, (0, until))[0], until)
         else:
             mine.setdefault(what, (count, until))
-    identities = conn.execute(
-        "select channel, external_id from identities where member_id = ?", (member_id,)
-    ).fetchall()
-    marks = [print_of(conn, *one) for one in identities] if mine else []
-    if mine and (union := union_print(conn, member_id)) is not None:
-        marks.append(union)
+    marks = _marks(conn, member_id) if mine else []
     released = conn.execute(
         "update used_up set member_id = null where member_id = ?", (member_id,)
     ).rowcount

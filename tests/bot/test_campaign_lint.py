@@ -16,8 +16,8 @@ from bot.campaign_lint import Facts, Needs, lint, needs, plain, table, told, wor
 from handlers.context import SHANGHAI
 from scheduler.planner import Account
 from store import Store
-from store.campaigns import NewCampaign, Variant, faults
 from store.campaign_places import grouped
+from store.campaigns import NewCampaign, Variant, faults
 from store.offers import NewOffer, Offer
 from store.rule_values import Stranger
 from store.rules import Term

@@ -27,19 +27,26 @@ from tests.blank import blank
 
 NOW = 1_795_228_200.0
 ADVERT = "加微信 abc12345 领取内部资料，名额有限"
+"""A contact and a lure: an advert without doubt where the model agrees."""
 SETTINGS = GroupSettings(flood_messages=5, flood_seconds=20.0)
 DEED = Deed(NOW, "member:1", "order.ban")
 
 
 class Model:
-    """An advert for it is what says 日赚, surely, or 优惠, likely. Counts what it was asked."""
+    """An advert for it is what says 日赚 or 好物, surely, or 优惠, likely. Counts what it was
+    asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     def scores(self, texts: Sequence[str]) -> list[float]:
         self.asked += texts
-        return [0.999 if "日赚" in text else 0.93 if "优惠" in text else 0.01 for text in texts]
+        return [self._one(text) for text in texts]
+
+    def _one(self, text: str) -> float:
+        if "日赚" in text or "好物" in text:
+            return 0.999
+        return 0.93 if "优惠" in text else 0.01
 
 
 class Kicker:
@@ -222,7 +229,7 @@ async def test_an_advert_is_hidden_warned_of_and_reported(world: World) -> None:
     group = await world.group()
     case = await world.say(f"日赚千元 {ADVERT}", group)
     assert case is not None
-    assert case.reasons == ("contact", "model")
+    assert case.reasons == ("contact", "lure", "model")
     assert case.actions == ("hidden", "warned")
     assert world.hidden == [case.key.hex()]
     [(kind, body)] = await world.posts()
@@ -234,15 +241,43 @@ async def test_an_advert_is_hidden_warned_of_and_reported(world: World) -> None:
     assert "abc12345" not in report
 
 
-async def test_the_model_alone_warns_at_most(world: World) -> None:
+async def test_the_model_alone_reports_and_the_group_hears_nothing(world: World) -> None:
     group = await world.group(kick=True, silence=True)
-    case = await world.say("日赚千元不是梦", group)
+    case = await world.say("好物推荐给大家看看", group)
     assert case is not None
-    assert (case.severity, case.actions) == (2, ("hidden", "warned"))
+    assert (case.severity, case.actions) == (1, ("noted",))
+    assert len(world.told) == 1
     likely = await world.say("今天全场优惠哦", group, "su")
     assert likely is not None
     assert (likely.severity, likely.actions) == (1, ("noted",))
-    assert world.kicker.done == []
+    await world.order.tick(NOW + REPORT_S + 1)
+    assert len(world.told) == 1, "what is only likely is for who looks"
+    assert (world.kicker.done, world.hidden, await world.posts()) == ([], [], [])
+
+
+async def test_who_has_talked_for_a_while_is_not_reported_for_a_models_word(world: World) -> None:
+    group = await world.group()
+    for number in range(5):
+        world.now += 60
+        await world.say(f"这是我第 {number} 次在群里说话", group)
+    known = await world.judge("好物推荐给大家看看", group)
+    assert (known.severity, known.report) == (1, False)
+    assert (await world.judge("好物推荐给大家看看", group, "su")).report
+
+
+async def test_a_line_to_the_bot_in_a_flood_is_answered(world: World) -> None:
+    group = await world.group()
+    severities = [
+        (await world.judge(f"第 {n} 句不一样的话", group, addressed=n in (6, 7))).severity
+        for n in range(9)
+    ]
+    assert severities == [0, 0, 0, 0, 0, 2, 0, 0, 2]
+
+
+@pytest.mark.parametrize("text", ["收到啦", "12345678901234", "。。。！！！？？？", "😀" * 9])
+async def test_the_model_is_not_asked_of_what_says_nothing(world: World, text: str) -> None:
+    await world.judge(text, await world.group())
+    assert world.model.asked == []
 
 
 async def test_a_group_that_is_watched_hears_nothing_and_operators_do(world: World) -> None:
@@ -303,13 +338,13 @@ async def test_one_warning_for_a_member_group_and_day(world: World) -> None:
     group, other = await world.group(), await world.group("2")
     for number in range(4):
         world.now += 60
-        await world.say(f"日赚千元不是梦 {number}", group)
+        await world.say(f"日赚千元 {ADVERT} {number}", group)
     assert len(await world.posts()) == 1
-    await world.say("日赚千元不是梦 别处", other)
-    await world.say("日赚千元不是梦 别人", group, "su")
+    await world.say(f"日赚千元 {ADVERT} 别处", other)
+    await world.say(f"日赚千元 {ADVERT} 别人", group, "su")
     assert len(await world.posts()) == 3
     world.now += 86_400
-    await world.say("日赚千元不是梦 明天", group)
+    await world.say(f"日赚千元 {ADVERT} 明天", group)
     assert len(await world.posts()) == 4
 
 
@@ -424,7 +459,7 @@ async def test_a_false_alarm_lets_them_speak_again(world: World) -> None:
 
 async def test_a_full_report_fits_into_one_message(world: World) -> None:
     group = await world.group()
-    await world.say("日赚千元", group)
+    await world.say("日赚千元不是梦", group)
     for number in range(30):
         await world.say(
             f"日赚千元{'，包教包会名额有限' * 9} {number} {ADVERT}", group, f"p{number}"
@@ -455,6 +490,8 @@ async def test_a_mention_of_all_by_a_member_is_noted_and_with_an_advert_more(wor
     assert (await world.judge("谁有空", group, everyone=True)).severity == 1
     judgement = await world.judge(ADVERT, group, everyone=True)
     assert (judgement.severity, judgement.reasons) == (2, ("contact", "everyone"))
+    judgement = await world.judge("我的电话 13800138000", group, everyone=True)
+    assert judgement.severity == 1
 
 
 async def test_a_qr_code_into_another_group_is_seen(world: World) -> None:
@@ -502,10 +539,10 @@ async def test_a_hostile_text_reaches_the_model_cut(world: World) -> None:
     assert [len(text) for text in world.model.asked] == [2000]
 
 
-@pytest.mark.parametrize("text", ["日赚\ud800千元", "日赚\x00千元", "日赚千元" + "\u0301" * 9000])
-async def test_half_a_character_stops_nobody(world: World, text: str) -> None:
+@pytest.mark.parametrize("odd", ["\ud800", "\x00", "\u0301" * 9000])
+async def test_half_a_character_stops_nobody(world: World, odd: str) -> None:
     group = await world.group()
-    case = await world.say(text, group)
+    case = await world.say(f"日赚{odd}千元 {ADVERT}", group)
     assert case is not None
     assert "warned" in case.actions
 

@@ -9,12 +9,10 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
-from bot.config import ServerSettings
 from bot.parts import Outcome
 from bot.streams import CLOSES_S, FETCH_S, LONGER_S, STILL_S
-from bot.webhook import Webhook
 from handlers.message import Message, Option, Reply
 from store.messages import Incoming
 from store.streams import PUSH_WITHIN_S, NewStream
@@ -540,31 +538,14 @@ async def test_somebody_elses_click_is_taken_and_ignored(tmp_path: Path) -> None
 
 
 async def test_the_door_stands_in_the_webhook_beside_the_accounts(tmp_path: Path) -> None:
-    async with desk(tmp_path) as robot, ClientSession() as session:
-        webhook = Webhook(
-            {},
-            robot.inbox,
-            robot.watch,
-            ServerSettings(),
-            now=lambda: robot.now,
-            doors={"/hook/robot": robot.door},
-        )
-        runner = web.ServerRunner(webhook.server())
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            addresses = list(runner.addresses)
-            url = f"http://127.0.0.1:{addresses[0][1]}/hook/robot"
-            query = build_wecom.echo("59+27/", now=robot.now)
-            async with session.get(url, params=query) as response:
-                assert (response.status, await response.text()) == (200, "59+27/")
-            query, body = build_wecom.signed(build_wecom.text("在吗"), now=robot.now)
-            async with session.post(url, params=query, data=body) as response:
-                frame = build_wecom.opened(await response.read())
-            assert frame["stream"]["content"] == "答在吗"
-            async with session.post(url, params={**query, "nonce": "x"}, data=body) as response:
-                assert (response.status, await response.read()) == (403, b"")
-            assert robot.watch.reasons == ["bad_signature"]
-        finally:
-            await runner.cleanup()
+    async with desk(tmp_path) as robot, ClientSession() as session, robot.served() as url:
+        query = build_wecom.echo("59+27/", now=robot.now)
+        async with session.get(url, params=query) as response:
+            assert (response.status, await response.text()) == (200, "59+27/")
+        query, body = build_wecom.signed(build_wecom.text("在吗"), now=robot.now)
+        async with session.post(url, params=query, data=body) as response:
+            frame = build_wecom.opened(await response.read())
+        assert frame["stream"]["content"] == "答在吗"
+        async with session.post(url, params={**query, "nonce": "x"}, data=body) as response:
+            assert (response.status, await response.read()) == (403, b"")
+        assert robot.watch.reasons == ["bad_signature"]

@@ -321,7 +321,7 @@ def test_members_talk_in_the_group_beside_the_phones(browser: Browser) -> None:
     browser.click("#room-private", "私聊何川")
     browser.wait("[data-test=line-bot] .words", "你有 0 积分")
     browser.click("#room-group")
-    browser.wait("[data-test=line-bot] .words", "已私聊你")
+    browser.wait("[data-test=line-bot] .words", "我私聊回你")
     assert not any("0 积分" in text for text in browser.texts("#talk .words"))
 
     browser.click("[data-example='有人进群']")

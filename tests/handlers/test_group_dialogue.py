@@ -9,7 +9,7 @@ import pytest
 
 from handlers import ROUTERS
 from handlers.context import GroupChannels
-from handlers.group_dialogue import shortened
+from handlers.group_said import shortened
 from handlers.message import Reply
 from store.content import NewFaq
 from store.groups import GroupRules, Seen

@@ -190,15 +190,36 @@ def test_memory_is_bounded_whoever_writes() -> None:
     assert len(lately) <= 100
 
 
+def test_who_speaks_to_the_bot_may_say_twice_as_much() -> None:
+    lately = Lately(10, 20.0)
+    told = [lately.flood(HERE, LIN, str(n), NOW + n / 10, spared=True) for n in range(30)]
+    assert told[:20] == [(False, False)] * 20
+    assert told[20] == (True, False)
+    assert told[21] == (True, True)
+    assert lately.flood(HERE, LIN, "plain", NOW + 3.1) == (True, True)
+
+
+def test_a_newcomer_is_one_for_five_ordinary_lines() -> None:
+    lately = Lately(10, 20.0)
+    for _ in range(5):
+        assert lately.new(HERE, LIN)
+        lately.ordinary(HERE, LIN)
+    assert not lately.new(HERE, LIN)
+    assert lately.new(THERE, LIN)
+    assert lately.new(HERE, SU)
+
+
 # Repeats and raids
 
 
-def repeats(said: list[tuple[str, Any]], bait: bool, text: str, every: float = 1.0) -> list[Any]:
+def repeats(
+    said: list[tuple[str, Any]], bait: int, text: str, every: float = 1.0, asked: bool = False
+) -> list[Any]:
     lately = Lately(10, 20.0)
     told = []
     for number, (place, who) in enumerate(said):
         copies = lately.again(mark(text), place, who, str(number), NOW + number * every)
-        told.append(repeated(copies, len(read(text).bare), bait))
+        told.append(repeated(copies, len(read(text).bare), bait, asked))
     return told
 
 
@@ -206,44 +227,56 @@ ADVERT = "加微信领取内部资料名额有限"
 
 
 def test_a_raid_is_one_text_with_bait_from_several_members() -> None:
-    told = repeats([(HERE, LIN), (HERE, SU), (HERE, MEI)], True, ADVERT)
+    told = repeats([(HERE, LIN), (HERE, SU), (HERE, MEI)], 2, ADVERT)
     assert told[1] == (None, False)
     assert told[2] == (Finding("raid", 3), False)
 
 
+def test_a_raid_of_what_may_be_no_advert_is_noted() -> None:
+    told = repeats([(HERE, LIN), (HERE, SU), (HERE, MEI)], 1, "王老师电话 13800138000")
+    assert told[2] == (Finding("raid", 1), False)
+
+
+def test_what_members_were_asked_to_say_is_no_raid() -> None:
+    people = [(HERE, ("qun", str(n))) for n in range(30)]
+    assert set(repeats(people, 2, "已填写 https://wj.example/a 加微信领礼品", asked=True)) == {
+        (None, False)
+    }
+
+
 def test_good_wishes_from_everybody_are_no_raid() -> None:
     people = [(HERE, ("qun", str(n))) for n in range(30)]
-    assert set(repeats(people, False, "收到，谢谢老师")) == {(None, False)}
-    assert set(repeats(people, False, "祝老师节日快乐，身体健康，万事如意，桃李满天下")) == {
+    assert set(repeats(people, 0, "收到，谢谢老师")) == {(None, False)}
+    assert set(repeats(people, 0, "祝老师节日快乐，身体健康，万事如意，桃李满天下")) == {
         (None, False)
     }
 
 
 def test_a_question_asked_twice_is_nothing_and_often_is_noted() -> None:
-    told = repeats([(HERE, LIN)] * 7, False, "请问作业在哪里交")
+    told = repeats([(HERE, LIN)] * 7, 0, "请问作业在哪里交")
     assert told[:2] == [(None, False)] * 2
     assert told[2] == (Finding("repeat", 1), False)
     assert told[3] == (Finding("repeat", 1), True)
     assert told[4] == (Finding("repeat", 2), False)
     assert told[6] == (Finding("repeat", 2), True)
-    assert set(repeats([(HERE, LIN)] * 7, False, "哈哈哈")) == {(None, False)}
+    assert set(repeats([(HERE, LIN)] * 7, 0, "哈哈哈")) == {(None, False)}
 
 
 def test_the_same_in_three_groups_is_cross_posting() -> None:
     places = [(HERE, LIN), (THERE, LIN), ("qun:3@chatroom", LIN)]
-    assert repeats(places, True, ADVERT)[2] == (Finding("cross_post", 2), False)
-    assert repeats(places, False, "请问今晚几点上课")[2] == (Finding("cross_post", 1), False)
+    assert repeats(places, 1, ADVERT)[2] == (Finding("cross_post", 2), False)
+    assert repeats(places, 0, "请问今晚几点上课")[2] == (Finding("cross_post", 1), False)
 
 
 def test_what_was_said_long_ago_is_no_repeat() -> None:
-    assert set(repeats([(HERE, LIN)] * 5, True, ADVERT, every=REPEAT_S + 1)) == {(None, False)}
+    assert set(repeats([(HERE, LIN)] * 5, 2, ADVERT, every=REPEAT_S + 1)) == {(None, False)}
 
 
 # Together
 
 
-def judged(*rules: Finding, score: float | None = None) -> Judgement:
-    return weigh(rules, score, report_at=0.9, act_at=0.98)
+def judged(*rules: Finding, score: float | None = None, new: bool = False) -> Judgement:
+    return weigh(rules, score, report_at=0.9, act_at=0.98, new=new)
 
 
 @pytest.mark.parametrize(
@@ -251,20 +284,32 @@ def judged(*rules: Finding, score: float | None = None) -> Judgement:
     [
         ([], None, 0, False, False),
         ([], 0.5, 0, False, False),
-        ([], 0.95, 1, True, False),
-        ([], 1.0, 2, True, False),
-        ([("link", 0)], 1.0, 2, True, False),
+        ([], 0.95, 1, False, False),
+        ([], 1.0, 1, False, False),
+        ([("link", 0)], 1.0, 1, False, False),
         ([("contact", 1)], 0.1, 1, False, False),
-        ([("contact", 1)], 0.95, 2, True, False),
-        ([("contact", 1)], 0.99, 2, True, False),
+        ([("contact", 1)], 1.0, 1, False, False),
+        ([("joining", 1), ("contact", 1)], 1.0, 1, False, False),
+        ([("lure", 0)], 0.5, 0, False, False),
+        ([("lure", 0)], 0.95, 1, True, False),
+        ([("lure", 0)], 1.0, 1, True, False),
+        ([("link", 0), ("lure", 0)], 0.95, 2, True, False),
+        ([("contact", 1), ("lure", 0)], 0.95, 2, True, False),
+        ([("contact", 1), ("lure", 0)], 0.5, 1, False, False),
+        ([("short_link", 1)], 0.95, 1, False, False),
+        ([("short_link", 1)], 0.99, 2, True, False),
+        ([("repeat", 1)], 0.99, 2, True, False),
         ([("banned", 2)], None, 2, True, False),
         ([("banned", 2)], 0.95, 2, True, False),
-        ([("banned", 2)], 0.99, 3, True, True),
+        ([("banned", 2)], 0.99, 3, True, False),
+        ([("banned", 3)], 0.1, 3, True, True),
+        ([("raid", 1)], None, 1, True, False),
         ([("raid", 3)], None, 3, True, False),
-        ([("raid", 3)], 0.2, 3, True, False),
-        ([("raid", 3)], 0.95, 3, True, True),
+        ([("raid", 3)], 1.0, 3, True, False),
         ([("known", 3)], 0.2, 3, True, True),
-        ([("raid", 3), ("contact", 1)], 1.0, 3, True, True),
+        ([("lookalike", 3)], None, 3, True, True),
+        ([("hidden_link", 2)], 1.0, 3, True, False),
+        ([("raid", 3), ("contact", 1), ("lure", 0)], 1.0, 3, True, False),
     ],
 )
 def test_rules_and_model_together(
@@ -274,8 +319,11 @@ def test_rules_and_model_together(
     assert (told.severity, told.report, told.certain) == (severity, report, certain)
 
 
-def test_the_model_alone_never_makes_it_certain() -> None:
-    assert not judged(score=1.0).certain
+def test_the_model_alone_only_reports_and_only_newcomers() -> None:
+    for said in (judged(score=1.0, new=True), judged(Finding("link", 0), score=1.0, new=True)):
+        assert (said.severity, said.report, said.certain) == (1, True, False)
+    assert not judged(score=0.97, new=True).report
+    assert not judged(score=1.0).report
     assert not judged(Finding("link", 0), score=1.0).certain
     assert judged(score=1.0).reasons == ("model",)
     assert judged() == FINE

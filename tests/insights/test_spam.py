@@ -5,7 +5,9 @@ All messages here are made up. The model is the shipped one: a retrained file ha
 
 from __future__ import annotations
 
+import re
 import string
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights.spam import DRIFT, REASONS, SHIPPED, ModelFile, SpamModel
+from insights.spam_alone import SHORT, alone
+from insights.spam_flags import FLAGS, flagged
 from insights.spam_text import BITS, MAX_CHARS, NAMES, read
 
 MODEL = SpamModel.load()
@@ -105,6 +109,56 @@ def test_a_huge_text_is_read_only_to_the_limit() -> None:
 def test_a_message_scores_the_same_alone_and_among_others(batch: list[str]) -> None:
     alone = [MODEL.scores([text])[0] for text in batch]
     assert MODEL.scores(batch) == pytest.approx(alone, abs=1e-9)
+
+
+ugly = st.text(
+    alphabet=st.one_of(
+        st.sampled_from(f"{LETTERS}　\n\t\u200b\ufe0fxX０９①⑳Ⓐ𝐀薇賺們吗批約٣ \ud800ﷺ😀—〇々"),
+        st.characters(),
+    ),
+    max_size=60,
+)
+
+
+@given(text=st.one_of(ugly, chinese, st.sampled_from([*ADVERTS, *CHAT])))
+@settings(max_examples=250, deadline=None)
+def test_one_message_is_read_just_as_in_a_batch(text: str) -> None:
+    single, (rows, grams, plain, blank) = alone(text), read([text])
+    if single is None:
+        assert not text or max(text) > "\U0002ffff" or len(text) > SHORT // 18
+        return
+    assert single.rows.tolist() == rows.tolist()
+    assert single.grams.tolist() == grams.tolist()
+    assert single.plain.tolist() == plain.tolist()
+    assert single.blank.tolist() == blank.tolist()
+
+
+@given(text=st.one_of(ugly, st.lists(st.sampled_from(FLAGS), max_size=4).map(str)))
+@settings(max_examples=150, deadline=None)
+def test_flags_are_what_their_patterns_find(text: str) -> None:
+    bare = re.sub(r"[\W_]", "", text)
+    assert flagged(text, bare) == [
+        float(re.search(pattern, bare if reading == "bare" else text) is not None)
+        for _, reading, pattern in FLAGS
+    ]
+
+
+def test_one_message_takes_few_calls() -> None:
+    """Work is counted, not timed: calls of Python and C for one message of thirty characters."""
+    text = "请问第三章的作业是今天晚上交还是明天中午12点之前交呀"
+    count = 0
+
+    def call(_frame: object, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    MODEL.scores([text])
+    sys.setprofile(call)
+    try:
+        MODEL.scores([text])
+    finally:
+        sys.setprofile(None)
+    assert count < 150
 
 
 def test_many_batches_keep_their_order() -> None:

@@ -1,40 +1,33 @@
-"""A WeCom robot as a process of its own, with a handler that takes its time.
+"""The bot with one WeCom robot as a process of its own, with a handler that takes its time.
 
-`python -m tests.proofs.streaming FILE PORT API_BASE SECONDS`: the real store, inbox, streams, door
-and webhook; the answer names the question, has a picture, and comes after so many seconds.
+`python -m tests.proofs.streaming --config FILE SECONDS`: the real `App` and configuration, and one
+router in front that says what it is doing and answers after so many seconds: with the question,
+at length, and a picture. SIGUSR1 puts its clock `AHEAD_S` forward, so that nobody waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
-from aiohttp import web
-
-from bot.client import new_session
-from bot.config import ServerSettings
-from bot.crypto import BadMessage
-from bot.inbox import Inbox, Sentences
-from bot.metrics import Metrics
-from bot.parts import Outcome
-from bot.streams import StreamAnswers
+from bot import logs
+from bot.app import App
+from bot.config import load
 from bot.terminal import run_loop
-from bot.webhook import Webhook
-from bot.wecom import Codec
-from bot.wecom_door import WecomDoor, sentences_of
+from handlers import ROUTERS
+from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.texts import Texts
-from store import Store
-from store.members import Member
-from store.messages import Unanswered
-from tests.build import AES_KEY, TOKEN
+from handlers.router import Router
 
-DEADLINE_S = 0.4
-FETCH_S = 0.8
-PICTURE = b"\x89PNG proof"
+DEADLINE_S = 0.5
+AHEAD_S = 30.0
+NAME = "proof.png"
 PROGRESS = "正在翻资料"
+QUICK = "快的"
 
 
 def answer_to(text: str) -> str:
@@ -42,53 +35,34 @@ def answer_to(text: str) -> str:
     return f"答{text}" + "。细节" * 2000
 
 
-async def serve(path: Path, port: int, api_base: str, seconds: float) -> None:
+def slow(seconds: float) -> tuple[Router, ...]:
+    """The conversation behind a handler that answers every question after so many seconds."""
+    router = Router("slow")
+
+    @router.question()
+    async def look_up(message: Message, ctx: Context) -> Reply:
+        ctx.said(PROGRESS)
+        await asyncio.sleep(1.0 if message.text == QUICK else seconds)
+        ctx.then.append(Reply.image(NAME))
+        return Reply.text(answer_to(message.text))
+
+    return (router, *ROUTERS)
+
+
+async def serve(path: Path, seconds: float) -> None:
     """Run until killed."""
-    says = sentences_of(Texts.load(None))
-    store, metrics, session = Store(path), Metrics(), new_session()
-    await store.open()
-    codec = Codec("robot", TOKEN, AES_KEY, name="小助手")
-    streams = StreamAnswers(
-        store, says, {"robot": api_base}, session, now=time.time, fetch_s=FETCH_S
-    )
+    config = load(path, os.environ)
+    logs.configure(config.log, config.secrets())
+    ahead = [0.0]
 
-    async def converse(message: Message, member: Member) -> Outcome:
-        streams.said(message.key, PROGRESS)
-        await asyncio.sleep(seconds)
-        said, then = Reply.text(answer_to(message.text)), (Reply.image("m1"),)
-        return Outcome(said, "proof", then=then)
+    def forward() -> None:
+        ahead[0] += AHEAD_S
 
-    def read(row: Unanswered) -> Message | None:
-        try:
-            return codec.read(row.body, row.received_at)
-        except BadMessage:
-            return None
-
-    async def picture(media_id: str) -> bytes | None:
-        return PICTURE
-
-    inbox = Inbox(
-        store,
-        converse,
-        metrics,
-        Sentences(crashed=says.crashed, thinking="", more="", transfer_again=""),
-        now=time.time,
-        late=lambda: None,
-        streams={"robot": streams},
-        deadline_s=DEADLINE_S,
-    )
-    inbox.open()
-    await inbox.recover(read)
-    door = WecomDoor(codec, inbox, streams, store, says, metrics, pictures=picture)
-    webhook = Webhook(
-        {}, inbox, metrics, ServerSettings(), now=time.time, doors={"/hook/robot": door}
-    )
-    runner = web.ServerRunner(webhook.server())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    await streams.run()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, forward)
+    app = App(config, routers=slow(seconds), now=lambda: time.time() + ahead[0], say=lambda _: None)
+    await app.start()
+    await app.failed()
 
 
 if __name__ == "__main__":
-    file, at, base, pause = sys.argv[1:]
-    run_loop(serve(Path(file), int(at), base, float(pause)))
+    run_loop(serve(Path(sys.argv[-2]), float(sys.argv[-1])))

@@ -109,7 +109,7 @@ async def test_an_evening_in_the_demos_group(crowd: Crowd) -> None:
     # A private matter: one line in the group, the rest on one phone, which may go on there.
     await crowd.says(ZHOU, f"{BOT} 我的积分")
     await crowd.hears(ZHOU, "你有 0 积分")
-    await crowd.hears("group", "已私聊你")
+    await crowd.hears("group", "我私聊回你")
     assert await crowd.post("whisper", who=ZHOU, text="签到") == 202
     await crowd.hears(ZHOU, "+5")
     assert not await crowd.bot_lines(LIN)

@@ -18,8 +18,10 @@ from scheduler.rules import CampaignRules
 from store import Store
 from store.campaign_places import assigned, grouped, held_of
 from store.campaigns import Campaign, NewCampaign, Variant
+from store.customer_groups import NewTask
+from store.customer_messages import CustomerMessage
 from store.groups import Group, GroupRules
-from store.posts import Post
+from store.posts import NewPost, Post
 from tests.blank import blank
 from tests.scheduler.campaign_world import CHANNEL, NEVER_QUIET, NOON, World
 from tests.scheduler.sender import Scripted
@@ -131,6 +133,29 @@ async def test_whoever_begins_it_again_plans_nothing_again(stage: Stage) -> None
     await stage.runner(lease_s=0.0).run_once()
     await stage.work()
     assert Counter(stage.posted) == dict.fromkeys(places, 1)
+
+
+async def test_a_beginning_that_is_broken_off_leaves_nothing_behind(stage: Stage) -> None:
+    place = await stage.group("qun:1")
+    one = await stage.campaign(place)
+    hold = await stage.store.leases.take("campaigns", "we", NOON, 30.0)
+    assert hold is not None
+    post = NewPost(
+        key=bytes(16),
+        channel="qun",
+        place=place,
+        kind="campaign",
+        body=Post("text", "今晚八点"),
+        due_at=NOON,
+        campaign_id=one.id,
+    )
+    task = NewTask(
+        key=bytes(16), channel="kf", sender="", places=(), body=CustomerMessage("八点"), due_at=NOON
+    )
+    with pytest.raises(ValueError, match="employee"):
+        await stage.store.group_campaigns.begin(one, hold, NOON, [post], [task])
+    assert await stage.rows() == {}
+    assert await stage.world.status(one.id) == "scheduled"
 
 
 async def test_another_process_without_the_lease_begins_nothing(stage: Stage) -> None:

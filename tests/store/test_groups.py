@@ -24,7 +24,7 @@ NOW = 1_763_600_000.0
 PLACE = place_of("qun", "1")
 
 
-async def meet(store: Store, external_id: str = "1", **more: str) -> Group:
+async def meet(store: Store, external_id: str = "1", **more: Any) -> Group:
     return await store.groups.meet("qun", external_id, NOW, **more)
 
 

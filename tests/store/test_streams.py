@@ -56,7 +56,31 @@ async def test_what_is_fetched_is_not_pushed_and_can_be_fetched_again(store: Sto
     assert await store.streams.claim(NOW + 100) == ([], 0)
     assert await store.streams.fetch(key(1), CHANNEL, NOW + 100) == found
     assert await store.streams.fetch(key(1), "another", NOW) == Fetched("unknown")
+    assert await rows(store) == [(LIN, URL, None, "")]
+    await store.streams.taken(key(1))
     assert await rows(store) == [(LIN, "", None, "")], "the address is of no more use"
+    assert not await store.streams.missed(key(1), NOW), "it arrived once"
+
+
+async def test_what_was_fetched_and_did_not_arrive_is_due_again(store: Store) -> None:
+    await answered(store)
+    assert not await store.streams.missed(key(1), NOW + 15), "nobody has fetched it yet"
+    await store.streams.fetch(key(1), CHANNEL, NOW)
+    assert await store.streams.missed(key(1), NOW + 15)
+    assert await store.streams.next_due() == NOW + 15
+    await store.streams.fetch(key(1), CHANNEL, NOW + 1)
+    assert await store.streams.next_due() is None, "it was asked for again"
+    await store.streams.missed(key(1), NOW + 16)
+    [push], _ = await store.streams.claim(NOW + 16)
+    assert push.reply == "答1".encode()
+    assert not await store.streams.missed(key(1), NOW + 20), "it is on its way"
+
+
+async def test_what_is_still_worked_on_cannot_be_missed(store: Store) -> None:
+    await store.messages.record(incoming(1))
+    await store.streams.begin(stream())
+    await store.streams.fetch(key(1), CHANNEL, NOW)
+    assert not await store.streams.missed(key(1), NOW)
 
 
 async def test_what_is_pushed_is_not_fetched(store: Store) -> None:
