@@ -8,23 +8,18 @@ into groups is `handlers/group_push.py`.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from types import MappingProxyType
 
-from handlers import digest_text, group_push, group_words
+from handlers import digest_text, group_cards, group_push, group_words
 from handlers.changes import read_only, short
-from handlers.context import SHANGHAI, Context
+from handlers.context import Context
 from handlers.group_asked import can_post, find, hears, here, named, robots, shown, split, told
 from handlers.group_words import narrow
 from handlers.message import Message, Reply
 from store.groups import Group, GroupRules
 from store.ledgers import Deed
-
-LISTED = 10
-"""Groups of one page."""
 
 LONGEST_WELCOME = 300
 """Characters of a welcome."""
@@ -75,7 +70,9 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
             return Reply.text(texts("group_desk.private_only", command=name))
         if name == "push":
             return read_only(ctx) or await group_push.preview(message, ctx, after)
-        return await (_list(ctx, after) if name == "list" else group_push.posts(ctx, after))
+        return await (
+            group_cards.listed(ctx, after) if name == "list" else group_push.posts(ctx, after)
+        )
     assert verb is not None, "it is one or the other"
     if not verb.looks and (refused := read_only(ctx)):
         return refused
@@ -128,13 +125,13 @@ async def _other(message: Message, ctx: Context, group: Group | None, typed: str
                 "group_desk.card_here",
                 number=group.id,
                 title=shown(ctx, group),
-                state=_state(ctx, group),
+                state=group_cards.state_of(ctx, group),
             )
             return Reply.text(said)
         return Reply.text(texts("group_desk.usage_here"))
     if not typed:
         ctx.handler = "operator.group.list"
-        return await _list(ctx, "")
+        return await group_cards.listed(ctx, "")
     words = [*_VERBS, *_WHOLE]
     near = [_NEAR[narrow(typed)]] if narrow(typed) in _NEAR else []
     near = near or difflib.get_close_matches(narrow(typed), words, n=1, cutoff=0.6)
@@ -144,130 +141,7 @@ async def _other(message: Message, ctx: Context, group: Group | None, typed: str
     if isinstance(found, Reply):
         return found
     ctx.handler = "operator.group.show"
-    return await _card(ctx, found)
-
-
-# Looking
-
-
-async def _list(ctx: Context, rest: str) -> Reply:
-    """/group list [page]: number, name, state."""
-    texts = ctx.texts
-    groups = ctx.store.groups.all()
-    if not groups:
-        return Reply.text(texts("group_desk.none"))
-    pages = math.ceil(len(groups) / LISTED)
-    typed = narrow(rest)
-    page = int(typed) if typed.isdecimal() and len(typed) < LISTED else 1
-    if not 1 <= page <= pages:
-        return Reply.text(texts("group_desk.no_page", pages=pages))
-    lines = [texts("group_desk.head", count=len(groups), page=page, pages=pages)]
-    listed = groups[(page - 1) * LISTED : page * LISTED]
-    counts = await ctx.store.groups.counts([one.place for one in listed])
-    for one in listed:
-        facts = [_state(ctx, one)]
-        if counts.get(one.place):
-            facts.append(texts("group_desk.state_members", count=counts[one.place]))
-        facts.append(texts("group_desk.state_order", order=_order(ctx, one)))
-        if one.rules.digest != "off":
-            facts.append(texts("group_desk.state_digest", digest=_digest(ctx, one)))
-        if not can_post(ctx, one):
-            facts.append(texts("group_desk.state_mute"))
-        elif one.route:
-            facts.append(texts("group_desk.state_route", route=one.route))
-        lines.append(
-            texts(
-                "group_desk.line",
-                number=one.id,
-                title=shown(ctx, one),
-                channel=one.channel,
-                state="，".join(facts),
-            )
-        )
-    if page < pages:
-        lines.append(texts("group_desk.more", page=page + 1))
-    return Reply.text("\n".join(lines))
-
-
-async def _card(ctx: Context, group: Group) -> Reply:
-    """/group 3: everything that is set."""
-    texts, rules = ctx.texts, group.rules
-    count = await ctx.store.groups.count(group.place)
-    keywords = rules.keywords
-    card = texts(
-        "group_desk.card",
-        number=group.id,
-        title=shown(ctx, group),
-        channel=group.channel,
-        state=_state(ctx, group),
-        members=texts("group_desk.state_members", count=count)
-        if count
-        else texts("group_desk.members_unknown"),
-        route=_route(ctx, group),
-        welcome=_welcome(ctx, rules),
-        quiet=rules.quiet or texts("group_desk.off"),
-        digest=_digest(ctx, group),
-        eager=texts("group_desk.eager_on", seconds=f"{rules.eager_s:g}")
-        if rules.eager_s
-        else texts("group_desk.off"),
-        keywords=texts("group_desk.as_configured")
-        if keywords is None
-        else texts("group_desk.on" if keywords else "group_desk.off"),
-        order=_order(ctx, group),
-    )
-    return Reply.text(card)
-
-
-def _state(ctx: Context, group: Group) -> str:
-    texts = ctx.texts
-    if group.left_at is not None:
-        said = texts("group_desk.state_left")
-    elif group.bound:
-        said = texts("group_desk.state_bound")
-    else:
-        said = texts("group_desk.state_unbound")
-    if group.rules.muted_until > ctx.at:
-        until = moment(group.rules.muted_until, ctx)
-        said = f"{said}，{texts('group_desk.state_muted', until=until)}"
-    return said
-
-
-def _route(ctx: Context, group: Group) -> str:
-    if not can_post(ctx, group):
-        return ctx.texts("group_desk.route_cannot")
-    if group.route:
-        return ctx.texts("group_desk.route_other", route=group.route)
-    return ctx.texts("group_desk.route_own")
-
-
-def _welcome(ctx: Context, rules: GroupRules) -> str:
-    if not rules.welcome:
-        return ctx.texts("group_desk.off")
-    if rules.welcome_minutes is None:
-        return ctx.texts("group_desk.welcome_on_configured", welcome=rules.welcome)
-    minutes = f"{rules.welcome_minutes:g}"
-    return ctx.texts("group_desk.welcome_on", welcome=rules.welcome, minutes=minutes)
-
-
-def _digest(ctx: Context, group: Group) -> str:
-    if group.rules.digest == "off":
-        return ctx.texts("group_desk.off")
-    configured = ctx.channels.digest_at or ctx.texts("group_desk.digest_configured")
-    return group.rules.digest or configured
-
-
-def _order(ctx: Context, group: Group) -> str:
-    if group.rules.order == "act":
-        return ctx.texts("group_desk.order_act")
-    if group.rules.order == "watch":
-        return ctx.texts("group_desk.order_watch")
-    return ctx.texts("group_desk.order_off")
-
-
-def moment(at: float, ctx: Context) -> str:
-    """A time to come: "22:30" today, else "11-22 08:00"."""
-    when = datetime.fromtimestamp(at, SHANGHAI)
-    return when.strftime("%H:%M" if when.date() == ctx.now.date() else "%m-%d %H:%M")
+    return await group_cards.card_of(ctx, found)
 
 
 # Changing
@@ -332,7 +206,9 @@ async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Repl
         return Reply.text(texts("group_desk.bound_left", group=name))
     alias = group_words.alias_of(rest) if rest else None
     if rest and alias is None:
-        return Reply.text(texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS))
+        return Reply.text(
+            texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS)
+        )
     ctx.item = f"group:{group.id}"
     await groups.bind(group.place, ctx.at, f"member:{ctx.member.id}", _deed(ctx, "bind"))
     already = texts("group_desk.bound_already", group=name)
@@ -378,7 +254,9 @@ async def _call(message: Message, ctx: Context, group: Group, rest: str) -> Repl
         return Reply.text(texts("group_desk.uncalled", group=name))
     alias = group_words.alias_of(rest)
     if alias is None:
-        return Reply.text(texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS))
+        return Reply.text(
+            texts("group_desk.call_usage", at=_at(message), limit=group_words.LONGEST_ALIAS)
+        )
     problem = await _give(ctx, group, alias)
     return Reply.text(problem or texts("group_desk.called", group=name, alias=alias))
 
@@ -418,7 +296,9 @@ async def _greet(message: Message, ctx: Context, group: Group, rest: str) -> Rep
     texts = ctx.texts
     name = _name(message, ctx, group)
     if not rest:
-        return Reply.text(texts("group_desk.welcome_usage", at=_at(message), names=group_words.NEWCOMERS))
+        return Reply.text(
+            texts("group_desk.welcome_usage", at=_at(message), names=group_words.NEWCOMERS)
+        )
     if group_words.means_off(rest):
         await _ruled(message, ctx, group, lambda rules: replace(rules, welcome=""))
         return Reply.text(texts("group_desk.welcome_off", group=name))
@@ -500,7 +380,9 @@ async def _mute(message: Message, ctx: Context, group: Group, rest: str) -> Repl
     since = message.created if abs(message.created - ctx.at) < _CREATED_S else ctx.at
     until = since + seconds
     await _ruled(message, ctx, group, lambda rules: replace(rules, muted_until=until))
-    said = texts("group_desk.muted", group=name, until=moment(until, ctx), number=group.id)
+    said = texts(
+        "group_desk.muted", group=name, until=group_cards.moment(until, ctx), number=group.id
+    )
     return _said(ctx, group, said)
 
 

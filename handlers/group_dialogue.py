@@ -81,7 +81,7 @@ _QUESTION = re.compile(
 ENOUGH = "group.enough"
 """What the log says of a message that was met with silence: that member, or group, had enough."""
 
-_CANNED = frozenset(("group.called", "help.greeting", "greeting", "hush"))
+_CANNED = frozenset(("group.called", "greeting", "hush"))
 """Handlers whose words are the same whoever asks."""
 
 _CANNED_EACH = frozenset(("faq.unknown", "group.repeated", PRIVATE))

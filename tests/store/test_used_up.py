@@ -128,3 +128,53 @@ async def test_what_no_longer_matters_is_dropped(store: Store) -> None:
     lin = await meet(store)
     await forgotten(store, lin)
     assert ask_file(store.db.path, "select * from used_up") == []
+
+
+async def test_the_wish_not_to_be_recorded_outlives_the_member(store: Store) -> None:
+    lin = await meet(store)
+    await store.talk.opt(lin, recorded=False)
+    await forgotten(store, lin)
+    await store.talk.load()
+    back = await meet(store)
+    assert store.talk.unrecorded(back)
+    assert not store.talk.unrecorded(await meet(store, MEI))
+    assert ask_file(store.db.path, "select member_id, name from member_settings") == [
+        (back, "unrecorded")
+    ]
+    await forgotten(store, back)
+    assert store.talk.unrecorded(await meet(store)), "however often"
+
+
+async def test_who_wants_to_be_recorded_again_is_after_the_next_time_too(store: Store) -> None:
+    lin = await meet(store)
+    await store.members.unite(CHANNEL, LIN, "union")
+    await store.talk.opt(lin, recorded=False)
+    await forgotten(store, lin)
+    back = await meet(store)
+    await store.members.unite(CHANNEL, LIN, "union")
+    assert await store.talk.opt(back, recorded=True)
+    assert not store.talk.unrecorded(back)
+    await forgotten(store, back)
+    assert not store.talk.unrecorded(await meet(store))
+
+
+async def test_the_wish_is_known_by_the_unionid_and_by_either_of_two(store: Store) -> None:
+    lin = await meet(store)
+    await store.members.unite(CHANNEL, LIN, "union")
+    await store.talk.opt(lin, recorded=False)
+    await forgotten(store, lin)
+    elsewhere = await meet(store, "o_else", ELSEWHERE)
+    assert not store.talk.unrecorded(elsewhere)
+    await store.members.unite(ELSEWHERE, "o_else", "union")
+    assert store.talk.unrecorded(elsewhere)
+    other = await meet(store, MEI)
+    await store.members.unite(CHANNEL, MEI, "union")
+    assert store.talk.unrecorded(min(other, elsewhere))
+
+
+async def test_two_made_one_are_not_recorded_when_either_wished_so(store: Store) -> None:
+    first, second = await meet(store), await meet(store, "o_else", ELSEWHERE)
+    await store.talk.opt(second, recorded=False)
+    await store.members.unite(CHANNEL, LIN, "union")
+    await store.members.unite(ELSEWHERE, "o_else", "union")
+    assert store.talk.unrecorded(first)
