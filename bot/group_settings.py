@@ -69,8 +69,8 @@ class GroupSettings:
     digest_at: Annotated[time, CLOCK] = time(21, 0)
     keep_talk_days: Annotated[int, whole(1, 3650)] = 30
     edge_half_life_days: Annotated[float, number(1, 3650)] = 30.0
-    flood_messages: Annotated[int, whole(3, 1000)] = 20
-    flood_seconds: Annotated[float, number(1, 600)] = 20.0
+    flood_messages: Annotated[int, whole(3, 1000)] = 10
+    flood_seconds: Annotated[float, number(1, 600)] = 10.0
     spam_report_at: Annotated[float, number(0.5, 1)] = 0.9
     spam_act_at: Annotated[float, number(0.5, 1)] = 0.98
     customer_sync_minutes: Annotated[float, number(1, 1440)] = 30.0

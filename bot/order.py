@@ -192,7 +192,8 @@ class Order:
             findings += odd
             if known and chars >= _VERDICT_CHARS:
                 findings.append(Finding("known", REPORTED))
-            chain = is_chain(text)
+            # Who sells to the group by 接龙 names prices; an advert says where to go, too.
+            chain = is_chain(text) and not (odd and lures(reading, plainly=True))
             if not chain and chars >= _MODEL_CHARS and not reading.bare.isdecimal():
                 score = self._score(text)
             likely = score is not None and score >= self._settings.spam_report_at
@@ -334,7 +335,9 @@ class Order:
         words = texts("order.warning_flood") if flood else texts("order.warning")
         day = f"{datetime.fromtimestamp(now, SHANGHAI):%Y-%m-%d}"
         key = ("warning", group.place, message.sender, day)
-        return order_text.notice(group, message.sender, words, key, now, member_id)
+        # Who opted out is written down nowhere: the sentence names nobody.
+        to = "" if member_id is None else message.sender
+        return order_text.notice(group, to, words, key, now, member_id)
 
     async def _do(self, todo: Pending, group: Group) -> None:
         """Remove, silence or release somebody, and write down how it ended."""

@@ -45,7 +45,7 @@ def shown(ctx: Context, group: Group) -> str:
     return short(group.alias or group.name) or ctx.texts("group_desk.unnamed")
 
 
-def told(ctx: Context, group: Group) -> str:
+def titled(ctx: Context, group: Group) -> str:
     """How a sentence names it: its name and its number."""
     return ctx.texts("group_desk.that_group", title=shown(ctx, group), number=group.id)
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from handlers import digest_text, group_cards, group_push, group_words
 from handlers.changes import read_only, short
 from handlers.context import Context
-from handlers.group_asked import can_post, find, hears, here, named, robots, shown, split, told
+from handlers.group_asked import can_post, find, hears, here, named, robots, shown, split, titled
 from handlers.group_words import narrow
 from handlers.message import Message, Reply
 from store.groups import Group, GroupRules
@@ -155,7 +155,7 @@ def _name(message: Message, ctx: Context, group: Group) -> str:
     """How an answer names it: in the group itself, 本群."""
     if message.talk is not None:
         return ctx.texts("group_desk.this_group")
-    return told(ctx, group)
+    return titled(ctx, group)
 
 
 async def _ruled(
@@ -216,6 +216,11 @@ async def _bind(message: Message, ctx: Context, group: Group, rest: str) -> Repl
     if alias is not None:
         lines.append(await _give(ctx, group, alias) or texts("group_desk.bound_named", alias=alias))
     return Reply.text("\n".join(lines))
+
+
+def _call_usage(message: Message, ctx: Context) -> str:
+    limit = group_words.LONGEST_ALIAS
+    return ctx.texts("group_desk.call_usage", at=_at(message), limit=limit)
 
 
 async def _give(ctx: Context, group: Group, alias: str) -> str:
@@ -284,7 +289,7 @@ async def _posted_by(message: Message, ctx: Context, group: Group, rest: str) ->
     others = [one for one in ctx.store.groups.all() if one.route == route and one != group]
     if others:
         one = others[0]
-        other = told(ctx, one)
+        other = titled(ctx, one)
         return Reply.text(texts("group_desk.route_taken", route=route, other=other))
     done = await ctx.store.groups.post_by(group.place, route, _deed(ctx, "route"))
     said = texts("group_desk.routed", group=name, route=route)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,9 +16,10 @@ from typing import Any
 
 from handlers.changes import ask, audited, executes, short
 from handlers.context import SHANGHAI, Context
-from handlers.group_asked import can_post, find, named, once_each, poster, split
-from handlers.group_words import means_all
+from handlers.group_asked import can_post, find, named, once_each, poster, shown, split
+from handlers.group_words import listed, means_all
 from handlers.message import Message, Reply
+from handlers.texts import Texts
 from store.groups import Group
 from store.posts import (
     DROPPED,
@@ -50,8 +50,11 @@ LATE_S = 6 * 3600.0
 
 KIND = "push"
 
+AGAIN_S = 86_400.0
+"""The same words again within so long may be a slip."""
+
 _HAN_BYTES = 3
-_BETWEEN = re.compile(r"[,，、;；]+")
+_LOOKED_BACK = 50
 
 
 async def preview(message: Message, ctx: Context, rest: str) -> Reply:
@@ -77,8 +80,30 @@ async def preview(message: Message, ctx: Context, rest: str) -> Reply:
     if cannot:
         lines += [texts("group_desk.push_cannot"), *_some(ctx, cannot)]
     lines += [texts("group_desk.push_text"), words, _takes(ctx, able)]
+    if again := await _again(ctx, words):
+        lines.append(again)
     args = {"asked": message.key, "places": [one.place for one in able], "text": words}
     return await ask(ctx, "group.push", args, "\n".join(lines))
+
+
+def _digest(words: str) -> str:
+    """What stands for the words in the audit."""
+    return hashlib.blake2b(words.encode(errors="replace"), digest_size=4).hexdigest()
+
+
+async def _again(ctx: Context, words: str) -> str:
+    """A warning that these words were pushed lately; "" when they were not."""
+    wanted = _digest(words)
+    for row in await ctx.store.audit.newest(_LOOKED_BACK):
+        if row.at < ctx.at - AGAIN_S:
+            break
+        if row.action == "group.push" and wanted in row.detail.split():
+            return ctx.texts("group_desk.push_again", when=_moment(row.at))
+    return ""
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, SHANGHAI).strftime("%m-%d %H:%M")
 
 
 def _meant(ctx: Context, typed: str) -> tuple[list[Group], list[str]]:
@@ -87,7 +112,7 @@ def _meant(ctx: Context, typed: str) -> tuple[list[Group], list[str]]:
         return [one for one in ctx.store.groups.all() if one.bound], []
     groups: dict[str, Group] = {}
     wrong = []
-    for name in filter(None, _BETWEEN.split(typed)):
+    for name in listed(typed):
         found = named(ctx, name)
         if len(found) == 1:
             groups[found[0].place] = found[0]
@@ -108,7 +133,7 @@ def _able(
     texts = ctx.texts
     able, why = [], []
     for one in groups:
-        told: dict[str, object] = {"number": one.id, "title": short(one.title)}
+        told: dict[str, object] = {"number": one.id, "title": shown(ctx, one)}
         if one.left_at is not None:
             why.append(texts("group_desk.push_why_left", **told))
         elif not one.bound:
@@ -120,26 +145,25 @@ def _able(
     kept, again = once_each(ctx, able)
     if not quietly:
         why += [
-            texts("group_desk.push_why_again", number=one.id, title=short(one.title))
+            texts("group_desk.push_why_again", number=one.id, title=shown(ctx, one))
             for one in again
         ]
     return kept, why
 
 
 def _some(ctx: Context, lines: Sequence[str]) -> list[str]:
-    shown = list(lines[:SHOWN])
+    some = list(lines[:SHOWN])
     if len(lines) > SHOWN:
-        shown.append(ctx.texts("group_desk.push_more", count=len(lines) - SHOWN))
-    return shown
+        some.append(ctx.texts("group_desk.push_more", count=len(lines) - SHOWN))
+    return some
 
 
 def _line(ctx: Context, group: Group) -> str:
     texts = ctx.texts
-    told: dict[str, object] = {"number": group.id, "title": short(group.title)}
+    told: dict[str, object] = {"number": group.id, "title": shown(ctx, group)}
     until = group.rules.silent_until(ctx.at)
     if until > ctx.at:
-        when = datetime.fromtimestamp(until, SHANGHAI).strftime("%m-%d %H:%M")
-        return texts("group_desk.push_group_later", **told, until=when)
+        return texts("group_desk.push_group_later", **told, until=_moment(until))
     if group.route:
         return texts("group_desk.push_group_route", **told, route=group.route)
     return texts("group_desk.push_group", **told)
@@ -176,11 +200,24 @@ async def _pushed(message: Message, ctx: Context, args: Mapping[str, Any]) -> Re
         )
         await ctx.store.posts.plan(new, ctx.at)
     numbers = " ".join(str(one.id) for one in able)
-    await audited(message, ctx, "group.push", "", f"groups {numbers}")
-    lines = [texts("group_desk.push_planned", count=len(able))]
+    await audited(message, ctx, "group.push", "", f"groups {numbers} text {_digest(args['text'])}")
+    lines = [_planned(ctx, able)]
     if missing := len(args["places"]) - len(able):
         lines.append(texts("group_desk.push_left_out", count=missing))
     return Reply.text("\n".join(lines))
+
+
+def _planned(ctx: Context, groups: Sequence[Group]) -> str:
+    """How many go out, and when those begin that would disturb now."""
+    ends = [one.rules.silent_until(ctx.at) for one in groups]
+    later = [at for at in ends if at > ctx.at]
+    if not later:
+        return ctx.texts("group_desk.push_planned", count=len(groups))
+    until = _moment(min(later))
+    if len(later) == len(groups):
+        return ctx.texts("group_desk.push_planned_later", count=len(groups), until=until)
+    first = ctx.texts("group_desk.push_planned", count=len(groups))
+    return f"{first}\n{ctx.texts('group_desk.push_some_later', count=len(later), until=until)}"
 
 
 # What became of it
@@ -206,18 +243,32 @@ def _post_line(ctx: Context, one: ListedPost) -> str:
     texts = ctx.texts
     group = ctx.store.groups.known(one.place)
     told: dict[str, object] = {
-        "when": datetime.fromtimestamp(one.created_at, SHANGHAI).strftime("%m-%d %H:%M"),
-        "title": f"#{group.id} {short(group.title)}" if group else one.channel,
+        "when": _moment(one.created_at),
+        "title": f"#{group.id} {shown(ctx, group)}" if group else one.channel,
         "kind": texts(f"group_desk.kind_{one.kind if one.kind in _KINDS else 'other'}"),
         "status": texts(f"group_desk.post_{one.status if one.status in _ENDS else 'waiting'}"),
     }
-    note = one.note if one.errcode is None else texts("group_desk.errcode", errcode=one.errcode)
+    note = one.note if one.errcode is None else _meaning(texts, one.errcode)
     # What went well needs no remark; nor does what is tried again by itself.
     if not note or one.status in (SENT, SENDING):
         return texts("group_desk.posts_line", **told)
     return texts("group_desk.posts_note", **told, note=short(note))
 
 
+def _meaning(texts: Texts, errcode: int) -> str:
+    """What a group robot's error code says to an operator, and what helps."""
+    if errcode == _BAD_KEY:
+        return texts("group_desk.errcode_key", errcode=errcode)
+    if errcode == _TOO_OFTEN:
+        return texts("group_desk.errcode_often", errcode=errcode)
+    if errcode in _BAD_CONTENT:
+        return texts("group_desk.errcode_content", errcode=errcode)
+    return texts("group_desk.errcode", errcode=errcode)
+
+
+_BAD_KEY = 93_000
+_TOO_OFTEN = 45_009
+_BAD_CONTENT = frozenset((40_008, 40_058, 44_004, 45_002))
 _KINDS = frozenset(
     ("welcome", "digest", "campaign", "push", "notice", "order", "quiz", "eager", "late")
 )

@@ -14,7 +14,7 @@ from typing import Any
 from handlers import changes
 from handlers.changes import short
 from handlers.context import Context
-from handlers.group_asked import can_post, find, hears
+from handlers.group_asked import can_post, find, hears, titled
 from handlers.group_names import called
 from handlers.message import Message, Reply
 from handlers.quiz import PRIZES, when, wins
@@ -22,10 +22,11 @@ from handlers.quiz_text import asked, chosen
 from handlers.router import Router, asking
 from handlers.texts import Texts
 from handlers.tiers import refused
+from store.group_answers import Said
 from store.groups import Groups
 from store.quiz_rounds import Heard, Result, Scorer
 from store.quiz_rules import LETTERS, Question
-from store.quizzes import DRAFT, RUNNING, SCHEDULED, Quiz
+from store.quizzes import CLOSED, DRAFT, RUNNING, SCHEDULED, Quiz
 
 router = Router("quiz.group")
 
@@ -33,6 +34,14 @@ _EACH_S = 60.0
 """Around each question, at most: its post, how it went, a slow channel."""
 
 _SLACK_S = 600.0
+
+KEPT_S = 7 * 86_400.0
+"""So long the places of the last quiz in a group can be asked for."""
+
+_LISTED = 10
+_LATEST = 50
+_PAUSE_S = 30.0
+"""Places are told once in so long to who did not turn to the bot."""
 
 _GROUP = re.compile(r"群[\s:：]*(\S*)|#(\S+)")
 
@@ -75,6 +84,58 @@ async def hear(message: Message, ctx: Context) -> Reply | None:
     return _said(ctx, message, ctx.texts("group_quiz.noted"))
 
 
+@router.text("排名|答题排名|竞赛排名", where="group", keyword=True, name="quiz.group_rank")
+async def rank(message: Message, ctx: Context) -> Reply:
+    """The places of the quiz that runs here, or of the one just played."""
+    quiz = await _last_here(ctx)
+    to_bot = message.talk is not None and message.talk.addressed
+    if quiz is None:
+        return Reply.text(ctx.texts("group_quiz.none_here")) if to_bot else Reply.none()
+    ctx.item = f"quiz:{quiz.id}"
+    if not to_bot:
+        key = bytes.fromhex(message.key)
+        item = f"quiz_rank:{quiz.id}"
+        if await ctx.store.group_answers.claim(ctx.place, item, key, ctx.at, _PAUSE_S) is not (
+            Said.FIRST
+        ):
+            return Reply.none()
+    texts = ctx.texts
+    found = [one for one in await ctx.store.quiz_rounds.best(quiz, _LISTED) if one.score]
+    if not found:
+        return Reply.text(texts("group_quiz.nobody_yet", title=quiz.title))
+    over = quiz.status == CLOSED
+    lines = [texts("group_quiz.end" if over else "group_quiz.rank_head", title=quiz.title)]
+    return Reply.text("\n".join((*lines, *(_place(texts, one) for one in found))))
+
+
+@router.text("我的成绩|我的排名", where="group", name="quiz.group_mine")
+async def mine(message: Message, ctx: Context) -> Reply:
+    """One's own points in that quiz: everybody there could read them in its results."""
+    quiz = await _last_here(ctx)
+    if quiz is None:
+        return Reply.text(ctx.texts("group_quiz.none_here"))
+    ctx.item = f"quiz:{quiz.id}"
+    own = (await ctx.store.quiz_play.standings(quiz.id, 0, ctx.member.id)).mine
+    if own is None:
+        return Reply.text(ctx.texts("group_quiz.mine_none", title=quiz.title))
+    facts = {"title": quiz.title, "score": own.score, "rank": own.rank}
+    return Reply.text(ctx.texts("group_quiz.mine", **facts))
+
+
+async def _last_here(ctx: Context) -> Quiz | None:
+    """The quiz that runs in this group, else the last that ended within KEPT_S."""
+    running = await ctx.store.quizzes.on(ctx.at, ctx.place)
+    if running:
+        return running[0]
+    ended = [
+        one
+        for one in await ctx.store.quizzes.page(limit=_LATEST)
+        if one.place == ctx.place and one.status in (RUNNING, CLOSED)
+        if ctx.at <= (one.closed_at or ctx.at) + KEPT_S
+    ]
+    return max(ended, key=lambda one: one.starts_at or 0.0, default=None)
+
+
 def _said(ctx: Context, message: Message, words: str) -> Reply:
     """Nothing where everything is heard; who has to mention the bot gets a short line."""
     return Reply.none() if message.channel in ctx.channels.hearing else Reply.text(words)
@@ -104,9 +165,11 @@ async def ask_to_start(
     group = find(ctx, named)
     if isinstance(group, Reply):
         return group
-    told = texts("group_desk.that_group", title=short(group.title), number=group.id)
+    told = titled(ctx, group)
     if not group.bound:
         return Reply.text(texts("group_quiz.unbound", group=told, number=group.id))
+    if group.channel in ctx.channels.robots:
+        return Reply.text(texts("group_quiz.robot", group=told))
     if not can_post(ctx, group):
         return Reply.text(texts("group_desk.cannot_post", number=group.id))
     if any(one.kind == "short" for one in quiz.questions):
@@ -142,7 +205,7 @@ async def _started(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
         if starts_at is None:
             others = await store.quizzes.on(ctx.at, place)
             if others:
-                told = texts("group_desk.that_group", title=short(group.title), number=group.id)
+                told = titled(ctx, group)
                 return Reply.text(texts("group_quiz.another", group=told))
             await store.quizzes.start(quiz.id, begins, begins + lasts(quiz), place)
         else:
@@ -153,7 +216,7 @@ async def _started(message: Message, ctx: Context, args: Mapping[str, Any]) -> R
         status = texts(f"quiz.status_{quiz.status}")
         return Reply.text(texts("quiz.not_now", title=quiz.title, status=status))
     await changes.audited(message, ctx, "quiz.start_group", f"quiz:{quiz.id}", short(group.title))
-    told = texts("group_desk.that_group", title=short(group.title), number=group.id)
+    told = titled(ctx, group)
     if starts_at is None:
         return Reply.text(texts("group_quiz.started", title=quiz.title, group=told, quiz=quiz.id))
     at = when(starts_at, ctx.now)
@@ -232,18 +295,17 @@ class QuizWords:
         return "\n".join(lines)
 
     def _scored(self, one: Scorer) -> str:
-        name = called(self._texts, one.name, listed=one.listed)
-        return self._texts("group_quiz.scored", name=name, score=one.score)
+        return _scored(self._texts, one)
 
     def end(self, quiz: Quiz, best: Sequence[Scorer]) -> str:
-        """The places. [] when nobody took part."""
+        """The places of who has points. [] when nobody took part."""
         texts = self._texts
         if not best:
             return texts("group_quiz.end_nobody", title=quiz.title)
-        lines = [texts("group_quiz.end", title=quiz.title)]
-        lines += [
-            texts("group_quiz.place", rank=one.rank, scored=self._scored(one)) for one in best
-        ]
+        places = [_place(texts, one) for one in best if one.score]
+        if not places:
+            return texts("group_quiz.end_no_points", title=quiz.title)
+        lines = [texts("group_quiz.end", title=quiz.title), *places]
         if quiz.prizes:
             lines.append(texts("group_quiz.prizes"))
         return "\n".join(lines)
@@ -251,6 +313,16 @@ class QuizWords:
     def cancelled(self, quiz: Quiz) -> str:
         """It was called off."""
         return self._texts("group_quiz.cancelled", title=quiz.title)
+
+
+def _scored(texts: Texts, one: Scorer) -> str:
+    name = called(texts, one.name, listed=one.listed)
+    return texts("group_quiz.scored", name=name, score=one.score)
+
+
+def _place(texts: Texts, one: Scorer) -> str:
+    """ "1. 阿木 12 分"."""
+    return texts("group_quiz.place", rank=one.rank, scored=_scored(texts, one))
 
 
 def _right(question: Question) -> str:

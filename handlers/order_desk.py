@@ -27,9 +27,11 @@ SILENCE_MINUTES = 10
 
 _SHOWN = 60
 _GROUPS = 8
-_CASES = 3
+_CASES = 5
+_NUMBERS = 20
 _SHORTEST = 2
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9\-]{1,63}\.){1,6}[a-z]{2,24})(?:[/:?#].*)?")
+_QUOTED = re.compile(r'["“”「『](.+)["“”」』]', re.DOTALL)
 _MODES = ("off", "watch", "act")
 
 
@@ -38,9 +40,9 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
     verb, _, more = rest.strip().partition(" ")
     verb, more = folded(verb), more.strip()
     if not verb:
-        return await _today(ctx)
+        return await _today(message, ctx)
     if verb == "case":
-        return await _case(ctx, more)
+        return await _case(message, ctx, more)
     if verb in ("ban", "allow", "unban", "unallow"):
         return await _word(ctx, verb, more)
     if verb == "list":
@@ -55,7 +57,7 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
 # Looking
 
 
-async def _today(ctx: Context) -> Reply:
+async def _today(message: Message, ctx: Context) -> Reply:
     texts = ctx.texts
     midnight = ctx.now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     sums = await ctx.store.order.sums(midnight)
@@ -72,20 +74,30 @@ async def _today(ctx: Context) -> Reply:
         for one in sums[:_GROUPS]
     ]
     head = texts("order.today_head", day=ctx.today)
-    newest = await ctx.store.order.cases("", midnight, _SHOWN)
-    open_cases = [one for one in newest if not one.verdict and one.reported_at is not None]
-    lines += [order_text.line(texts, case) for case in open_cases[:_CASES]]
+    waiting = await ctx.store.order.page(_SHOWN, waiting=True)
+    waiting = [one for one in waiting if one.at >= midnight]
+    tappable = _tappable(message)
+    lines += [order_text.line(texts, case, tappable=tappable) for case in waiting[:_CASES]]
+    if rest := waiting[_CASES:]:
+        numbers = " ".join(f"#{one.id}" for one in rest[:_NUMBERS])
+        lines.append(texts("order.today_more", count=len(rest), numbers=numbers))
     return Reply.text("\n".join((head, *lines, texts("order.today_tail"))))
 
 
-async def _case(ctx: Context, typed: str) -> Reply:
+def _tappable(message: Message) -> bool:
+    """Whether a link of WeChat's own can be tapped there."""
+    return message.source == "official"
+
+
+async def _case(message: Message, ctx: Context, typed: str) -> Reply:
     number = changes.number_from(typed)
     if number is None:
         return Reply.text(ctx.texts("order.case_usage"))
     case = await ctx.store.order.case(number)
     if case is None:
         return Reply.text(ctx.texts("order.case_none", number=number))
-    return Reply.text(order_text.one(ctx.texts, case, _title(ctx, case.place)))
+    title, tappable = _title(ctx, case.place), _tappable(message)
+    return Reply.text(order_text.one(ctx.texts, case, title, tappable=tappable))
 
 
 def _title(ctx: Context, place: str) -> str:
@@ -100,6 +112,13 @@ async def _word(ctx: Context, verb: str, typed: str) -> Reply:
     """ban 词 [群]: the last word names a group where there is one of that name."""
     texts = ctx.texts
     typed, group = _scoped(ctx, typed)
+    head, _, last = typed.rpartition(" ")
+    if head and group is None and not verb.startswith("un") and not _QUOTED.fullmatch(typed):
+        # A group's name mistyped would ban the phrase everywhere, and never be heard of.
+        said = {"verb": verb, "word": changes.short(typed), "group": changes.short(last)}
+        return Reply.text(texts("order.word_which", **said))
+    if quoted := _QUOTED.fullmatch(typed):
+        typed = quoted[1].strip()
     kind, value = ("ban", typed) if verb.endswith("ban") else _allowed(typed)
     letters = bare(levelled(value))
     if len(letters) < _SHORTEST or len(value) > WORD_CHARS:

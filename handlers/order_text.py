@@ -48,19 +48,23 @@ def excerpt(texts: Texts, case: Case, chars: int = 60) -> str:
     return masked(case.text, chars) or texts("order.case_gone")
 
 
-def line(texts: Texts, case: Case) -> str:
-    """A case on one line, with what can be tapped."""
+def line(texts: Texts, case: Case, *, tappable: bool = True) -> str:
+    """A case on one line, with what can be tapped.
+
+    tappable: whether the channel makes words that can be tapped of a link; elsewhere they would be
+    read as they are.
+    """
     return texts(
         "order.report_line",
         number=case.id,
         excerpt=excerpt(texts, case, _REPORT_CHARS),
         reasons=reasons(texts, case.reasons),
-        links=texts("order.case_links", number=case.id),
+        links=texts("order.case_links", number=case.id) if tappable else "",
     )
 
 
-def one(texts: Texts, case: Case, title: str) -> str:
-    """Everything about a case. title: of its group."""
+def one(texts: Texts, case: Case, title: str, *, tappable: bool = True) -> str:
+    """Everything about a case. title: of its group; tappable: as in `line`."""
     score = ""
     if case.score is not None:
         score = texts("order.case_score", percent=round(100 * case.score)) + "\n"
@@ -79,6 +83,8 @@ def one(texts: Texts, case: Case, title: str) -> str:
         actions=actions(texts, case.actions),
         verdict=said.get(case.verdict) or texts("order.verdict_open", number=case.id),
     )
+    if not tappable:
+        return text
     return f"{text}\n{texts('order.case_links', number=case.id)}"
 
 

@@ -16,8 +16,9 @@ from store.signups import Entry, Signup
 SHOWN = 30
 """Lines of a list in a group; the others are counted."""
 
-_PAGE_BYTES = 1800
 TITLE_CHARS = 40
+
+_PAGE_BYTES = 1800
 
 
 def several(ctx: Context, open_: Sequence[Signup]) -> str:

@@ -140,19 +140,22 @@ async def act(message: Message, ctx: Context) -> Reply | None:
         return await start(message, ctx)
     open_ = await ctx.store.signups.opened_in(ctx.place, ctx.at)
     number = int(found["which"]) if found["which"] else None
+    ends = bool(found["end"] or found["ends"])
+    if ends and _in_passing(message) and not any(_may_end(ctx, one) for one in open_):
+        return Reply.none()
     if not open_:
         return _quietly(message, ctx, ctx.texts("signup.none"))
     if number is not None:
         signup = next((one for one in open_ if ctx.store.signups.number(one.id) == number), None)
-    elif found["end"] or found["ends"]:
+    elif ends:
         signup = _to_end(ctx, open_)
     else:
         mine = [one for one in open_ if found["no"] and one.of(ctx.member.id) is not None]
         signup = open_[0] if len(open_) == 1 else mine[0] if len(mine) == 1 else None
     if signup is None:
         # Who gives an order is told what it lacks, however lately the lists were shown.
-        return _quietly(message, ctx, several(ctx, open_))
-    if found["end"] or found["ends"]:
+        return Reply.text(several(ctx, open_)) if ends else await show(message, ctx)
+    if ends:
         return await _end(message, ctx, signup)
     if found["no"]:
         return await _leave(message, ctx, signup)
@@ -204,7 +207,7 @@ async def _wish(
     if named is not None:
         signup = _titled(open_, named["title"])
         if signup is None:
-            return _quietly(message, ctx, several(ctx, open_))
+            return await show(message, ctx)
         if named["no"]:
             return await _leave(message, ctx, signup)
         return await _join(message, ctx, signup, named["note"] or "")
@@ -216,7 +219,7 @@ async def _wish(
     if _ME.fullmatch(first) is None and (not name or not _alike(first, name)):
         return None
     if len(open_) > 1:
-        return _quietly(message, ctx, several(ctx, open_))
+        return await show(message, ctx)
     return await _join(message, ctx, open_[0], note)
 
 
@@ -400,10 +403,20 @@ def _to_end(ctx: Context, open_: Sequence[Signup]) -> Signup | None:
     return mine[0] if len(mine) == 1 else open_[0] if len(open_) == 1 else None
 
 
+def _may_end(ctx: Context, signup: Signup) -> bool:
+    return ctx.is_operator() or signup.opened_by == f"member:{ctx.member.id}"
+
+
+def _in_passing(message: Message) -> bool:
+    """Whether 接龙结束 may be a remark to the others: said to nobody, and in one word."""
+    to_bot = message.talk is not None and message.talk.addressed
+    return not to_bot and " " not in unicodedata.normalize("NFKC", message.text).strip()
+
+
 async def _end(message: Message, ctx: Context, signup: Signup) -> Reply:
     """Closed by who opened it, or by an operator."""
     ctx.handler, ctx.item = "signup.close", f"signup:{signup.id}"
-    if not ctx.is_operator() and signup.opened_by != f"member:{ctx.member.id}":
+    if not _may_end(ctx, signup):
         return _quietly(message, ctx, ctx.texts("signup.not_yours", title=title_of(signup)))
     done = await ctx.store.signups.close(signup.id, ctx.at)
     return Reply.text(listed(ctx, done or signup))

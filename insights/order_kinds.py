@@ -45,12 +45,12 @@ _CHAIN = re.compile(r"\s*#?\s*接龙")
 _LISTED = re.compile(r"^\s*\d{1,3}\s?[.、．)]\s?\S", re.MULTILINE)
 
 
-def lures(reading: Reading) -> bool:
+def lures(reading: Reading, plainly: bool = False) -> bool:
     """Whether it says what people are to come for, in the words of adverts: one that hardly
-    anybody else uses, or two that are rare elsewhere."""
+    anybody else uses, or, unless `plainly`, two that are rare elsewhere."""
     if _STRONG.search(reading.bare):
         return True
-    return len(set(_WEAK.findall(reading.bare))) > 1
+    return not plainly and len(set(_WEAK.findall(reading.bare))) > 1
 
 
 def is_chain(text: str) -> bool:

@@ -23,9 +23,9 @@ from insights.spam_flags import FLAGS
 from insights.spam_text import NAMES, Floats, Reading, read
 
 SHIPPED = Path(__file__).with_name("spam_model.npz")
-NORM = 0.3
+NORM = 0.2
 """An n-gram counts 1 / (number of different n-grams) ** NORM: long texts say more, not all."""
-STRANGE, FAMILIAR = 0.2, 0.5
+STRANGE, FAMILIAR = 0.25, 0.5
 """Shares of n-grams with a weight of their own: up to the first a text is all strange to the near
 half, from the second on quite familiar; between them on a line."""
 FAR_LEAST, FAR_MOST = 0.1, 1.0

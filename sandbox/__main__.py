@@ -139,7 +139,7 @@ NEWCOMERS = (
     Speaker("wxid_new4", "米粒", "成员", "#4d6fa8"),
 )
 ADVERT = "兼职刷单日结300-500，无需押金，在家可做，加微信 zq66888 领任务，名额有限先到先得"
-FLOOD = tuple(f"有人吗，第 {number} 遍了" for number in range(1, 24))
+FLOOD = tuple(f"有人吗，第 {number} 遍了" for number in range(1, 13))
 EXAMPLES = {
     "成员": (
         Example("@知群 怎么退款", "@知群 怎么退款"),

@@ -50,7 +50,7 @@ def drop(conn: Connection, place: str, now: float | None) -> None:
         (now, place),
     )
     conn.execute(
-        "update sends set status = 'refused', settled_at = coalesce(?, due_at), "
+        "update sends set status = 'refused', settled_at = coalesce(?, due_at), reply = '', "
         "note = 'not in that group any more' "
         "where status in ('planned', 'waiting') and place = ?",
         (now, place),

@@ -352,6 +352,10 @@ class QuizRounds:
             lambda conn: answer(conn, quiz, member_id, given, key, written_at, now, levels, tiers)
         )
 
+    async def best(self, quiz: Quiz, limit: int) -> tuple[Scorer, ...]:
+        """The best so far, or as it was settled; () when nobody took part."""
+        return await self._db.read(lambda conn: _best(conn, quiz, limit))
+
     async def finish(
         self, quiz: Quiz, now: float, told: Callable[[Sequence[Scorer]], NewPost]
     ) -> bool:

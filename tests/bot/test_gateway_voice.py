@@ -21,6 +21,7 @@ from store.posts import Post
 from tests.bot.gateway_world import GROUP, LIN, WANG, World, send, world
 
 LONG = "很长的回答。" * 200
+BOSS = "wxid_boss"
 
 
 def spoken(w: World) -> list[Said]:
@@ -337,6 +338,89 @@ async def test_an_answer_waits_a_little_for_its_turn(tmp_path: Path) -> None:
         began = time.monotonic()
         await w.gateway.voice.carry(send("好"), Reply.text("好"))
         assert 0.02 < time.monotonic() - began < 3
+
+
+class Manners:
+    """BOSS is an operator; nothing is said in groups that are hushed."""
+
+    def __init__(self) -> None:
+        self.why = ""
+
+    def is_operator(self, user: str) -> bool:
+        return user == BOSS
+
+    def hushed(self, group: str, user: str) -> str:
+        return self.why
+
+
+async def empty(w: World, *, answers_only: bool = False) -> None:
+    """The minute is spent."""
+    if not answers_only:
+        await w.store.paces.take("gateway:qun", 150, 450, 150, time.time())
+    await w.store.paces.take("gateway:qun:answers", 112, 338, 112, time.time())
+
+
+async def test_an_operator_in_private_goes_first_then_posts_then_answers(tmp_path: Path) -> None:
+    async with world(tmp_path, per_minute=600) as w:
+        await w.connected()
+        voice = w.gateway.voice
+        voice.manners = Manners()
+        await empty(w)
+        said: list[str] = []
+        w.fake.on_message(lambda one: said.append(one.text) if one.by_bot else None)
+        waiting = [
+            asyncio.create_task(voice.carry(send(f"答{n}"), Reply.text(f"答{n}"))) for n in range(3)
+        ]
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(_posted(w, "帖")))
+        await asyncio.sleep(0)
+        boss = send("静音了", group="", to=BOSS)
+        waiting.append(asyncio.create_task(voice.carry(boss, Reply.text("静音了"))))
+        await asyncio.gather(*waiting)
+        assert said == ["静音了", "帖", "答0", "答1", "答2"]
+
+
+async def _posted(w: World, text: str) -> None:
+    await w.gateway.voice.post(GROUP, Post("text", text))
+
+
+async def test_answers_leave_a_quarter_of_the_minute_to_the_others(tmp_path: Path) -> None:
+    async with world(tmp_path, per_minute=20, patience_s=0.8) as w:
+        await w.connected()
+        voice = w.gateway.voice
+        voice.manners = Manners()
+        for number in range(3):
+            await voice.carry(send(f"{number}"), Reply.text(f"{number}"))
+        assert isinstance(await carried(w), Unreachable), "three of the five at once"
+        await _posted(w, "帖")
+        await voice.carry(send("好", group="", to=BOSS), Reply.text("好"))
+        assert len(w.fake.actions) == 5
+
+
+async def test_a_group_that_was_muted_while_an_answer_waited_hears_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, per_minute=600) as w:
+        await w.connected()
+        manners = Manners()
+        w.gateway.voice.manners = manners
+        await empty(w, answers_only=True)
+        waiting = asyncio.create_task(carried(w))
+        await asyncio.sleep(0)
+        manners.why = "the group is muted"
+        assert isinstance(await waiting, Unreachable)
+        assert not w.fake.actions
+
+
+async def test_who_stops_waiting_holds_nobody_up(tmp_path: Path) -> None:
+    async with world(tmp_path, per_minute=600) as w:
+        await w.connected()
+        await empty(w)
+        waiting = [asyncio.create_task(carried(w, f"{n}")) for n in range(3)]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await _posted(w, "帖")
+        assert [one.text for one in spoken(w)] == ["帖"]
 
 
 # Order

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bot.hearing import Ear
+from bot.hearing import STRANGERS, Ear
 from handlers.addressing import Address, GroupSpeech, wanted
 from handlers.message import Message, Talk
 from store import Store, StoreError
@@ -315,7 +315,8 @@ async def test_the_bot_comes_and_goes(tmp_path: Path) -> None:
         await here.ear.hear(event("bot_join", LIN), b"")
         back = here.store.groups.known(PLACE)
         assert back is not None
-        assert back.bound, "an operator bound it, and nobody unbound it"
+        assert not back.bound, "anybody could have let it in again"
+        assert here.store.groups.called("1") == [back]
 
 
 async def test_a_recalled_message_loses_its_words(tmp_path: Path) -> None:
@@ -397,3 +398,72 @@ async def test_a_caller_that_gives_up_stops_nothing(tmp_path: Path) -> None:
             while here.ear.running:
                 await asyncio.sleep(0.005)
         assert here.taken == ["1"]
+
+
+async def test_a_stranger_in_an_unknown_group_leaves_no_trace(tmp_path: Path) -> None:
+    async with room(tmp_path, bound=False) as here:
+        for number in range(30):
+            message = said("/group bind", TAO, number=str(number), addressed=True)
+            assert await here.ear.hear(message, b"")
+        await here.say("大家好", MEI)
+        await here.ear.hear(event("group_join", MEI, name="小美"), b"")
+        assert here.taken == []
+        assert here.store.groups.all() == []
+        for table in ("groups", "members", "messages", "interactions"):
+            assert ask_file(here.store.db.path, f"select count(*) from {table}") == [(0,)], table
+
+
+async def test_an_operator_by_the_table_binds_an_unknown_group_too(tmp_path: Path) -> None:
+    async with room(tmp_path, bound=False) as here:
+        lin = await here.store.members.meet("qun", LIN, NOW)
+        await here.store.members.set_role(lin.id, "operator")
+        assert here.store.members.known("qun", LIN) is None, "nothing is in the cache"
+        await here.say("/group bind", LIN)
+        assert here.taken == ["/group bind"]
+        assert here.store.groups.known(PLACE) is not None
+
+
+async def test_whoever_lets_the_bot_in_all_day_fills_no_table(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        for number in range(STRANGERS + 20):
+            join = event("bot_join", key=str(number))
+            where = Talk(group=f"{number:03}@chatroom")
+            assert await here.ear.hear(replace(join, talk=where), b"")
+        assert len(here.store.groups.all()) == STRANGERS + 1, "with the one that is bound"
+        assert here.store.groups.known("qun:000@chatroom") is None
+        assert here.store.groups.known(f"qun:{STRANGERS + 19:03}@chatroom") is not None
+
+
+async def test_who_was_thrown_out_hears_nothing_until_an_operator_binds_again(
+    tmp_path: Path,
+) -> None:
+    async with room(tmp_path) as here:
+        await here.ear.hear(event("bot_leave", TAO), b"")
+        assert await here.say("小知 在吗", MEI)
+        left = here.store.groups.known(PLACE)
+        assert left is not None
+        assert left.left_at is not None, "a word of a member brings nobody back"
+        assert await here.say("/group bind", "wx_boss")
+        assert here.taken == ["/group bind"]
+        assert await here.texts() == []
+
+
+async def test_who_calls_too_often_is_heard_but_not_answered(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def enough(message: Message, meant: object, now: float) -> bool:
+        calls.append(message.sender)
+        return calls.count(message.sender) > 2
+
+    async with room(tmp_path, enough=enough) as here:
+        for number in range(4):
+            await here.say(f"小知 问题 {number}", MEI)
+            await here.say(f"小知 运营 {number}", "wx_boss")
+        await here.say("小知 在吗", TAO)
+        await here.say("闲聊", TAO)
+        assert [one for one in here.taken if "问题" in one] == ["小知 问题 0", "小知 问题 1"]
+        assert len([one for one in here.taken if "运营" in one]) == 4
+        assert here.taken[-1] == "小知 在吗"
+        assert "wx_boss" not in calls
+        assert calls.count(TAO) == 1, "what is not meant for the bot is no call"
+        assert len(await here.texts()) == 10

@@ -267,6 +267,11 @@ def test_a_sign_up_chain_with_prices_is_no_advert() -> None:
         assert not room.say(chain, f"member{number}", 20.0).severity
 
 
+def test_an_advert_that_dresses_as_a_chain_is_warned_of() -> None:
+    dressed = "#接龙 兼职刷单日结300，加微信 vx12345678\n1. 张三"
+    assert Room().say(dressed, "new").severity == 2
+
+
 def test_several_who_paste_one_advert_are_a_raid() -> None:
     room = Room()
     found = [room.say(WITH_ADDRESS[0], f"raider{number}", 5.0) for number in range(4)]
@@ -280,8 +285,8 @@ def test_a_lively_member_is_no_flood_and_a_flood_is_one() -> None:
     room = Room()
     assert not any(room.say(word, "lin", 1.5).severity for word in words)
     room = Room()
-    fast = [room.say(f"{word} {number}", "su", 0.3) for number, word in enumerate(words)]
-    assert [one.severity for one in fast[:20]] == [0] * 20
-    assert all(one.reasons == ("flood",) for one in fast[20:])
-    assert [one.ongoing for one in fast[20:]] == [False, True, True, True]
+    fast = [room.say(f"{word} {number}", "su", 0.5) for number, word in enumerate(words[:14])]
+    assert [one.severity for one in fast[:10]] == [0] * 10
+    assert all(one.reasons == ("flood",) for one in fast[10:])
+    assert [one.ongoing for one in fast[10:]] == [False] + [True] * 3
     assert room.say("@小知 帮我签到", "su", 0.3, addressed=True).severity == 0

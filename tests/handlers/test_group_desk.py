@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from handlers import group_desk, group_words
+from handlers import group_cards, group_words
 from store.groups import GroupRules, Seen, place_of
 from tests.handlers.group_operators import GATE, POSTER, WECOM, Desk, desk
 
@@ -32,10 +32,10 @@ async def test_groups_are_listed_with_what_matters(desk: Desk) -> None:
 
 
 async def test_many_groups_come_in_pages(desk: Desk) -> None:
-    for number in range(group_desk.LISTED + 1):
+    for number in range(group_cards.LISTED + 1):
         await desk.group(str(number), name=f"群{number}")
     first = await desk.boss("/group list")
-    assert first.count("#") == group_desk.LISTED
+    assert first.count("#") == group_cards.LISTED
     assert first.endswith("下一页：/group list 2")
     assert "群10" in await desk.boss("/group list 2")
     for page in ("3", "0"):
@@ -120,10 +120,11 @@ async def test_a_group_never_met_before_is_bound_all_the_same(desk: Desk) -> Non
     assert desk.now_of(stranger).alias == "新群"
 
 
-async def test_members_hear_nothing_of_commands_in_a_group(desk: Desk) -> None:
+async def test_members_change_and_learn_nothing_by_commands_in_a_group(desk: Desk) -> None:
     group = await desk.group(bound=False)
-    assert await desk.in_group(group, "/group bind", "o_lin") == ""
-    assert await desk.in_group(group, "/group list", "o_lin") == ""
+    for what in ("bind", "list", "1 bind"):
+        said = await desk.in_group(group, f"/group {what}", "o_lin")
+        assert said == desk.texts("operator.not_allowed"), what
     assert not desk.now_of(group).bound
 
 
@@ -310,7 +311,9 @@ async def test_quiet_hours_as_people_write_them(desk: Desk, typed: str, kept: st
 @pytest.mark.parametrize("typed", ["", "夜里", "22", "25:00-08:00", "22:61-8", "8-8", "1-2-3", "-"])
 async def test_what_are_no_hours_hears_how_to_write_them(desk: Desk, typed: str) -> None:
     group = await desk.group()
-    assert await desk.boss(f"/group quiet 1 {typed}") == desk.texts("group_desk.quiet_usage")
+    assert await desk.boss(f"/group quiet 1 {typed}") == desk.texts(
+        "group_desk.quiet_usage", at="3 "
+    )
     assert desk.rules(group) == GroupRules()
 
 
@@ -329,7 +332,7 @@ async def test_a_mute_lasts_as_long_as_was_said(desk: Desk, typed: str, seconds:
 @pytest.mark.parametrize("typed", ["", "0m", "31d", "forever", "-5m", "99999d", "1e9h"])
 async def test_a_mute_of_no_length_or_for_ever_is_refused(desk: Desk, typed: str) -> None:
     group = await desk.group()
-    assert await desk.boss(f"/group mute 1 {typed}") == desk.texts("group_desk.mute_usage")
+    assert await desk.boss(f"/group mute 1 {typed}") == desk.texts("group_desk.mute_usage", at="3 ")
     assert desk.rules(group) == GroupRules()
 
 
@@ -354,7 +357,7 @@ async def test_a_digest_has_its_time_or_the_configured_one(desk: Desk) -> None:
     assert desk.rules(group).digest == "off"
     for typed in ("", "24:00", "晚上"):
         said = await desk.boss(f"/group digest 1 {typed}")
-        assert said == desk.texts("group_desk.digest_usage")
+        assert said == desk.texts("group_desk.digest_usage", at="3 ")
 
 
 async def test_unasked_answers_need_a_channel_that_hears_everything(desk: Desk) -> None:
@@ -367,7 +370,9 @@ async def test_unasked_answers_need_a_channel_that_hears_everything(desk: Desk) 
     await desk.boss("/group eager 2 2 分钟")
     assert desk.rules(group).eager_s == 120
     for typed in ("", "9", "3601", "很快"):
-        assert await desk.boss(f"/group eager 2 {typed}") == desk.texts("group_desk.eager_usage")
+        assert await desk.boss(f"/group eager 2 {typed}") == desk.texts(
+            "group_desk.eager_usage", at="3 "
+        )
     await desk.boss("/group eager 2 off")
     assert desk.rules(group).eager_s == 0
 
@@ -377,11 +382,13 @@ async def test_keywords_and_order_are_switched(desk: Desk) -> None:
     for typed, kept in (("on", True), ("关", False), ("default", None)):
         await desk.boss(f"/group keywords 1 {typed}")
         assert desk.rules(group).keywords is kept
-    assert await desk.boss("/group keywords 1 x") == desk.texts("group_desk.keywords_usage")
+    assert await desk.boss("/group keywords 1 x") == desk.texts(
+        "group_desk.keywords_usage", at="3 "
+    )
     for typed, order in (("act", "act"), ("watch", "watch"), ("off", "off")):
         await desk.boss(f"/group order 1 {typed}")
         assert desk.rules(group).order == order
-    assert await desk.boss("/group order 1 kick") == desk.texts("group_desk.order_usage")
+    assert await desk.boss("/group order 1 kick") == desk.texts("group_desk.order_usage", at="3 ")
 
 
 async def test_what_is_in_the_way_of_a_setting_is_said_with_it(desk: Desk) -> None:
@@ -415,3 +422,85 @@ def test_newcomers_are_named_as_far_as_they_have_names(desk: Desk) -> None:
     assert said(("小林",), 0) == "小林"
     assert said((), 1) == "新朋友"
     assert said((), 500) == "500 位新朋友"
+
+
+# What people type
+
+
+@pytest.mark.parametrize(
+    "typed", ["1 welcome 欢迎 {names}", "#1 欢迎 欢迎 {names}", "学习群 welcome 欢迎 {names}"]
+)
+async def test_the_group_may_stand_before_the_word(desk: Desk, typed: str) -> None:
+    group = await desk.group(name="学习群")
+    assert "来新人时我会说" in await desk.boss(f"/group {typed}")
+    assert desk.rules(group).welcome == "欢迎 {names}"
+
+
+async def test_a_push_may_be_typed_behind_its_groups(desk: Desk) -> None:
+    await desk.group()
+    await desk.group("2")
+    assert "要发到 2 个群" in await desk.boss("/group 1,2 push 你好")
+    assert "没有叫「9」的群" in await desk.boss("/group 9 welcome 你好")
+
+
+async def test_in_the_group_the_number_before_the_word_is_its_own(desk: Desk) -> None:
+    group = await desk.group()
+    await desk.group("2")
+    assert "到 11:00" in await desk.in_group(group, "/group 1 mute 30m")
+    assert "只管本群" in await desk.in_group(group, "/group 2 mute 30m")
+
+
+async def test_a_forgotten_number_is_asked_for_with_the_line_to_type(desk: Desk) -> None:
+    await desk.group()
+    said = await desk.boss("/group welcome 欢迎 {names}")
+    assert said.startswith("要写是哪个群：/group welcome 3 欢迎 {names}。")
+    assert "没有叫「9」的群" in await desk.boss("/group welcome 9 你好")
+
+
+async def test_words_that_are_near_in_meaning_are_asked_back(desk: Desk) -> None:
+    group = await desk.group()
+    assert await desk.boss("/groups") == await desk.boss("/group list")
+    assert "/group unbind 吗" in await desk.boss("/group leave 1")
+    assert desk.now_of(group).bound
+
+
+async def test_a_usage_in_the_group_has_no_number(desk: Desk) -> None:
+    group = await desk.group()
+    for what in ("mute", "welcome", "quiet 3", "digest x", "eager", "keywords", "order", "call"):
+        said = await desk.in_group(group, f"/group {what}")
+        assert said.startswith("这样写：/group "), what
+        assert " 3 " not in said, what
+
+
+async def test_the_configured_time_of_a_digest_is_said(desk: Desk) -> None:
+    await desk.group()
+    desk.channels = replace(desk.channels, digest_at="21:30")
+    assert await desk.boss("/group digest 1 on") == "「学习群」（#1）每天 21:30 发日报。"
+    assert "日报：21:30" in await desk.boss("/group 1")
+
+
+async def test_a_group_of_a_group_robot_is_told_what_is_of_no_use_there(desk: Desk) -> None:
+    group = await desk.group("robot", POSTER, "公告群")
+    deaf = desk.texts("group_desk.robot_deaf")
+    for what in ("digest 1 21:00", "welcome 1 on", "order 1 act"):
+        assert (await desk.boss(f"/group {what}")).endswith(f"不过{deaf}"), what
+    for what in ("eager 1 60", "keywords 1 off"):
+        assert await desk.boss(f"/group {what}") == deaf, what
+    assert desk.rules(group).keywords is None
+    assert "之间不发消息" in await desk.boss("/group quiet 1 22-8")
+
+
+async def test_what_is_in_the_way_is_listed_with_one_however(desk: Desk) -> None:
+    await desk.group("w", WECOM, "公司群")
+    said = await desk.boss("/group welcome 1 on")
+    assert said.count("不过") == 1
+    assert "发不了消息" in said
+    assert "谁进了群" in said
+    assert "只会有这些" in await desk.boss("/group digest 1 21:00")
+
+
+async def test_a_group_without_a_name_is_not_called_by_its_number_twice(desk: Desk) -> None:
+    group = await desk.group(name="")
+    said = await desk.in_group(group, "/group")
+    assert said.startswith("本群是 #1「没起名的群」，已绑定。")
+    assert "#1 没起名的群（qun）" in await desk.boss("/group list")

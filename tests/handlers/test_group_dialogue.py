@@ -314,11 +314,11 @@ async def test_a_list_that_was_whispered_is_picked_from_in_private(qun: GroupTal
     assert "新课" not in qun.reply.content
 
 
-async def test_who_is_forgotten_from_a_group_is_told_nothing_more(qun: GroupTalk) -> None:
+async def test_who_is_forgotten_from_a_group_is_told_so_alone(qun: GroupTalk) -> None:
     qun.channels = WHISPERING
     await qun.ask("忘记我")
     assert await qun.ask("确认忘记") == qun.private.texts("group.done")
-    assert qun.aside == []
+    assert qun.aside == [qun.private.texts("privacy.forget_done")]
     assert qun.ctx is not None
     assert qun.ctx.erased
 

@@ -152,10 +152,59 @@ async def test_the_last_posts_are_listed_with_their_ends(desk: Desk) -> None:
         "11-21 10:30 #1 学习群 消息：等着发",
         "11-21 10:30 #1 学习群 日报：不知道发没发出，请去群里看一眼",
         "11-21 10:30 #1 学习群 推送：没发成（no card there）",
-        "11-21 10:30 #1 学习群 推送：没发成（错误码 45009）",
+        "11-21 10:30 #1 学习群 推送：没发成（错误码 45009：这个机器人发得太密，过一会儿再推一次）",
         "11-21 10:30 #1 学习群 欢迎：已发",
     ]
     assert await desk.boss("/group posts") == "\n".join(listed)
     assert await desk.boss("/group posts 1") == "\n".join(listed)
     assert await desk.boss("/group posts 2") == desk.texts("group_desk.posts_none")
     assert "没有叫「9」的群" in await desk.boss("/group posts 9")
+
+
+async def test_a_push_into_quiet_hours_says_when_it_goes(desk: Desk) -> None:
+    await desk.group()
+    await desk.group("2", name="写作群")
+    await desk.boss("/group quiet 1 9:00-12:00")
+    await desk.boss("/group push 1 你好")
+    assert await desk.boss("确认") == (
+        "好，1 条消息记下了：现在不打扰，11-21 12:00 以后发。/group posts 看结果。"
+    )
+    await desk.boss("/group push 1,2 大家好")
+    assert await desk.boss("确认") == (
+        "好，2 条消息在发。/group posts 看结果。\n其中 1 条现在不打扰，11-21 12:00 以后发。"
+    )
+
+
+async def test_the_same_words_again_are_pointed_out_before_they_go(desk: Desk) -> None:
+    await desk.group()
+    again = "注意：11-21 10:30 刚推送过一样的内容。"
+    assert again not in await desk.boss("/group push 1 今晚直播")
+    await desk.boss("确认")
+    assert again in await desk.boss("/group push 1 今晚直播")
+    assert again not in await desk.boss("/group push 1 明晚直播")
+    desk.later(hours=25)
+    assert "刚推送过" not in await desk.boss("/group push 1 今晚直播")
+
+
+async def test_a_refusal_says_what_to_do(desk: Desk) -> None:
+    group = await desk.group("robot", POSTER, "通知")
+    await desk.boss("/group push 1 你好")
+    await desk.boss("确认")
+    [claimed] = await desk.store.posts.claim(desk.at, {POSTER: 20})
+    await desk.store.posts.settle(claimed.id, "refused", desk.at, errcode=93000, note="invalid")
+    assert "错误码 93000：群机器人的地址不对" in await desk.boss(f"/group posts {group.id}")
+
+
+async def test_a_group_without_a_name_is_called_so(desk: Desk) -> None:
+    await desk.group(name="")
+    assert "\n#1 没起名的群\n" in await desk.boss("/group push 1 你好")
+
+
+async def test_a_group_that_calls_itself_a_robot_is_a_group_like_any_other(desk: Desk) -> None:
+    for external_id in ("1", "2", "robot"):
+        await desk.group(external_id)
+    await desk.boss("/group push all 今晚直播")
+    await desk.boss("确认")
+    assert len(await desk.posts()) == 3
+    await desk.boss("/group route 1 qun")
+    assert desk.now_of(await desk.group("1")).route == ""

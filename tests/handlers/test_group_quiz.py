@@ -9,8 +9,9 @@ from handlers.group_quiz import QuizWords, group_named
 from handlers.quiz_text import read
 from scheduler.group_quizzes import BEFORE_S, tick
 from store.posts import SENT
+from store.quiz_rounds import Scorer
 from tests.handlers.conftest import Conversation
-from tests.handlers.group_operators import Desk, desk
+from tests.handlers.group_operators import POSTER, Desk, desk
 from tests.handlers.in_group import QUN, GroupTalk
 
 __all__ = ["desk"]
@@ -123,6 +124,54 @@ async def test_an_operator_starts_one_in_a_group(desk: Desk) -> None:
     assert ("quiz.start_group", f"quiz:{quiz.id}") in await desk.audits()
 
 
+async def test_no_quiz_where_nobody_can_be_heard(desk: Desk) -> None:
+    await desk.group("5", channel="poster", name="公告群")
+    quiz, _ = await desk.store.quizzes.create(read(CHOICES), desk.at, "cli")
+    assert "没人能作答" in await desk.boss(f"/quiz start {quiz.id} 公告群")
+    assert "没人能作答" in await desk.boss(f"/quiz schedule {quiz.id} 11-25 20:00 公告群")
+    await desk.boss("确认")
+    assert not await desk.store.quizzes.on(desk.at, "poster:5")
+
+
+async def test_a_group_without_a_name_is_called_by_its_number_once(desk: Desk) -> None:
+    group = await desk.group("6", name="")
+    quiz, _ = await desk.store.quizzes.create(read(CHOICES), desk.at, "cli")
+    asked = await desk.boss(f"/quiz start {quiz.id} #{group.id}")
+    assert asked.count(f"#{group.id}") == 1
+    assert "一对一答题" in await desk.boss(f"/quiz start {quiz.id} {group.id}"), "these are minutes"
+
+
+async def test_places_are_those_of_the_quiz_in_this_group(talk: Conversation) -> None:
+    qun = await playing(talk)
+    own, _ = await talk.store.quizzes.create(
+        read(CHOICES.replace("小测验", "一对一")), talk.at, "x"
+    )
+    await talk.store.quizzes.start(own.id, talk.at, talk.at + 900)
+    assert await qun.ask("排名") == talk.texts("group_quiz.nobody_yet", title="小测验")
+    await qun.say("B", "o_a", name="阿木")
+    await qun.say("A", "o_b", name="小梅")
+    talk.later(seconds=31)
+    for text in (await qun.say("排名"), await qun.ask("排名")):
+        assert text.startswith("《小测验》目前名次：\n1. ")
+        assert len(text.splitlines()) == 2, "no points, no place"
+    assert await qun.say("排名") == "", "told just now"
+    assert "第 1 名" in await qun.ask("我的成绩", "o_a")
+    assert await qun.ask("我的成绩", "o_c") == talk.texts("group_quiz.mine_none", title="小测验")
+    await talk.store.quizzes.close(1, talk.at)
+    assert (await qun.ask("排名")).startswith("《小测验》结束，名次：")
+    talk.later(days=8)
+    assert await qun.ask("排名") == talk.texts("group_quiz.none_here")
+    assert await qun.say("排名") == ""
+
+
+async def test_only_who_has_points_has_a_place_at_the_end(talk: Conversation) -> None:
+    words = QuizWords(talk.texts, talk.store.groups, ())
+    quiz, _ = await talk.store.quizzes.create(read(CHOICES), talk.at, "cli")
+    best = [Scorer(1, 7, "阿木", True, 9), Scorer(2, 8, "小梅", True, 0)]
+    assert words.end(quiz, best).splitlines()[1:] == ["1. 阿木 9 分"]
+    assert words.end(quiz, best[1:]) == talk.texts("group_quiz.end_no_points", title="小测验")
+
+
 async def test_an_operator_plans_one_in_a_group(desk: Desk) -> None:
     await desk.group()
     quiz, _ = await desk.store.quizzes.create(read(CHOICES), desk.at, "cli")
@@ -137,6 +186,7 @@ async def test_why_one_cannot_be_started_in_a_group(desk: Desk) -> None:
     group = await desk.group()
     await desk.group("2", name="没绑的群", bound=False)
     await desk.group("3", channel="robot", name="只听群")
+    await desk.group("robot", POSTER, "公告群")
     good, _ = await desk.store.quizzes.create(read(CHOICES), desk.at, "cli")
     words, _ = await desk.store.quizzes.create(read(WORDS), desk.at, "cli")
     texts = desk.texts
@@ -145,6 +195,7 @@ async def test_why_one_cannot_be_started_in_a_group(desk: Desk) -> None:
     assert await desk.boss(f"/quiz start {good.id} 只听群") == texts(
         "group_desk.cannot_post", number=3
     )
+    assert "没人能作答" in await desk.boss(f"/quiz start {good.id} 公告群")
     assert "填空题" in await desk.boss(f"/quiz start {words.id} 学习群")
     await desk.boss("/group mute 1 30m")
     assert "静音" in await desk.boss(f"/quiz start {good.id} 学习群")

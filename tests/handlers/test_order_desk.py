@@ -76,6 +76,38 @@ async def test_words_are_banned_and_allowed_everywhere_or_in_one_group(desk: Des
     assert len(await desk.audits()) == 6
 
 
+async def test_a_group_that_was_mistyped_bans_nothing_everywhere(desk: Desk) -> None:
+    await desk.group()
+    said = await desk.boss("/order ban 代写 读书会")
+    assert said == '没有叫「读书会」的群。要是连空格一起算一个词，加上引号：/order ban "代写 读书会"'
+    assert await words(desk) == []
+    assert await desk.boss('/order ban "代写 读书会"') == "已禁用「代写 读书会」（所有群）。"
+    assert await desk.boss("/order ban “团 购” 学习群") == "已禁用「团 购」（学习群）。"
+    assert "已去掉" in await desk.boss("/order unban 代写 读书会")
+
+
+async def test_all_that_waits_is_named_and_only_where_it_can_be_tapped_as_a_link(
+    desk: Desk,
+) -> None:
+    for number in range(7):
+        await case(desk, f"加微信 abc1234{number} 领资料 {number}")
+    said = await desk.boss("/order")
+    assert "待认定 7 条" in said
+    assert said.count("（联系方式、像广告）") == 5
+    assert "还有 2 条等着认定：#2 #1" in said
+    assert "<a href" in said
+    group = await desk.group()
+    for command in ("/order", "/order case 1"):
+        message = replace(desk.message(command, "o_boss"), source="onebot", channel=group.channel)
+        member = await desk.store.members.meet(group.channel, "o_boss", desk.at)
+        await desk.store.members.set_role(member.id, "operator")
+        ctx = await desk.context(message)
+        ctx.member = await desk.store.members.meet(group.channel, "o_boss", desk.at)
+        said = (await dispatch(RULES, message, ctx)).reply.content
+        assert "<a" not in said
+        assert "误报" in said
+
+
 @pytest.mark.parametrize(
     "typed", ["ban", "ban 买", "ban ！！！", "allow", "ban " + "字" * (WORD_CHARS + 1)]
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from handlers import RULES
+from handlers.message import Source
+from handlers.router import dispatch
 from store.dialect import Connection, tables
 from store.events import NewEvent
 from store.offers import NewOffer
+from store.talk import NewTalk
 from tests.handlers.conftest import Conversation
 
 
@@ -48,7 +54,57 @@ async def test_my_data_counts_everything_that_is_kept(talk: Conversation) -> Non
     assert "课程和进度：0 门" in await talk.say("我的数据", who="o_wang")
 
 
-@pytest.mark.parametrize("table", ["提醒", "标签", "作业", "评价", "我的课程", "优惠券", "积分"])
+async def test_my_data_says_what_groups_know(talk: Conversation) -> None:
+    number = await talk.member()
+    other = (await talk.store.members.meet("mp", "o_wang", talk.at)).id
+    await talk.store.groups.meet("mp", "g1", talk.at, bound_by="op")
+    for key in range(2):
+        await talk.store.talk.say(
+            NewTalk(
+                *(key.to_bytes(16, "big"), "mp:g1", "mp", "o_lin", talk.at, "text", "早"),
+                to=(("o_wang", 1.0),),
+            )
+        )
+    said = await talk.say("我的数据")
+    assert "记着 2 条发言，和 1 位群友聊得多；接龙 0 次" in said
+    assert "微信标识（openid、unionid），" in said
+    assert (await talk.store.talk.kept(other)).people == 1
+    await talk.say("别记录我")
+    assert "不记录发言" in await talk.say("我的数据")
+    await talk.store.members.unite("mp", "o_lin", "u")
+    await talk.store.members.meet("qun", "wxid_lin", talk.at)
+    assert await talk.store.members.unite("qun", "wxid_lin", "u") == number
+    assert "openid、unionid）和你在其他渠道的标识，" in await talk.say("我的数据")
+
+
+@pytest.mark.parametrize(
+    ("source", "called"),
+    [("onebot", "账号标识"), ("wecom", "企业微信标识"), ("official", "openid")],
+)
+async def test_what_one_is_known_by_is_named_as_it_is_called_there(
+    talk: Conversation, source: Source, called: str
+) -> None:
+    await talk.member()
+    asked = replace(talk.message("我的数据"), source=source)
+    done = await dispatch(RULES, asked, await talk.context(asked))
+    assert called in done.reply.content
+    assert ("openid" in done.reply.content) == (source == "official")
+
+
+async def test_who_is_not_recorded_stays_so_when_forgotten_and_is_told(talk: Conversation) -> None:
+    await talk.say("别记录我")
+    await talk.say("忘记我")
+    assert "「别记录我」仍然有效" in await talk.say("确认忘记")
+    assert "不记录发言" in await talk.say("我的数据")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("群里的发言", "接龙", "别记录我"),
+        *("提醒", "标签", "作业", "评价", "我的课程", "优惠券", "积分"),
+    ],
+)
 async def test_what_goes_is_named(talk: Conversation, table: str) -> None:
     assert table in await talk.say("忘记我")
 

@@ -97,7 +97,7 @@ async def test_members_cannot_use_it(talk: Conversation) -> None:
 
 async def test_it_starts_once_when_confirmed(desk: Conversation) -> None:
     await drafted(desk)
-    assert "马上开始《Python 小测验》，45 分钟后结束？" in await desk.say("/quiz start 1 45")
+    assert "马上开始《Python 小测验》，一对一答题，45 分钟后结束？" in await desk.say("/quiz start 1 45")
     assert await desk.store.quizzes.on(desk.at) == ()
     said = await desk.say("确认", crash_first=True)
     assert said == "《Python 小测验》开始了，11:15 结束。成员回复「答题」参加。"
@@ -110,7 +110,7 @@ async def test_it_starts_once_when_confirmed(desk: Conversation) -> None:
 async def test_it_is_scheduled_and_scheduled_anew(desk: Conversation) -> None:
     await drafted(desk)
     said = await desk.say("/quiz schedule 1 11-25 20:00 10")
-    assert "《Python 小测验》11-25 20:00 开始，10 分钟后结束？" in said
+    assert "《Python 小测验》11-25 20:00 开始，一对一答题，10 分钟后结束？" in said
     said = await desk.say("确认", crash_first=True)
     assert said == "《Python 小测验》11-25 20:00 自动开始，11-25 20:10 结束。"
     assert "1. Python 小测验（已排期，2 题，11-25 20:00 至 11-25 20:10）" in await desk.say(

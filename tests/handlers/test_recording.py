@@ -18,7 +18,13 @@ async def said(talk: Conversation, text: str, number: int) -> Told:
     )
 
 
-@pytest.mark.parametrize("typed", ["别记录我", "不要再记录我的发言", "请别记录我了。"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("别记录我", "不要再记录我的发言", "请别记录我了。", "不要记录我说的话", "别记录我说的"),
+        *("你别再记录我说的话了", "不要记录我在群里说的话", "我不想被记录", "别记录我发的消息"),
+    ],
+)
 async def test_what_was_said_goes_and_nothing_more_is_written(
     talk: Conversation, typed: str
 ) -> None:
@@ -29,20 +35,33 @@ async def test_what_was_said_goes_and_nothing_more_is_written(
     assert await talk.say("别记录我") == talk.texts("recording.off"), "once more changes nothing"
 
 
-async def test_who_wants_to_be_recorded_again_is(talk: Conversation) -> None:
+@pytest.mark.parametrize("typed", ["恢复记录", "恢复记录吧", "可以记录我了", "继续记录我说的话吧"])
+async def test_who_wants_to_be_recorded_again_is(talk: Conversation, typed: str) -> None:
     await talk.say("别记录我")
-    assert await talk.say("恢复记录") == talk.texts("recording.on")
+    assert await talk.say(typed) == talk.texts("recording.on")
     assert await said(talk, "回来了", 1) is Told.FRESH
 
 
-@pytest.mark.parametrize("typed", ["别记录我？", "恢复记录?"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("别记录我？", "恢复记录?", "你会记录我们说的话吗", "你会不会记录我说的话？"),
+        *("群里会记录聊天吗", "你在记录我们聊天吗", "你记录了我什么", "会记录大家的发言吗"),
+    ],
+)
 async def test_a_question_changes_nothing(talk: Conversation, typed: str) -> None:
     await said(talk, "说过的", 1)
     assert await talk.say(typed) == talk.texts("recording.about")
     assert len(await talk.store.talk.recent("mp:g1", 9)) == 1
 
 
-@pytest.mark.parametrize("typed", ["记录我的学习进度", "别记录", "怎么查消费记录", "我的记录"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("记录我的学习进度", "别记录", "怎么查消费记录", "我的记录"),
+        *("会记录学习进度吗", "保存了什么"),
+    ],
+)
 async def test_other_records_are_not_meant(talk: Conversation, typed: str) -> None:
     await said(talk, "说过的", 1)
     await talk.say(typed)

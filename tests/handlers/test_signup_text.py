@@ -28,6 +28,12 @@ def at(text: str) -> float:
         ("读书会 到 周五 18:00 20人", Opened("读书会", 20, at("2026-11-27T18:00"))),
         ("春游 截止 11-25 12:00", Opened("春游", None, at("2026-11-25T12:00"))),
         ("春游 到 周五", Opened("春游", None, at("2026-11-27T23:59"))),
+        ("读书 3人 明晚8点截止", Opened("读书", 3, at("2026-11-22T20:00"))),
+        ("读书会 3人 周六 18点截止", Opened("读书会", 3, at("2026-11-21T18:00"))),
+        ("读书 明晚8点前 三人", Opened("读书", 3, at("2026-11-22T20:00"))),
+        ("读书 限十二人", Opened("读书", 12)),
+        ("三人行读书会", Opened("三人行读书会")),
+        ("饭前 散步", Opened("饭前 散步")),
         ("从北京到上海", Opened("从北京到上海")),
         ("2026 年会 2026人", Opened("2026 年会 2026人")),
         ("20人", Opened("20人")),
@@ -39,7 +45,14 @@ def test_what_opens_a_list(typed: str, opened: Opened | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["春游 到 昨天 18:00", "春游 到 11-31 10:00", "春游 到 今天 9:00"]
+    "typed",
+    [
+        "春游 到 昨天 18:00",
+        "春游 到 11-31 10:00",
+        "春游 到 今天 9:00",
+        "团购 到 猪年",
+        "读书 昨天8点截止",
+    ],
 )
 def test_an_end_that_cannot_be_is_refused(typed: str) -> None:
     with pytest.raises(BadTime):
@@ -55,6 +68,8 @@ def test_an_end_that_cannot_be_is_refused(typed: str) -> None:
         ("退出接龙", True),
         ("接龙", False),
         ("接龙真好玩", False),
+        ("接龙结束", True),
+        ("接龙结束了", False),
         ("我们来接龙吧", False),
         ("+1", False),
     ],

@@ -68,6 +68,19 @@ def test_a_topic_is_what_several_people_spoke_of() -> None:
     assert topic.example == "读书会 在 图书馆 周六"
 
 
+def test_links_and_words_that_only_ask_or_count_are_no_topic() -> None:
+    turns = said(
+        (1, "我 把 文件 发 群里 https://pan.example.com/s/1"),
+        (2, "打不开 https://pan.example.com/s/1 什么时候 第三 章"),
+        (3, "什么时候 开始 第三 题"),
+        (4, "怎么样 第三 pan．example．com"),
+    )
+    assert day(turns).topics == ()
+    linked = said((1, "读书会 资料 https://a.example.com/x 在 这里"), (2, "读书会 谢谢"))
+    (topic,) = day(linked).topics
+    assert (topic.words[0], topic.example) == ("读书会", "读书会 资料 在 这里")
+
+
 def test_what_everybody_says_every_day_is_no_topic() -> None:
     turns = said(*[(number % 7, f"签到 {number}") for number in range(60)])
     assert day(turns).topics == ()

@@ -143,7 +143,7 @@ class Robot:
             assert frame["finish"] is False
             assert frame["content"].startswith(so_far)
             so_far = frame["content"]
-            return so_far == words
+            return bool(so_far == words)
 
         await until(said, "what is being done", pause_s=0.1)
 

@@ -18,6 +18,7 @@ from scheduler.group_quizzes import BEFORE_S, GRACE_S, LATE_S, PAUSE_S, tick
 from scheduler.quizzes import tick as tick_quizzes
 from store import Store
 from store.groups import Seen
+from store.offers import NewOffer
 from store.posts import SENT
 from store.quiz_play import Pay
 from store.quiz_rounds import Heard
@@ -276,3 +277,13 @@ async def test_nothing_to_play_is_one_read(evening: Evening) -> None:
         return int(conn.execute("select count(*) from quiz_rounds").fetchone()[0])
 
     assert await evening.store.db.read(rounds) == 0
+
+
+async def test_a_coupon_is_announced_by_its_title_and_never_by_its_word(evening: Evening) -> None:
+    offer = NewOffer(word="内部口令X9", title="早鸟券", kind="amount", value=500)
+    await evening.store.offers.create(offer, evening.now, "cli")
+    await evening.quiz(WRITTEN.replace("100积分", "10积分 + 券 内部口令X9"))
+    await evening.later()
+    (said,) = await evening.post()
+    assert "券「早鸟券」" in said
+    assert "口令" not in said

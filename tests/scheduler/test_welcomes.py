@@ -15,7 +15,7 @@ from scheduler.welcomes import LATE_S, NAMED, SETTLE_S, STALE_S, name_shown, tic
 from store import Store
 from store.groups import GroupRules, Seen, place_of
 from store.ledgers import Deed
-from store.order import NewCase
+from store.order import NewCase, WordRow
 from tests.blank import blank
 
 GATE = "qun"
@@ -281,3 +281,48 @@ async def test_names_are_never_read_as_templates(evening: Evening) -> None:
 )
 def test_a_name_is_one_short_line_and_no_advert(name: str, shown: str) -> None:
     assert name_shown(name) == shown
+
+
+ADVERTS = (
+    *("兼职日结私聊我", "领券看我签名", "卖茶叶找阿强"),
+    *("🍑深夜约吗🍑", "薇❤bbn889", "代写论文全网最低"),
+)
+
+
+@pytest.mark.parametrize("name", ADVERTS)
+def test_a_name_that_sells_is_counted_and_not_spread(name: str) -> None:
+    assert name_shown(name) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("小林", "阿木老师", "王小薇", "微笑向暖", "A美美", "深海", "微风wei", "Vera", "🌸小满🌸"),
+        *("产品经理-老周", "李微 3班", "QQ糖", "卡卡西", "买买提", "夜航船", "招财猫", "约翰"),
+    ],
+)
+def test_a_name_that_is_only_a_name_is_shown(name: str) -> None:
+    assert name_shown(name) == name
+
+
+async def test_a_name_with_a_banned_word_is_counted(evening: Evening) -> None:
+    deed = Deed(evening.now, "member:1", "order.ban")
+    await evening.store.order.set_word(WordRow("ban", "大神", PLACE, 2), deed)
+    for who in ("小林", "股市大神", *ADVERTS):
+        await evening.comes(who)
+    await evening.later(SETTLE_S)
+    (post,) = await evening.posts()
+    assert post["content"] == "欢迎 小林+7，先看群公告"
+    assert post["mentions"] == ["小林"]
+
+
+async def test_through_another_channel_nobody_is_mentioned_by_a_foreign_id(
+    evening: Evening,
+) -> None:
+    await evening.store.groups.post_by(PLACE, "poster")
+    evening.posting = ("poster",)
+    await evening.comes("小林")
+    await evening.later(SETTLE_S)
+    (post,) = await evening.posts()
+    assert (post["channel"], post["content"]) == ("poster", "欢迎 小林+0，先看群公告")
+    assert "mentions" not in post

@@ -10,7 +10,7 @@ import pytest
 from store import Store
 from store.groups import Seen
 from store.posts import NewPost, Post
-from store.signups import MOST_OPEN, PAUSE_S, Joining, Opening, Signup
+from store.signups import HIGHEST, MOST_OPEN, PAUSE_S, Joining, Opening, Signup, numbered
 
 NOW = 1_795_000_000.0
 PLACE = "qun:1"
@@ -198,3 +198,22 @@ async def test_forgetting_takes_a_member_off_every_list_and_out_of_what_is_plann
     found = await store.signups.get(trip.id)
     assert found is not None
     assert found.opened_by == "", "the list stays, for the others, and is nobody's"
+
+
+def test_a_number_stays_with_a_list_and_is_not_the_next_ones_at_once() -> None:
+    # The second ends while two are open; the next one is 4, and 1 again when none was left.
+    lists = [(10, 0.0, 50.0), (11, 1.0, 20.0), (12, 2.0, 50.0), (13, 30.0, 60.0), (14, 70.0, None)]
+    assert numbered(lists) == {10: 1, 11: 2, 12: 3, 13: 4, 14: 1}
+    assert numbered([]) == {}
+    many = [(number, float(number), number + 1.5) for number in range(1, 30)]
+    assert max(numbered(many).values()) == HIGHEST, "one digit, however long one follows another"
+
+
+async def test_the_end_of_a_list_takes_the_place_of_what_was_to_be_posted(
+    store: Store, trip: Signup
+) -> None:
+    await store.signups.say(trip.id, key(1), NOW, notice)
+    await store.signups.say(trip.id, key(2), NOW + 1, notice)
+    for _ in range(2):
+        await store.signups.close(trip.id, NOW + 2, notice)
+    assert [status for _, status, _ in await posts(store)] == ["dropped", "planned"]
