@@ -129,7 +129,8 @@ def wanted(
         bare = _after_prefix(said, settings.prefixes)
         return Address("quote" if quoted else "mention", said if bare is None else bare)
     if not said:
-        return None
+        bare = None if talk.mentions or talk.everyone else _typed_call(text, settings)
+        return None if bare is None else Address("prefix", bare)
     if name and _SLASH in settings.prefixes:
         return Address("command", said)
     bare = _after_prefix(said, settings.prefixes)

@@ -191,7 +191,7 @@ async def remind(message: Message, ctx: Context) -> Reply:
     focus = shown.focus if shown is not None and ctx.at < shown.focus_until else ""
     mine = await _own(ctx)
     item = next((item for _, item in mine if f"item:{item.id}" == focus), None)
-    return await _remind(ctx, item)
+    return await _remind(message, ctx, item)
 
 
 @router.text(r"(?:开启|打开)提醒[\s:,，].+", name="course.remind")
@@ -203,10 +203,13 @@ async def remind_named(message: Message, ctx: Context) -> Reply:
     item = next((item for _, item in mine if wanted in folded(item.title)), None)
     if item is None:
         return Reply.text(ctx.texts("course.remind_unknown"))
-    return await _remind(ctx, item)
+    return await _remind(message, ctx, item)
 
 
-async def _remind(ctx: Context, item: Item | None) -> Reply:
+async def _remind(message: Message, ctx: Context, item: Item | None) -> Reply:
+    if message.source == "wecom":
+        # A robot can only answer.
+        return Reply.text(ctx.texts("course.remind_cannot"))
     item_id = ALL_COURSES if item is None else item.id
     await ctx.store.courses.remind(ctx.member.id, item_id, ctx.at)
     if item is None:

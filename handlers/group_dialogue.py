@@ -155,7 +155,8 @@ async def _calmly(
         mute = replace(speech, repeat_minutes=0)
         return _silent(await _converse(message, said, address, ctx, mute), ctx)
     done = await _converse(message, said, address, ctx, speech)
-    words = "whispered" if ctx.aside else done.handler if done.handler in _CANNED else ""
+    whispered = ctx.aside and not ctx.erased
+    words = "whispered" if whispered else done.handler if done.handler in _CANNED else ""
     if done.handler in _CANNED_EACH and not ctx.aside:
         words = f"{done.handler} {folded(said.text)[:_CANNED_CHARS]}"
     if words and done.reply.kind != "none" and calm.canned(*who, words, ctx.at):

@@ -39,7 +39,6 @@ KEPT_S = 7 * 86_400.0
 """So long the places of the last quiz in a group can be asked for."""
 
 _LISTED = 10
-_LATEST = 50
 _PAUSE_S = 30.0
 """Places are told once in so long to who did not turn to the bot."""
 
@@ -84,13 +83,24 @@ async def hear(message: Message, ctx: Context) -> Reply | None:
     return _said(ctx, message, ctx.texts("group_quiz.noted"))
 
 
-@router.text("排名|答题排名|竞赛排名", where="group", keyword=True, name="quiz.group_rank")
+def _last_here(ctx: Context) -> Quiz | None:
+    """The quiz that runs in this group, else the one just played."""
+    return ctx.store.quizzes.last_in(ctx.place, ctx.at, KEPT_S)
+
+
+def _played(message: Message, ctx: Context) -> bool:
+    """Without a quiz here the words are about the quizzes in private."""
+    return _last_here(ctx) is not None
+
+
+@router.text(
+    "排名|答题排名|竞赛排名", where="group", keyword=True, guard=_played, name="quiz.group_rank"
+)
 async def rank(message: Message, ctx: Context) -> Reply:
     """The places of the quiz that runs here, or of the one just played."""
-    quiz = await _last_here(ctx)
+    quiz = _last_here(ctx)
     to_bot = message.talk is not None and message.talk.addressed
-    if quiz is None:
-        return Reply.text(ctx.texts("group_quiz.none_here")) if to_bot else Reply.none()
+    assert quiz is not None, "the guard has seen it"
     ctx.item = f"quiz:{quiz.id}"
     if not to_bot:
         key = bytes.fromhex(message.key)
@@ -108,32 +118,17 @@ async def rank(message: Message, ctx: Context) -> Reply:
     return Reply.text("\n".join((*lines, *(_place(texts, one) for one in found))))
 
 
-@router.text("我的成绩|我的排名", where="group", name="quiz.group_mine")
+@router.text("我的成绩|我的排名", where="group", guard=_played, name="quiz.group_mine")
 async def mine(message: Message, ctx: Context) -> Reply:
     """One's own points in that quiz: everybody there could read them in its results."""
-    quiz = await _last_here(ctx)
-    if quiz is None:
-        return Reply.text(ctx.texts("group_quiz.none_here"))
+    quiz = _last_here(ctx)
+    assert quiz is not None, "the guard has seen it"
     ctx.item = f"quiz:{quiz.id}"
     own = (await ctx.store.quiz_play.standings(quiz.id, 0, ctx.member.id)).mine
     if own is None:
         return Reply.text(ctx.texts("group_quiz.mine_none", title=quiz.title))
     facts = {"title": quiz.title, "score": own.score, "rank": own.rank}
     return Reply.text(ctx.texts("group_quiz.mine", **facts))
-
-
-async def _last_here(ctx: Context) -> Quiz | None:
-    """The quiz that runs in this group, else the last that ended within KEPT_S."""
-    running = await ctx.store.quizzes.on(ctx.at, ctx.place)
-    if running:
-        return running[0]
-    ended = [
-        one
-        for one in await ctx.store.quizzes.page(limit=_LATEST)
-        if one.place == ctx.place and one.status in (RUNNING, CLOSED)
-        if ctx.at <= (one.closed_at or ctx.at) + KEPT_S
-    ]
-    return max(ended, key=lambda one: one.starts_at or 0.0, default=None)
 
 
 def _said(ctx: Context, message: Message, words: str) -> Reply:

@@ -58,7 +58,7 @@ def shown_to_others(ctx: Context, name: str, member_id: int) -> str:
     where="both",
     keyword=True,
 )
-@router.text("我排第几|我排名第几|我第几名|我排第几名|我的排名|我的名次")
+@router.text("我排第几|我排名第几|我第几名")
 @router.text(
     r"(?:积分)?(?:排行榜|排行|积分榜)[\s:]*(?:[本这]?个?[周月总]|累计|全部)榜?", where="both"
 )

@@ -197,7 +197,8 @@ class Quizzes:
         self._current = None
 
     async def load(self) -> tuple[Quiz, ...]:
-        """Read which quizzes run, and which ended last. Errors: StoreError."""
+        """Read which quizzes run, and which ended last, in all and in each group. Errors:
+        StoreError."""
         changes = self._changes
 
         def run(conn: Connection) -> tuple[Quiz, ...]:
@@ -205,7 +206,15 @@ class Quizzes:
                 "select id from quizzes where status = 'closed' order by closed_at desc, id desc "
                 f"limit {_LINGERING}"
             )
-            where = f"where status = 'running' or id in ({ended}) order by id"
+            played = (
+                "select max(closed_at) from quizzes as o where o.place = q.place "
+                "and o.status = 'closed'"
+            )
+            last = (
+                "select q.id from quizzes as q where q.status = 'closed' and q.place <> '' "
+                f"and q.closed_at = ({played})"
+            )
+            where = f"where status = 'running' or id in ({ended}) or id in ({last}) order by id"
             return tuple(read_quizzes(conn, where))
 
         found = await self._db.read(run)
@@ -229,6 +238,17 @@ class Quizzes:
     def is_on(self, now: float, place: str) -> bool:
         """Whether one is on there as far as memory knows; no database."""
         return any(quiz.is_on(now) and quiz.place == place for quiz in self._current or ())
+
+    def last_in(self, place: str, now: float, within_s: float) -> Quiz | None:
+        """The quiz that is on in a group, else the one that ended last there, if within so many
+        seconds; None for none, and while memory knows nothing; no database."""
+        here = [quiz for quiz in self._current or () if quiz.place == place != ""]
+        running = next((quiz for quiz in here if quiz.is_on(now)), None)
+        if running is not None:
+            return running
+        ended = [quiz for quiz in here if quiz.closed_at is not None]
+        last = max(ended, key=lambda quiz: quiz.closed_at or 0.0, default=None)
+        return last if last is not None and now <= (last.closed_at or 0.0) + within_s else None
 
     async def _change(self, run: Callable[[Connection], T]) -> T:
         """A write after which other quizzes may be on; see `Members._change`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -90,6 +91,39 @@ def test_a_quote_of_the_bots_message_is_heard() -> None:
 )
 def test_a_prefix_needs_a_pause_behind_it(typed: str, is_heard: str | None) -> None:
     assert heard(said(typed)) == (None if is_heard is None else ("prefix", is_heard))
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_heard"),
+    [
+        ("@小知 可以退款吗", "可以退款吗"),
+        ("＠小知，可以退款吗", "可以退款吗"),
+        ("@小知二号 在吗", "在吗"),
+        ("@小知", ""),
+        ("@小知识 分享", None),
+        ("@张三 小知 在吗", None),
+        ("@ 小知", None),
+        ("问 @小知 就行", None),
+    ],
+)
+def test_an_at_typed_by_hand_calls_as_a_prefix_does(typed: str, is_heard: str | None) -> None:
+    assert heard(said(typed)) == (None if is_heard is None else ("prefix", is_heard))
+    assert heard(said(typed, mentions=("u2",))) is None, "a namesake is mentioned"
+
+
+def test_of_what_is_pasted_only_the_beginning_is_heard() -> None:
+    found = heard(said("@小知 " + "请问" * 5000, addressed=True))
+    assert found == ("mention", "请问" * 250)
+    push = "/group push 1 " + "长" * 900
+    assert heard(said(push, addressed=True)) == ("mention", push)
+
+
+def test_a_thousand_names_in_front_take_no_time() -> None:
+    typed = "@a " * 6666
+    began = time.process_time()
+    assert without_names(typed, ("小知", "小知二号"), True) == "@a"
+    assert without_names(typed + "在吗", ("小知",), True) == "在吗"
+    assert time.process_time() - began < 1.0
 
 
 def test_a_prefix_of_signs_needs_words_behind_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -292,6 +293,11 @@ async def test_reminders_stop_whatever_the_words(talk: Conversation, typed: str)
     await talk.say("提醒我")
     assert await talk.say(typed) == talk.texts("course.remind_off")
     assert (await talk.store.profiles.kept(await talk.member())).reminders == 0
+
+
+async def test_a_robot_that_can_only_answer_promises_no_reminder(talk: Conversation) -> None:
+    said = await talk.hear(replace(talk.message("提醒我"), source="wecom"))
+    assert said == talk.texts("course.remind_cannot")
 
 
 @pytest.mark.parametrize("typed", ["怎么关闭提醒", "提醒我学习的课", "提醒关闭了吗"])

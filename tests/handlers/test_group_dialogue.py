@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from handlers import ROUTERS
+from handlers.calm import Calm
 from handlers.context import GroupChannels
-from handlers.group_said import shortened
+from handlers.group_said import for_all, shortened, without_number_advice
 from handlers.message import Reply
+from store.catalogue import Chapter
 from store.content import NewFaq
 from store.groups import GroupRules, Seen
 from store.offers import NewOffer
@@ -85,7 +87,8 @@ async def test_manners_are_kept_with_who_turns_to_the_bot(qun: GroupTalk) -> Non
 
 async def test_a_picture_for_the_bot_is_answered_and_others_are_not(qun: GroupTalk) -> None:
     picture = replace(qun.message("", addressed=True), kind="image")
-    assert await qun.hear(picture) == qun.private.texts("media.image")
+    assert (await qun.hear(picture)).startswith("图片收到了")
+    assert qun.handler.startswith("media")
     assert await qun.hear(replace(qun.message(""), kind="image")) == ""
 
 
@@ -99,14 +102,15 @@ async def test_events_of_a_group_say_nothing(qun: GroupTalk) -> None:
 # Choosing
 
 
-async def test_an_offer_takes_three_lines_and_a_number_picks(
+async def test_an_offer_has_a_head_and_three_lines_and_a_number_picks(
     hesitant: Conversation,
 ) -> None:
     qun = GroupTalk(hesitant)
     offered = await qun.ask("退款报名发票")
     assert qun.handler == "faq.offer"
-    assert len(offered.splitlines()) <= 3
-    assert re.findall(r"(\d)\. ", offered) == ["1", "2", "3"][: offered.count(". ")]
+    head, *lines = offered.splitlines()
+    assert head == hesitant.texts("group.unsure")
+    assert [line[:3] for line in lines] == ["1. ", "2. ", "3. "]
     first = re.search(r"1\. (.+)", offered)
     assert first is not None
     assert await qun.say("1") == ""
@@ -140,6 +144,158 @@ async def test_a_groups_list_ends_without_a_word_on_what_waits_in_private(qun: G
     assert asked
 
 
+async def test_whoever_quotes_a_list_picks_from_it(qun: GroupTalk) -> None:
+    listed = await qun.ask("课程", "o_a")
+    second = re.search(r"2\. (.+?)（", listed)
+    assert second is not None
+    quoted = await qun.say("2", "o_b", addressed=True, quotes="m1", quoted=listed)
+    assert f"《{second[1]}》" in quoted
+    assert qun.handler == "content"
+
+
+async def test_who_mentions_the_bot_picks_from_the_list_that_stands_there_last(
+    qun: GroupTalk,
+) -> None:
+    await qun.ask("课程", "o_a")
+    newest = await qun.ask("最新", "o_b")
+    first = re.search(r"1\. (.+?)（", newest)
+    assert first is not None
+    assert f"《{first[1]}》" in await qun.ask("第一个", "o_c")
+    qun.private.later(minutes=11)
+    assert "《" not in await qun.ask("2", "o_d")
+
+
+async def test_of_two_lists_the_quoted_one_is_meant(qun: GroupTalk) -> None:
+    courses, newest = await qun.ask("课程", "o_a"), await qun.ask("#Python", "o_a")
+    for listed in (courses, newest, courses):
+        title = re.findall(r"2\. (.+?)（", listed)[0]
+        told = await qun.say("2", "o_a", addressed=True, quotes="m1", quoted=listed)
+        assert title in told
+        qun.private.later(minutes=1)
+        qun.speech = replace(qun.speech, repeat_minutes=0)
+
+
+async def test_the_list_of_another_group_is_not_picked_from(qun: GroupTalk) -> None:
+    listed = await qun.ask("课程", "o_a")
+    qun.group = group(id=2, place="qun:2@chatroom", external_id="2@chatroom")
+    assert "《" not in await qun.ask("2", "o_b")
+    await qun.say("2", "o_b", addressed=True, quotes="m1", quoted=listed)
+    assert "《" not in qun.reply.content
+
+
+async def test_what_nobody_offered_is_no_list(qun: GroupTalk) -> None:
+    await qun.ask("课程", "o_a")
+    steps = "按下面做：\n1. 打开我的\n2. 点头像\n3. 上传"
+    await _teach(qun, steps)
+    assert await qun.ask("证书怎么领取") == steps
+    told = await qun.say("2", addressed=True, quotes="m9", quoted=steps, quotes_who=BOT)
+    assert told == qun.private.texts("group.no_list")
+
+
+async def test_chapters_are_no_list(qun: GroupTalk) -> None:
+    chapters = tuple(Chapter(str(number), f"第 {number} 步") for number in range(1, 4))
+    await qun.store.catalogue.put([item("steps", "三步走", chapters=chapters)], qun.private.at)
+    await qun.private.reload()
+    told = await qun.ask("三步走有哪些章节")
+    assert "2. 第 2 步" in told
+    assert "回复数字" not in told
+
+
+async def test_a_cut_list_goes_on_where_it_was_cut(qun: GroupTalk) -> None:
+    more = [item(f"long-{n}", f"第{n}门课，名字很长很长，讲了很多很多的东西") for n in range(12)]
+    await qun.store.catalogue.put(more, qun.private.at)
+    await qun.private.reload()
+    seen = []
+    told = await qun.ask("课程")
+    while told.endswith(qun.private.texts("group.pick_more")):
+        listed = re.findall(r"\d\. (.+?)（", told)
+        assert len(told) < 260
+        assert len(qun.options) == len(listed) >= 3
+        seen += listed
+        assert "《" not in await qun.ask(str(len(listed) + 1)), "what is not shown is not picked"
+        told = await qun.ask("更多")
+    seen += re.findall(r"\d\. (.+?)（", told)
+    assert sorted(seen) == sorted(one.title for one in qun.private.items.values())
+
+
+async def test_the_same_page_again_after_a_crash(qun: GroupTalk) -> None:
+    more = [item(f"long-{n}", f"第{n}门课，名字很长很长，讲了很多很多的东西") for n in range(12)]
+    await qun.store.catalogue.put(more, qun.private.at)
+    await qun.private.reload()
+    await qun.ask("课程")
+    wish = qun.message("@小知 更多", addressed=True)
+    told = await qun.hear(wish)
+    assert await qun.hear(wish) == told
+
+
+async def test_one_question_alone_is_asked_as_one(hesitant: Conversation) -> None:
+    qun = GroupTalk(hesitant)
+    offered = await qun.ask("发票能开不")
+    assert qun.handler == "faq.offer"
+    if offered.count("\n") == 1:
+        assert offered.startswith(hesitant.texts("group.unsure_one"))
+    else:
+        assert offered.startswith(hesitant.texts("group.unsure"))
+
+
+# Advice that works in a group
+
+
+async def test_advice_is_worded_for_a_group(qun: GroupTalk) -> None:
+    assert await qun.ask("怎么报名") == "@我 发「课程」挑一门。"
+    assert "回复" not in (await qun.ask("你好")).replace("@我", "")
+    assert "私聊我发「转人工」" in await qun.ask("你是谁")
+    assert (await qun.ask("课程")).startswith("这些内容可以学：\n1. ")
+
+
+@pytest.mark.parametrize(
+    ("private", "for_group"),
+    [
+        ("回复「目录」看每一章", "@我 发「目录」看每一章"),
+        ("不想收就回复「退订」", "不想收就私聊我发「退订」"),
+        ("请回复「目录」或「退订」", "私聊我发「目录」或「退订」"),
+        ("「我的券」里有", "「我的券」里有"),
+        ("我们会回复你", "我们会回复你"),
+        ("", ""),
+    ],
+)
+def test_what_to_reply_is_said_as_what_to_say_there(private: str, for_group: str) -> None:
+    assert for_all(private, {"退订"}.__contains__) == for_group
+
+
+@pytest.mark.parametrize(
+    ("head", "bare"),
+    [
+        ("这些内容可以学，回复数字看详情：", "这些内容可以学："),
+        ("也许你想看（回复数字）：", "也许你想看："),
+        ("按分类看，回复数字选一个：", "按分类看："),
+        ("你问的是哪一个？回复数字告诉我：", "你问的是哪一个？"),
+        ("没有了", "没有了"),
+        ("", ""),
+    ],
+)
+def test_a_head_says_nothing_of_bare_numbers(head: str, bare: str) -> None:
+    assert without_number_advice(head) == bare
+
+
+async def test_how_to_leave_a_group_is_not_how_to_join_one(qun: GroupTalk) -> None:
+    join = NewFaq("怎么加入学习群", "扫课程页的二维码。", ("怎么进群", "拉我进群"))
+    await qun.store.content.import_faq([join], qun.private.at)
+    await qun.private.reload()
+    for text in ("退群", "怎么退群", "我要退出这个群", "退群怎么弄"):
+        assert "二维码" not in await qun.ask(text), text
+        assert qun.handler in ("about.leave_group", "group.repeated")
+    assert "二维码" in await qun.ask("怎么进群")
+
+
+async def test_who_wants_quiet_has_asked_nothing(qun: GroupTalk) -> None:
+    await qun.private.promote("o_op")
+    for text in ("闭嘴", "你走开", "别说话了"):
+        assert await qun.ask(text) == qun.private.texts("group.hush")
+    assert await qun.ask("闭嘴", "o_op") == qun.private.texts("group.hush_operator")
+    assert await qun.store.content.gaps(10) == []
+
+
 # Not known
 
 
@@ -148,6 +304,19 @@ async def test_what_nobody_knows_is_said_so_in_one_line_and_noted(qun: GroupTalk
         told = await qun.say(said, addressed=said.startswith("@"))
         assert told == qun.private.texts("group.unknown")
         assert len(await qun.store.content.gaps(10)) == number
+
+
+async def test_what_is_hardly_related_is_not_dropped_into_a_group(qun: GroupTalk) -> None:
+    assert await qun.ask("今天天气怎么样") == qun.private.texts("group.unknown")
+    assert qun.options == []
+
+
+async def test_another_unknown_question_is_answered_too(qun: GroupTalk) -> None:
+    qun.speech = replace(qun.speech, calms={"qun": Calm(600)})
+    line = qun.private.texts("group.unknown")
+    assert await qun.ask("火星上有没有食堂") == line
+    assert await qun.ask("木星上有没有食堂") == line
+    assert await qun.ask("火星上有没有食堂") == "", "the same again is told once"
 
 
 async def test_an_operators_question_is_no_gap(qun: GroupTalk) -> None:
@@ -206,11 +375,12 @@ async def test_links_in_a_group_are_nobodys_own(qun: GroupTalk) -> None:
 # Not twice
 
 
-async def test_an_answer_is_given_once_pointed_at_once_and_then_left(qun: GroupTalk) -> None:
+async def test_an_answer_is_given_once_and_then_only_in_one_line(qun: GroupTalk) -> None:
     assert await qun.ask("怎么退款", "o_a") == "七天内可以全额退款。"
-    assert await qun.ask("如何申请退款", "o_b") == qun.private.texts("group.said")
-    assert qun.handler == "group.repeated"
-    assert await qun.ask("怎么退款", "o_c") == ""
+    for who in ("o_b", "o_c", "o_d"):
+        told = await qun.ask("如何申请退款", who)
+        assert told == "这个刚才在群里回答过：七天内可以全额退款。"
+        assert qun.handler == "group.repeated"
     qun.private.later(minutes=10)
     assert await qun.ask("怎么退款", "o_c") == "七天内可以全额退款。"
 
@@ -249,7 +419,29 @@ async def test_the_ranking_hides_who_hides(qun: GroupTalk) -> None:
     assert "小林" not in await qun.say("排行榜")
 
 
-async def test_a_command_is_for_private_and_for_others_does_not_exist(qun: GroupTalk) -> None:
+async def test_a_keyword_said_again_is_pointed_at_once_and_then_left(qun: GroupTalk) -> None:
+    ranking = await qun.say("排行榜", "o_a")
+    assert await qun.say("排行榜", "o_b") == qun.private.texts("group.said") != ranking
+    assert await qun.say("排行榜", "o_c") == ""
+    assert await qun.ask("排行榜", "o_c") == qun.private.texts("group.said")
+
+
+async def test_another_period_is_another_ranking_and_ones_place_is_ones_own(
+    qun: GroupTalk,
+) -> None:
+    qun.channels = WHISPERING
+    told = [await qun.ask(text) for text in ("排行榜", "排行榜 周", "总榜")]
+    assert len(set(told)) == 3
+    assert "本月" in told[0]
+    assert "本周" in told[1]
+    assert await qun.ask("我排第几") == qun.private.texts("group.whispered")
+    assert len(qun.aside) == 1
+    assert await qun.say("我排第几") == ""
+
+
+async def test_a_command_is_for_private_and_members_hear_that_it_is_not_theirs(
+    qun: GroupTalk,
+) -> None:
     await qun.private.promote("o_op")
     await qun.private.promote("o_an", "analyst")
     line = qun.private.texts("group.command_private")
@@ -259,7 +451,10 @@ async def test_a_command_is_for_private_and_for_others_does_not_exist(qun: Group
     assert await qun.say("/stats", "o_an") == line
     for text in ("/stats", "/claim 7KQM-2X9D"):
         assert await qun.say(text) == ""
-        assert await qun.ask(text) == ""
+        assert await qun.ask(text) == qun.private.texts("operator.not_allowed")
+    assert await qun.say("/help") == ""
+    assert await qun.ask("/help") == qun.private.texts("group.help")
+    await qun.ask("/claim 7KQM-2X9D")
     assert qun.ctx is not None
     assert "7KQM" not in (qun.ctx.logged or "7KQM")
     assert await qun.private.codes.unused()
@@ -278,6 +473,8 @@ PERSONAL = (
     *("忘记我", "确认忘记", "订阅 新课", "退订", "我的课程", "我的作业", "交作业 1", "我的邀请"),
     *("我的会员", "邀请好友", "转人工", "继续", "补签", "不上榜", "我叫 小林", "我的订单", "确认"),
     *("我的积分有多少", "查一下我的积分吧", "帮我查一下我的券", "我退订成功了吗", "领优惠券 早鸟"),
+    *("我的订单到哪了", "我连续签到几天了", "我买了哪些课", "我买了哪门课", "查一下我的积分", "td"),
+    *("TD", "拒收", "别再给我发消息了", "我排第几", "我签到多少天了", "帮我看看我的订单发货了没"),
 )
 
 
@@ -326,7 +523,9 @@ async def test_who_is_forgotten_from_a_group_is_told_so_alone(qun: GroupTalk) ->
 def _words() -> list[str]:
     """Every word of every rule that is silent in groups."""
     rules = [rule for router in ROUTERS for rule in router.rules if rule.where == "private"]
-    return sorted({word for rule in rules for word in rule.words} - {"确认忘记"})
+    open_rules = [rule for router in ROUTERS for rule in router.rules if rule.where != "private"]
+    heard = {word for rule in open_rules for word in rule.words}
+    return sorted({word for rule in rules for word in rule.words} - heard - {"确认忘记"})
 
 
 @pytest.mark.parametrize("who", ["o_lin", "o_op"])
@@ -378,6 +577,25 @@ async def test_a_coupon_one_has_is_told_to_nobody_else(
         assert channels is not WHISPERING or code not in str(qun.ctx and qun.ctx.then)
     await qun.ask("我的券")
     assert [code in one for one in qun.aside] == ([True] if channels is WHISPERING else [])
+
+
+@pytest.mark.parametrize("text", ["早鸟", "早鸟券", "我要领早鸟券", "我要领早鸟", "领早鸟券"])
+async def test_who_names_a_coupon_is_told_in_private(qun: GroupTalk, text: str) -> None:
+    qun.channels, private = WHISPERING, qun.private
+    new = NewOffer(word="早鸟", title="早鸟券", kind="amount", value=5000, inventory=9)
+    assert await qun.store.offers.create(new, private.at, "member:1") is not None
+    assert await qun.ask(text) == private.texts("group.whispered")
+    assert "早鸟券" in "".join(qun.aside)
+    assert await qun.store.content.gaps(10) == []
+    qun.channels = GroupChannels()
+    assert await qun.ask(text) == private.texts("group.private")
+
+
+async def test_an_operators_verdict_is_no_question_of_the_group(qun: GroupTalk) -> None:
+    qun.channels = WHISPERING
+    await qun.private.promote("o_op")
+    assert await qun.ask("广告 3", "o_op") == qun.private.texts("group.whispered")
+    assert len(qun.aside) == 1
 
 
 async def test_a_code_is_never_repeated_kept_or_looked_at(qun: GroupTalk) -> None:

@@ -160,7 +160,7 @@ async def test_places_are_those_of_the_quiz_in_this_group(talk: Conversation) ->
     await talk.store.quizzes.close(1, talk.at)
     assert (await qun.ask("排名")).startswith("《小测验》结束，名次：")
     talk.later(days=8)
-    assert await qun.ask("排名") == talk.texts("group_quiz.none_here")
+    assert await qun.ask("排名") == talk.texts("group.private"), "about those in private"
     assert await qun.say("排名") == ""
 
 

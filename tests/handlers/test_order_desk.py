@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from handlers import RULES
 from handlers.order_desk import WORD_CHARS
+from handlers.router import dispatch
 from store.order import WordRow
 from tests.handlers.group_operators import CHANNELS, GATE, WECOM, Desk, desk
 from tests.handlers.test_moderation import case
@@ -79,7 +81,9 @@ async def test_words_are_banned_and_allowed_everywhere_or_in_one_group(desk: Des
 async def test_a_group_that_was_mistyped_bans_nothing_everywhere(desk: Desk) -> None:
     await desk.group()
     said = await desk.boss("/order ban 代写 读书会")
-    assert said == '没有叫「读书会」的群。要是连空格一起算一个词，加上引号：/order ban "代写 读书会"'
+    assert (
+        said == '没有叫「读书会」的群。要是连空格一起算一个词，加上引号：/order ban "代写 读书会"'
+    )
     assert await words(desk) == []
     assert await desk.boss('/order ban "代写 读书会"') == "已禁用「代写 读书会」（所有群）。"
     assert await desk.boss("/order ban “团 购” 学习群") == "已禁用「团 购」（学习群）。"

@@ -140,6 +140,13 @@ async def test_an_evening_in_the_demos_group(crowd: Crowd) -> None:
     members = [one["text"] for one in (await crowd.state())["lines"] if one["name"] == "周雨"]
     assert members[-len(FLOOD) :] == list(FLOOD)
 
+    # Who is forgotten hears so alone, and the group only that it is done.
+    await crowd.says(LIN, f"{BOT} 忘记我")
+    await crowd.hears(LIN, "回复「确认忘记」")
+    await crowd.says(LIN, f"{BOT} 确认忘记")
+    await crowd.hears(LIN, "已经删除你的全部资料")
+    await crowd.hears("group", "办好了")
+
 
 async def test_a_visitor_of_the_group_is_refused_with_a_reason(crowd: Crowd) -> None:
     refusals: list[tuple[str, dict[str, Any], int]] = [
