@@ -339,8 +339,9 @@ def _message(source: _Source, ours: Ours) -> Message | None:
     talk = None
     if in_group:
         who = said.quotes_who
-        quoted = ours(source.group, said.quotes) if said.quotes else ""
-        if quoted and not who:
+        is_theirs = bool(who) and who != source.account
+        quoted = ours(source.group, said.quotes) if said.quotes and not is_theirs else ""
+        if quoted:
             who = source.account
         talk = Talk(
             group=source.group,

@@ -22,7 +22,6 @@ from handlers.quiz_text import asked, chosen
 from handlers.router import Router, asking
 from handlers.texts import Texts
 from handlers.tiers import refused
-from store.group_answers import Said
 from store.groups import Groups
 from store.quiz_rounds import Heard, Result, Scorer
 from store.quiz_rules import LETTERS, Question
@@ -39,8 +38,6 @@ KEPT_S = 7 * 86_400.0
 """So long the places of the last quiz in a group can be asked for."""
 
 _LISTED = 10
-_PAUSE_S = 30.0
-"""Places are told once in so long to who did not turn to the bot."""
 
 _GROUP = re.compile(r"群[\s:：]*(\S*)|#(\S+)")
 
@@ -93,22 +90,12 @@ def _played(message: Message, ctx: Context) -> bool:
     return _last_here(ctx) is not None
 
 
-@router.text(
-    "排名|答题排名|竞赛排名", where="group", keyword=True, guard=_played, name="quiz.group_rank"
-)
+@router.text("(?:答题|竞赛)?排名", where="group", guard=_played, name="quiz.group_rank")
 async def rank(message: Message, ctx: Context) -> Reply:
     """The places of the quiz that runs here, or of the one just played."""
     quiz = _last_here(ctx)
-    to_bot = message.talk is not None and message.talk.addressed
     assert quiz is not None, "the guard has seen it"
     ctx.item = f"quiz:{quiz.id}"
-    if not to_bot:
-        key = bytes.fromhex(message.key)
-        item = f"quiz_rank:{quiz.id}"
-        if await ctx.store.group_answers.claim(ctx.place, item, key, ctx.at, _PAUSE_S) is not (
-            Said.FIRST
-        ):
-            return Reply.none()
     texts = ctx.texts
     found = [one for one in await ctx.store.quiz_rounds.best(quiz, _LISTED) if one.score]
     if not found:
@@ -118,7 +105,7 @@ async def rank(message: Message, ctx: Context) -> Reply:
     return Reply.text("\n".join((*lines, *(_place(texts, one) for one in found))))
 
 
-@router.text("我的成绩|我的排名", where="group", guard=_played, name="quiz.group_mine")
+@router.text("我的(?:成绩|排名)", where="group", guard=_played, name="quiz.group_mine")
 async def mine(message: Message, ctx: Context) -> Reply:
     """One's own points in that quiz: everybody there could read them in its results."""
     quiz = _last_here(ctx)

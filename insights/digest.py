@@ -59,7 +59,7 @@ _LINK = re.compile(
 )
 """A link is no topic, and neither are its parts."""
 _NO_TOPIC = re.compile(
-    "什么.*|怎[么样].*|如何|为[什何啥].*|为什么|啥.*|多少|多久|几[点号天个时]|哪.*|谁.*|请问|求问|有没有|是不是|能不能"
+    "什么.*|怎[么样].*|如何|为[什何啥].*|为什么|啥.*|多少|多久|几[点号天个时]|哪[里儿个些位天种款家]?|谁.{0,2}|请问|求问|有没有|是不是|能不能"
     r"|可不可以|第[一二三四五六七八九十百\d]+.{0,2}|[一二三四五六七八九十]+[个次条天点题]"
 )
 """Words that ask or count say nothing of what was talked about."""

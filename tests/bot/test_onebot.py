@@ -208,9 +208,9 @@ def test_who_quotes_the_bot_speaks_to_it() -> None:
     assert (told.addressed, told.quotes, told.quotes_who) == (True, "77", "wxid_bot")
     quoted = event(seg("reply", message_id="77"), "真的吗")
     assert not talk(quoted).addressed
-    known = talk(quoted, ours=lambda group, mid: (group, mid) == ("12345@chatroom", "77"))
-    assert (known.addressed, known.quotes_who) == (True, "wxid_bot")
-    other = talk(event(seg("reply", message_id="77", user_id="wxid_wang")), ours=lambda *_: True)
+    known = talk(quoted, ours=lambda *which: {("12345@chatroom", "77"): "1. 甲"}.get(which, ""))
+    assert (known.addressed, known.quotes_who, known.quoted) == (True, "wxid_bot", "1. 甲")
+    other = talk(event(seg("reply", message_id="77", user_id="wxid_wang")), ours=lambda *_: "1. 甲")
     assert not other.addressed
 
 
@@ -573,7 +573,7 @@ def test_whatever_codes_come_are_read(text: str) -> None:
 
 def test_what_is_kept_comes_back_whole() -> None:
     quoting = event(seg("reply", message_id="7"), seg("mention", user_id="w"), "好")
-    found = heard(quoting, ours=lambda *_: True)
+    found = heard(quoting, ours=lambda *_: "1. 甲")
     assert restore(stored(found)) == found
     private = heard(event("好", detail_type="private"))
     assert restore(stored(private)) == private

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from handlers import ANSWER_RULES, GROUP_RULES, KEYWORD_RULES, ROUTERS, RULES
 from handlers.context import Context
 from handlers.message import Message, Reply
-from handlers.router import Router, Rules, asking, dispatch, folded
+from handlers.router import LONGEST, Router, Rules, asking, dispatch, folded
 from tests.handlers.conftest import Conversation
 from tests.handlers.test_membership import rules
 
@@ -182,3 +182,16 @@ def test_a_flood_of_emoji_is_folded_in_few_steps(sign: str) -> None:
     text = "在" + sign * 20_000
     assert len(folded(text)) > len(text) - 1000 or folded(text) == "在"
     assert folded("转人工" + sign * 20) == "转人工"
+
+
+async def test_rules_tell_by_the_beginning_and_the_handler_gets_it_all(talk: Conversation) -> None:
+    router, seen = Router("long"), []
+
+    @router.text("问+")
+    async def hear(message: Message, ctx: Context) -> Reply:
+        seen.append(message.text)
+        return Reply.text("好")
+
+    message = talk.message("问" * LONGEST + "完")
+    await dispatch(Rules([router]), message, await talk.context(message))
+    assert seen == [message.text]

@@ -8,7 +8,14 @@ import pytest
 
 from handlers.campaign_when import BadTime
 from handlers.context import SHANGHAI
-from handlers.signup_text import Opened, names_list, own_line, read_chain, read_opening
+from handlers.signup_text import (
+    Opened,
+    names_list,
+    own_line,
+    plus_with_note,
+    read_chain,
+    read_opening,
+)
 
 NOW = datetime(2026, 11, 21, 10, 30, tzinfo=SHANGHAI)
 """A Saturday."""
@@ -76,6 +83,25 @@ def test_an_end_that_cannot_be_is_refused(typed: str) -> None:
 )
 def test_what_speaks_of_a_list(said: str, is_one: bool) -> None:
     assert names_list(said) is is_one
+
+
+@pytest.mark.parametrize(
+    ("said", "is_wish"),
+    [
+        ("+1 带电脑", True),
+        ("＋1，两大一小", True),
+        ("+1 同学一起", True),
+        ("+1 不吃辣", True),
+        ("+1", False),
+        ("+1 说得对", False),
+        ("+1 同感", False),
+        ("+1 可以带娃吗", False),
+        ("+1 带娃\n还有别的事", False),
+        ("+1 " + "长" * 31, False),
+    ],
+)
+def test_a_note_is_a_few_words_and_no_agreement(said: str, is_wish: bool) -> None:
+    assert plus_with_note(said) is is_wish
 
 
 CHAIN = "#接龙\n周六读书会\n例 姓名+人数\n\n1. 小林\n2、阿木 带娃\n3.小满（晚到）"
