@@ -97,7 +97,9 @@ async def test_members_cannot_use_it(talk: Conversation) -> None:
 
 async def test_it_starts_once_when_confirmed(desk: Conversation) -> None:
     await drafted(desk)
-    assert "马上开始《Python 小测验》，一对一答题，45 分钟后结束？" in await desk.say("/quiz start 1 45")
+    assert "马上开始《Python 小测验》，一对一答题，45 分钟后结束？" in await desk.say(
+        "/quiz start 1 45"
+    )
     assert await desk.store.quizzes.on(desk.at) == ()
     said = await desk.say("确认", crash_first=True)
     assert said == "《Python 小测验》开始了，11:15 结束。成员回复「答题」参加。"
