@@ -72,7 +72,8 @@ async def test_a_newcomer_sends_a_campaign_and_both_phones_show_it(room: Newsroo
 
     # One question at a time.
     await say("/campaign new", "要发什么？")
-    await say("今晚 8 点直播，来吗？", "发给谁？")
+    await say("今晚 8 点直播，来吗？", "发到哪里？", "1. 会员")
+    await say("1", "发给谁？")
     await say("1", "什么时候发？")
     await say("1", "要不要试两种说法")
     shown = await say("1", "存成活动 2，还没有发", "今晚 8 点直播，来吗？", "会发给 3 人")
