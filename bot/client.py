@@ -160,7 +160,7 @@ class Client:
         api = _name(path)
         self._check_pause(api)
         query = {name: str(value) for name, value in (params or {}).items() if value is not None}
-        body = data if json is None else _encoded(json)
+        body = data if json is None else encoded(json)
         token = await self._token_for(api)
         try:
             return await self._asked(api, method, path, query, body, token)
@@ -229,7 +229,7 @@ class Client:
     async def _fetch_token(self, *, force: bool) -> tuple[str, float]:
         secret = self._secret.reveal()
         wanted = {"grant_type": "client_credential", "appid": self.app_id, "secret": secret}
-        body = _encoded({**wanted, "force_refresh": force})
+        body = encoded({**wanted, "force_refresh": force})
         answer = await self._asked(STABLE_TOKEN, "POST", _STABLE_TOKEN_PATH, {}, body, "", secret)
         token, life_s = answer.get("access_token"), _whole(answer.get("expires_in"))
         if not isinstance(token, str) or not token or life_s is None or life_s <= 0:
@@ -313,9 +313,9 @@ class Client:
                         raise Unheard(api, f"the answer is over {_LIMIT_BYTES} bytes")
                 return response.status, bytes(raw)
         except _NEVER_LEFT as error:
-            fault = Unreachable(api, f"{self._host}: {_why(error)}")
+            fault = Unreachable(api, f"{self._host}: {why(error)}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            fault = Unheard(api, f"{self._host}: {_why(error)}")
+            fault = Unheard(api, f"{self._host}: {why(error)}")
         # Raised out here: aiohttp's errors hold the URL and must not hang on ours as context.
         raise fault
 
@@ -354,8 +354,11 @@ def _name(path: str) -> str:
     return path.removeprefix("/cgi-bin").strip("/")
 
 
-def _encoded(payload: Mapping[str, Any]) -> bytes:
-    # Raw UTF-8: some APIs refuse \uXXXX (40033). A half emoji becomes "?".
+def encoded(payload: Mapping[str, Any]) -> bytes:
+    """JSON as WeChat and WeCom read it: raw UTF-8, half an emoji as "?".
+
+    Some APIs refuse the escaped notation (40033).
+    """
     return jsonlib.dumps(payload, ensure_ascii=False).encode(errors="replace")
 
 
@@ -366,7 +369,7 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """The reason without the error's own text, which may hold the URL."""
     cause = getattr(error, "os_error", None) or error
     words = getattr(cause, "strerror", None) if isinstance(cause, OSError) else None

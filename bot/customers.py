@@ -17,12 +17,12 @@ from typing import Any
 
 import aiohttp
 
-from bot.client import CallCounter, Sealed
+from bot.client import CallCounter, Sealed, encoded
 from bot.errcodes import Action, Code, Refused, Unheard, Unreachable, WeChatError
 from bot.group_robot import Files, cut
 from bot.group_settings import QYAPI
 from bot.qyapi import CODES as QYAPI_CODES
-from bot.qyapi import Qyapi, WeComRefused, encoded
+from bot.qyapi import Qyapi, WeComRefused
 from bot.token_keeper import Outcome, TokenKeeper, TokenStore
 from handlers.context import SHANGHAI
 from scheduler.customer_groups import Asked, CustomerGroup

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from bot.client import Sealed
+from bot.client import Sealed, encoded
 from bot.errcodes import Unheard, Unreachable
 from bot.group_settings import QYAPI
-from bot.qyapi import Qyapi, WeComRefused, encoded
+from bot.qyapi import Qyapi, WeComRefused
 from store.assets import Asset, Purpose, Upload, kind_of
 from store.posts import Post, PostArticle, PostKind
 

@@ -8,7 +8,6 @@ a token) never reaches an error text, a log line or a metric.
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.client import why
 from bot.errcodes import Action, Code, Refused, Unheard, Unreachable, WeChatError
 
 NO_ANSWER = -2
@@ -173,25 +173,11 @@ class Qyapi:
                         raise Unheard(api, f"the answer is over {_LIMIT_BYTES} bytes")
                 return response.status, bytes(raw)
         except _NEVER_LEFT as error:
-            fault = Unreachable(api, f"{self._host}: {_why(error)}")
+            fault = Unreachable(api, f"{self._host}: {why(error)}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            fault = Unheard(api, f"{self._host}: {_why(error)}")
+            fault = Unheard(api, f"{self._host}: {why(error)}")
         # Raised out here: aiohttp's errors hold the URL and must not hang on ours as context.
         raise fault
-
-
-def encoded(payload: Mapping[str, Any]) -> bytes:
-    """JSON as WeCom reads it: UTF-8, half an emoji as "?"."""
-    return jsonlib.dumps(payload, ensure_ascii=False).encode(errors="replace")
-
-
-def _why(error: BaseException) -> str:
-    """The reason without the error's own text, which may hold the URL."""
-    cause = getattr(error, "os_error", None) or error
-    words = getattr(cause, "strerror", None) if isinstance(cause, OSError) else None
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        words = "no answer in time"
-    return f"{words} ({type(error).__name__})" if words else type(error).__name__
 
 
 def _read(api: str, status: int, raw: bytes, hidden: Sequence[str]) -> dict[str, Any]:
