@@ -34,6 +34,7 @@ from bot.incentives import (
     ReferralSettings,
     problems,
 )
+from bot.insight_settings import InsightSettings, PrivacySettings, SentimentSettings
 from bot.rules import BUTTONS, Source, did_you_mean, keys
 from bot.rules import Secret as Secret
 from bot.settings import (
@@ -69,16 +70,19 @@ __all__ = [
     "HonourSettings",
     "HookSettings",
     "InboxSettings",
+    "InsightSettings",
     "KnowledgeSettings",
     "LinkSettings",
     "LogSettings",
     "MembershipSettings",
     "MenuButton",
     "PointSettings",
+    "PrivacySettings",
     "ReferralSettings",
     "RobotSettings",
     "ScheduleSettings",
     "Secret",
+    "SentimentSettings",
     "ServerSettings",
     "StoreSettings",
     "TextSettings",
@@ -130,6 +134,9 @@ class Config:
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     campaigns: CampaignSettings = field(default_factory=CampaignSettings)
     groups: GroupSettings = field(default_factory=GroupSettings)
+    sentiment: SentimentSettings = field(default_factory=SentimentSettings)
+    insights: InsightSettings = field(default_factory=InsightSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
     robots: Mapping[str, RobotSettings] = field(default_factory=lambda: MappingProxyType({}))
     group_robots: Mapping[str, GroupRobotSettings] = field(
@@ -176,6 +183,9 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "membership": MembershipSettings,
         "campaigns": CampaignSettings,
         "groups": GroupSettings,
+        "sentiment": SentimentSettings,
+        "insights": InsightSettings,
+        "privacy": PrivacySettings,
     }
 )
 _FOUND = {
@@ -331,6 +341,13 @@ class _Reading:
         answer_at, offer_at = config.knowledge.answer_at, config.knowledge.offer_at
         if answer_at is not None and offer_at is not None and offer_at > answer_at:
             wrong("knowledge.offer_at: is above knowledge.answer_at: nothing would be offered")
+        if config.sentiment.model == "own" and config.sentiment.file is None:
+            wrong('sentiment.file: is missing: name the file that "own" means')
+        insights, privacy = config.insights, config.privacy
+        if not insights.active_days <= insights.leaving_days < insights.lost_days:
+            wrong("insights.leaving_days: must lie from active_days to below lost_days")
+        if privacy.noise_each > privacy.noise_epsilon:
+            wrong("privacy.noise_each: is above noise_epsilon: nothing could be published")
         self.problems += problems(config.referral, config.membership)
         seen: dict[str, str] = {}
         for name, channel in config.channels.items():

@@ -41,6 +41,7 @@ FILES = (
     "texts_signups.toml",
     "texts_group_life.toml",
     "texts_wecom.toml",
+    "texts_figures.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -20,6 +20,7 @@ from store.campaign_outcomes import CampaignReports
 from store.catalogue import Catalogue
 from store.checkins import Checkins
 from store.claimable import Claimable
+from store.consents import Consents
 from store.content import Content
 from store.coupons import Coupons
 from store.courses import Courses
@@ -85,6 +86,7 @@ MIGRATIONS = (
     "m0003_incentives",
     "m0004_campaigns",
     "m0005_groups",
+    "m0006_insights",
 )
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
@@ -184,6 +186,7 @@ class Store:
         self.order = Order(self.db)
         self.customer_tasks = CustomerTasks(self.db)
         self.customer_members = CustomerMembers(self.db, self.members)
+        self.consents = Consents(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

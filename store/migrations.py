@@ -15,6 +15,7 @@ from store.dialect import ID, ID_FOREVER
 from store.m0003_incentives import m0003_incentives
 from store.m0004_campaigns import m0004_campaigns
 from store.m0005_groups import m0005_groups
+from store.m0006_insights import m0006_insights
 
 migrations = Migrations("zhiqun")
 
@@ -405,3 +406,4 @@ def _midnight(day: str) -> float:
 migrations()(m0003_incentives)
 migrations()(m0004_campaigns)
 migrations()(m0005_groups)
+migrations()(m0006_insights)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from store import (
     aliases,
     checkins,
+    consents,
     coupons,
     customer_groups,
     deliveries,
@@ -86,6 +87,7 @@ _ROOMS: tuple[_Room, ...] = (
     edges,
     talk,
     customer_groups,
+    consents,
 )
 
 

@@ -44,6 +44,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jieba": ("knowledge/words.py", "bench/bm25.py"),
     "lightfm": ("recommender/model.py",),
     "jinja2": ("bot/campaign_template.py",),
+    "snownlp": ("insights/snow.py", "bench/"),
+    "statsmodels": ("insights/forecast.py", "bench/"),
+    "lifelines": ("insights/survival.py", "bench/"),
+    "sknetwork": ("insights/graphs.py", "bench/"),
+    "opendp": ("insights/noise.py",),
+    "mlxtend": ("insights/baskets.py",),
+    "pandas": ("insights/survival.py", "insights/baskets.py", "bench/"),
 }
 """Library -> the only places that import it. Tests may also open the database file."""
 

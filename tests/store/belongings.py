@@ -52,6 +52,8 @@ _ROWS = (
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",
+    "insert into consents (member_id, purpose, granted, at, source, notice) "
+    "values (:member, 'profiling', 0, 0, 'mp', :word)",
     "insert into journeys (id, name, channel, trigger, status, created_at, created_by) "
     "values (1, '旅程', 'mp', 'follow', 'running', 0, 'cli') on conflict do nothing",
     "insert into journey_members (journey_id, member_id, occasion, started_at) "

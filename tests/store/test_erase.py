@@ -223,6 +223,7 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "posts": 1,
         "streams": 0,
         "customer_tasks": 0,
+        "consents": 1,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None

@@ -15,7 +15,13 @@ def page() -> str:
     """All pages, one after the other."""
     return "".join(
         (DOCS / name).read_text("utf-8")
-        for name in ("tables.md", "tables-incentives.md", "tables-campaigns.md", "tables-groups.md")
+        for name in (
+            "tables.md",
+            "tables-incentives.md",
+            "tables-campaigns.md",
+            "tables-groups.md",
+            "tables-insights.md",
+        )
     )
 
 

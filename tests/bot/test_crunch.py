@@ -1,0 +1,65 @@
+"""Work beside the bot: in another process, behind the answers, and gone when the bot is."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from bot.crunch import Crunch, CrunchError
+
+
+def whoami() -> int:
+    return os.getpid()
+
+
+def niceness() -> int:
+    return os.nice(0)
+
+
+def fall() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_work_runs_in_another_process_that_yields_to_answers() -> None:
+    crunch = Crunch()
+    try:
+        assert await crunch.quick(whoami) == await crunch.quick(whoami) != os.getpid()
+        assert await crunch.quick(niceness) > os.nice(0)
+    finally:
+        await crunch.close()
+
+
+async def test_a_heavy_job_has_a_process_of_its_own_each_time() -> None:
+    crunch = Crunch()
+    try:
+        assert await crunch.heavy(whoami) != await crunch.heavy(whoami)
+    finally:
+        await crunch.close()
+
+
+async def test_what_the_work_raises_is_raised_here() -> None:
+    crunch = Crunch()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await crunch.quick(divmod, 1, 0)
+    finally:
+        await crunch.close()
+
+
+async def test_after_a_killed_worker_the_next_job_gets_a_new_one() -> None:
+    crunch = Crunch()
+    try:
+        with pytest.raises(CrunchError):
+            await crunch.quick(fall)
+        assert await crunch.quick(whoami) != os.getpid()
+    finally:
+        await crunch.close()
+
+
+async def test_nothing_starts_once_it_is_closed() -> None:
+    crunch = Crunch()
+    await crunch.close()
+    with pytest.raises(CrunchError):
+        await crunch.quick(whoami)
