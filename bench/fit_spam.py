@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, hstack
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-from sklearn.svm import LinearSVC  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from bench.spam import FALSE_ALARMS, Bools, Rows, auc, by_source, f1, load, only, recall_at
 from insights.spam import AT_ONCE, NORM, SHIPPED, SpamModel, far_share

@@ -161,10 +161,10 @@ def left_out(train: Rows, rows: Rows) -> dict[str, Any]:
 
 def peer(train: Rows, rows: Rows) -> tuple[Floats, float]:
     """Scores by TF-IDF and logistic regression with usual settings, and ms per message."""
-    from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
+    from sklearn.feature_extraction.text import (
         TfidfVectorizer,
     )
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
 
     terms = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2)
     model = LogisticRegression(C=10.0, max_iter=300, solver="liblinear")

@@ -66,7 +66,7 @@ class Crunch:
             raise CrunchError("the bot is stopping")
         try:
             # The first call starts a process, which takes its time.
-            future: Future[T] = await asyncio.to_thread(pool.submit, run, *args)
+            future: Future[T] = await asyncio.to_thread(lambda: pool.submit(run, *args))
             return await asyncio.wrap_future(future)
         except BrokenProcessPool as error:
             raise CrunchError(str(error)) from error

@@ -83,6 +83,7 @@ def acts(conn: Connection, since: float, until: float) -> Acts:
     if not blocks:
         none = np.empty(0)
         return Acts(none.astype(np.int64), none, none.astype(np.int32), none.astype(np.int8), [""])
-    member, at, place, kind = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    order = np.argsort(at, kind="stable")
-    return Acts(member[order], at[order], place[order], kind[order], list(places))
+    columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
+    order = np.argsort(columns[1], kind="stable")
+    members, times, where, kinds = (column[order] for column in columns)
+    return Acts(members, times, where, kinds, list(places))

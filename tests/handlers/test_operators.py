@@ -74,7 +74,7 @@ async def test_the_operators_help_names_all_that_can_follow(talk: Conversation) 
         ("／rolle 1", "/role"),
         ("/undo", "/faq undo"),
         ("/gaps", "/faq gaps"),
-        ("/report7", "/faq report"),
+        ("/histry", "/faq history"),
         ("/hlep", "/help"),
     ],
 )

@@ -1,0 +1,39 @@
+"""What the commands of reports ask of the bot's edge: pictures, publishing, working out anew."""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+from insights.report import Chart, Report
+
+
+class Started(enum.Enum):
+    """What became of the wish to work everything out anew."""
+
+    STARTED = "started"
+    RUNNING = "running"
+    OFF = "off"
+
+
+class Insights(Protocol):
+    """Given by `bot/app.py`; None in a context without."""
+
+    @property
+    def least_people(self) -> int:
+        """Figures of fewer members than this are for owners only."""
+
+    async def picture(self, chart: Chart, foot: str, channel: str) -> str:
+        """The chart as a picture that this channel can show, by its media id; "" where it cannot.
+
+        chart: its names are words already. Never raises: a report without its picture is one, too.
+        """
+
+    async def published(self, report: Report, audience: str, by: str) -> Report | None:
+        """The report with noise, for readers outside; None when the budget of noise is spent.
+
+        audience: a place, or "public". Errors: StoreError.
+        """
+
+    def refresh(self) -> Started:
+        """Begin to work everything out anew, in the background."""
