@@ -9,7 +9,7 @@ import difflib
 
 from handlers.context import Context
 from handlers.texts import Texts
-from store import rules
+from store import rule_states, rules
 from store.rules import RuleError
 
 _PIECE = 12
@@ -71,6 +71,9 @@ def _why(texts: Texts, bad: RuleError) -> str:
         return texts("rule.why_too_many", limit=rules.MOST_TERMS, expanded=expanded)
     if bad.code == "did-expected":
         return texts("rule.why_did_expected", names="、".join(rules.DID_CALLED.values()))
+    if bad.code == "state-expected":
+        names = "、".join(called[0] for called in rule_states.CALLED.values())
+        return texts("rule.why_state_expected", names=names)
     if bad.code == "time-expected":
         return texts("rule.why_time_expected", days=rules.MOST_DAYS)
     if bad.code in ("no-segment", "segment-loop"):

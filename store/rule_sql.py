@@ -106,6 +106,13 @@ _SENT = (
     "(select c.id from campaigns as c where {each}) "
     "and d.status in ('accepted', 'delivered'))"
 )
+# What the insights conclude; where there are none it finds nobody.
+_STATE = "exists (select 1 from member_features as f where f.member_id = m.id and ({each}))"
+# Whose risk nobody knows has none, neither a small nor a great one.
+_CHURN = (
+    "exists (select 1 from member_features as f where f.member_id = m.id "
+    "and cast(round(f.churn * 100) as integer) {sign} ?)"
+)
 _DID = {
     "checkin": "exists (select 1 from checkins as c where c.member_id = m.id)",
     "homework": "exists (select 1 from homework as h where h.member_id = m.id)",
@@ -125,6 +132,7 @@ _ANY = {
     "scene": (_SCENE, "i.item = ?"),
     "coupon": (_COUPON, "o.word = ?"),
     "campaign": (_SENT, "c.id = ? or c.parent_id = ?"),
+    "state": (_STATE, "f.state = ?"),
 }
 _NUMBERS = {
     "level": _EARNED,
@@ -152,6 +160,7 @@ class _Writer:
             "new": lambda term: ("m.created_at >= ?", [self.since(term, _NEW_S)]),
             "did": lambda term: (_DID[term.value], []),
             "tier": self.tier,
+            "churn": lambda term: (_CHURN.replace("{sign}", term.sign), [int(term.value)]),
             "member": lambda term: ("m.id = ?", [int(term.value)]),
         }
 

@@ -76,6 +76,8 @@ _EXISTS: Mapping[str, str] = MappingProxyType(
         "coupon": "select 1 from offers where word = ? limit 1",
         "member": "select 1 from members where id = ?",
         "campaign": "select 1 from campaigns where id = ?",
+        # Nobody is in that state, or nothing was concluded of anybody yet.
+        "state": "select 1 from member_features where state = ? limit 1",
     }
 )
 

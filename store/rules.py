@@ -18,6 +18,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NoReturn
 
+from store import rule_states
+
 LONGEST = 1000
 """Characters of a rule."""
 MOST_TERMS = 50
@@ -221,6 +223,8 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "group": _named("a group"),
         "scene": _named("a QR code's scene"),
         "coupon": _Kind((":",), _claim_word, "an offer's word"),
+        "state": _Kind((":",), rule_states.state, f"one of {', '.join(rule_states.CALLED)}"),
+        "churn": _counted("a risk in percent", 100),
         "member": _Kind((":",), _whole(10**15 - 1), "a member's number", numeric=True),
         "campaign": _Kind((":",), _whole(10**15 - 1), "a campaign's number", numeric=True),
         "segment": _Kind((":",), _segment, f"a name of at most {LONGEST_NAME} characters"),
@@ -250,6 +254,8 @@ CALLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "group": ("群",),
         "scene": ("场景",),
         "coupon": ("券", "优惠券"),
+        "state": ("状态",),
+        "churn": ("流失风险",),
         "member": ("成员",),
         "campaign": ("活动",),
         "segment": ("人群", "分组"),
@@ -404,7 +410,7 @@ class _Reader:
         assert kind.value is not None
         value = kind.value(typed)
         if value is None or not value:
-            other = "did-expected" if name == "did" else "unknown-value"
+            other = {"did": "did-expected", "state": "state-expected"}.get(name, "unknown-value")
             code = "number-expected" if kind.numeric else other
             self.fail(code, began, kind.what, typed)
         return sign, value

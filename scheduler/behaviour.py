@@ -1,0 +1,127 @@
+"""Members' features are kept up to date, and once a night what follows from them is concluded.
+
+A round reads what is new in the logs since the last one and changes the rows of whom it is about,
+in slices that are one transaction each; a row that changed meanwhile has its slice read again. Only
+the first round of all looks at everything, in another process. The night judges everybody, for
+states change by nothing but time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar, TypeVarTuple
+
+from insights import report
+from insights.behaviour import StateRules, day_of
+from scheduler import behaviour_work as work
+from store import Store, feature_reads
+from store.features import NOWHERE, Positions, Row
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+SLICE = 500
+"""Rows of each log, and rows that are written, in one transaction."""
+MOST_SLICES = 200
+"""Of one round; what is left waits for the next."""
+SMALL = 5_000
+"""Up to so many rows in the logs, the first round is like all others."""
+MODEL = "churn_model"
+"""The name in `findings` of how well the risks proved right."""
+
+_TRIES = 5
+
+
+class Heavy(Protocol):
+    """Another process for what takes seconds: `bot/crunch.py`."""
+
+    async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        """Run it there. Errors: its own."""
+
+
+async def tick(
+    store: Store, crunch: Heavy, rules: StateRules, now: float, *, opt_in: bool = False
+) -> str:
+    """Take in what is new; "" for nothing. Errors: StoreError, those of `crunch`.
+
+    opt_in: only who agreed is looked at.
+    """
+    since = await store.features.positions()
+    if since is None and sum(await store.features.ends()) > SMALL:
+        return await _first(store, crunch, rules, now, opt_in)
+    members = slices = tries = 0
+    while slices < MOST_SLICES:
+        news = await store.db.read(
+            partial(
+                feature_reads.news, since=since or NOWHERE, limit=SLICE, now=now, opt_in=opt_in
+            ),
+            long=True,
+        )
+        if since == news.until and not news.known:
+            break
+        rows = await asyncio.to_thread(work.rows_after, news, rules, now)
+        was = {one: own.row.updated_at for one, own in news.known.items() if own.row is not None}
+        done = await store.features.put(rows, was, since, news.until, now, opt_in=opt_in)
+        if not done:
+            # Somebody was forgotten, joined with another or opted out while we looked.
+            tries += 1
+            if tries == _TRIES:
+                break
+            since = await store.features.positions()
+            continue
+        members, slices, tries, since = members + len(rows), slices + 1, 0, news.until
+        if not news.more:
+            break
+    return f"{members} members brought up to date" if members else ""
+
+
+async def _first(store: Store, crunch: Heavy, rules: StateRules, now: float, opt_in: bool) -> str:
+    rows, until = await crunch.heavy(work.made, store.db.path, rules, now, opt_in)
+    await _make(store, rows, opt_in)
+    # Only now: a round that was broken off begins anew and replaces what it had made.
+    await store.features.reach(until, now)
+    return f"{len(rows)} members looked at for the first time"
+
+
+async def _make(store: Store, rows: Sequence[Row], opt_in: bool) -> None:
+    gone: set[int] = set()
+    for at in range(0, len(rows), SLICE):
+        gone |= await store.features.make(rows[at : at + SLICE], opt_in=opt_in)
+    await store.features.drop(gone)
+
+
+async def refresh(
+    store: Store, crunch: Heavy, rules: StateRules, now: float, *, opt_in: bool = False
+) -> str:
+    """Conclude about everybody anew and leave the report "members"; once a night.
+
+    Errors: StoreError, those of `crunch`.
+    """
+    await tick(store, crunch, rules, now, opt_in=opt_in)
+    until = await store.features.positions()
+    if until is not None:
+        await _mend(store, crunch, rules, until, now, opt_in)
+    night = await crunch.heavy(work.concluded, store.db.path, rules, now, opt_in)
+    for at in range(0, len(night.judged), SLICE):
+        await store.features.judge(night.judged[at : at + SLICE])
+    # The day that has ended: the night belongs to it.
+    await store.features.count_states(work.iso(day_of(now) - 1))
+    await store.interactions.put_finding(report.name_of("members"), night.report, now)
+    await store.interactions.put_finding(MODEL, night.model, now)
+    return f"{night.members} members judged, {len(night.judged)} changed"
+
+
+async def _mend(
+    store: Store, crunch: Heavy, rules: StateRules, until: Positions, now: float, opt_in: bool
+) -> None:
+    """Make agree what does not: consents given or taken, orders that found their buyer late."""
+    found = await crunch.heavy(work.mended, store.db.path, rules, until, now, opt_in)
+    await store.features.drop(found.gone)
+    await _make(store, found.made, opt_in)
+    for at in range(0, len(found.changed), SLICE):
+        rows = found.changed[at : at + SLICE]
+        was = {row.member_id: found.was[row.member_id] for row in rows}
+        # What changed meanwhile is found again the next night.
+        await store.features.put(rows, was, until, until, now, opt_in=opt_in)
