@@ -23,6 +23,9 @@ Row = tuple[int | None, str, float, str, str, str, int, str, str, str]
 _FAR_S = 1e11
 """Later than any event."""
 
+_LAST = 2**62
+"""Behind any number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -71,7 +74,8 @@ _SHOWN = (
 _ALL = (
     f"{_EVENT} where {_STEPS} and e.at >= :since - :window and e.at < :until "
     f"union all {_EVENT} where {_MONEY} "
-    f"union all {_SHOWN} and i.at >= :since - :view_window and i.at < :until order by 1, 2, 3"
+    f"union all {_SHOWN} and i.at >= :since - :view_window and i.at < :until "
+    "and i.id >= :first and i.id < :last order by 1, 2, 3"
 )
 
 _TOUCHED = (
@@ -179,6 +183,30 @@ def _newest(times: list[float], at: float) -> float:
     return times[number - 1] if number else -_FAR_S
 
 
+def rows_between(
+    conn: Connection,
+    since: float,
+    until: float,
+    window_s: float,
+    view_window_s: float,
+    ids: tuple[int, int],
+) -> Iterator[Row]:
+    """The rows that a report on everybody needs, as in `Funnel.read`, in a process of its own.
+
+    ids: numbers of `interactions` between which everything from a view window before `since` on
+    stands, so that not all of it is read.
+    """
+    args = {
+        "first": ids[0],
+        "last": ids[1],
+        "since": since,
+        "until": until,
+        "window": max(window_s, view_window_s),
+        "view_window": view_window_s,
+    }
+    yield from conn.execute(_ALL, args)
+
+
 class Funnel:
     """Reads `events` and `interactions` for reports; one report at a time."""
 
@@ -211,6 +239,8 @@ class Funnel:
             "click_window": window_s,
             "view_window": view_window_s,
             "campaign": campaign,
+            "first": 0,
+            "last": _LAST,
         }
 
         def run(conn: Connection) -> T:
