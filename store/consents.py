@@ -9,12 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from store import scrub, used_up
 from store.db import Database
 from store.dialect import Connection
 from store.statements import rows_of
 
-PROFILING = "profiling"
+PROFILING = used_up.PROFILING
 PURPOSES = (PROFILING,)
+
+BEFORE = "before"
+"""In `consents.source`: they decided so before they were forgotten."""
+
+_PROFILE = ("member_features", "member_findings", "community_members", "alerts")
+"""What was concluded about members one by one, besides readings: none of it once they refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,59 @@ def withheld(conn: Connection, purpose: str, *, opt_in: bool = False) -> set[int
     return {row[0] for row in rows}
 
 
+def drop_profile(conn: Connection, member_id: int) -> int:
+    """Remove what was concluded about a member; says how many rows and lines of reports."""
+    # Here, for it asks this module who may be looked at.
+    from store import readings
+
+    rows = readings.drop_of(conn, member_id)
+    for table in _PROFILE:
+        rows += conn.execute(f"delete from {table} where member_id = ?", (member_id,)).rowcount
+    return rows + scrub.drop_rows(conn, {member_id})
+
+
 class Consents:
-    """The table `consents`. Errors of all: StoreError."""
+    """The table `consents`. Errors of all: StoreError.
+
+    notice: the version of the notice that stands now, kept with each decision. opt_in: who
+    decided nothing is not profiled. Both are the configuration's, told by `under`.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.notice = "1"
+        self.opt_in = False
+
+    def under(self, notice: str, *, opt_in: bool) -> None:
+        """From now on decisions are taken under this version of the notice."""
+        self.notice, self.opt_in = notice, opt_in
+
+    async def decide(
+        self, member_id: int, purpose: str, granted: bool, now: float, source: str
+    ) -> bool:
+        """Write down what a member decided; False when that is what stood there already.
+
+        Refusing profiling removes at once what was concluded about them. Granting it brings
+        nothing back: it begins anew with what they do from then on. Nothing is written for a
+        number that is nobody's.
+        """
+
+        def run(conn: Connection) -> bool:
+            done = conn.execute(
+                "insert into consents (member_id, purpose, granted, at, source, notice) "
+                "select id, ?, ?, ?, ?, ? from members where id = ? "
+                "on conflict (member_id, purpose) do update set granted = excluded.granted, "
+                "at = excluded.at, source = excluded.source, notice = excluded.notice "
+                "where consents.granted <> excluded.granted or consents.notice <> excluded.notice",
+                (purpose, int(granted), now, source, self.notice, member_id),
+            ).rowcount
+            if purpose == PROFILING and granted:
+                used_up.profile_again(conn, member_id)
+            elif purpose == PROFILING:
+                drop_profile(conn, member_id)
+            return done > 0
+
+        return await self._db.write(run)
 
     async def of(self, member_id: int) -> list[Consent]:
         """What a member decided, by purpose; [] for nothing."""
@@ -98,3 +153,14 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
         (keep, drop),
     )
     conn.execute("delete from consents where member_id = ?", (drop,))
+
+
+def keep_to(conn: Connection, member_id: int) -> None:
+    """After two were made one: who refused is concluded nothing about, whichever of them it was
+    concluded about. After all other rooms."""
+    refused = conn.execute(
+        "select 1 from consents where member_id = ? and purpose = ? and granted = 0",
+        (member_id, PROFILING),
+    ).fetchone()
+    if refused is not None:
+        drop_profile(conn, member_id)
