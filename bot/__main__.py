@@ -94,14 +94,37 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     )
     export.add_argument("file", metavar="FILE", help="the file to write; - for the terminal")
     export.add_argument("--member", default="", help="number or openid, for `export member`")
+    export.add_argument(
+        "--numbers",
+        action="store_true",
+        help="members by number instead of by pseudonym: for your own eyes",
+    )
     export.add_argument("--group", default="", help="edges: of this group only, by number or alias")
     backup = add("backup", "Copy the database while the bot runs.", carry.backup)
     backup.add_argument("file", type=Path, metavar="FILE")
     erase = add(
-        "erase", "Forget a member wholly: their words, their identity, everything.", carry.erase
+        "erase", "Forget a member wholly: their words, their identity, everything.", _erase
     )
     erase.add_argument("member", metavar="MEMBER", help="the member's number (see /who) or openid")
     erase.add_argument("--yes", action="store_true", help="do not ask")
+    privacy = add("privacy", "The data map, a scan for traces, the noise budget.", _privacy)
+    privacy.add_argument("what", choices=("map", "scan", "budget"))
+    privacy.add_argument(
+        "file",
+        nargs="?",
+        default="",
+        metavar="FILE",
+        help="scan: what to look for, one a line; - or nothing: typed in",
+    )
+    for command in (erase, privacy):
+        command.add_argument(
+            "--also",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="PATH",
+            help="look through this file or folder too, for example logs; repeatable",
+        )
     audit = add(
         "audit", "Show what operators did, and whether the record is whole.", carry_audit.audit
     )
@@ -265,6 +288,18 @@ async def serve(config: Config) -> int:
             task.cancel()
         await asyncio.gather(running, stopping, return_exceptions=True)
         await app.stop()
+
+
+def _erase(args: argparse.Namespace) -> int:
+    from bot.carry_privacy import erase
+
+    return erase(args)
+
+
+def _privacy(args: argparse.Namespace) -> int:
+    from bot.carry_privacy import privacy
+
+    return privacy(args)
 
 
 def _campaign(args: argparse.Namespace) -> int:

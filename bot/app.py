@@ -30,6 +30,7 @@ from bot.crypto import BadMessage
 from bot.group_side import GroupSide, Nobodys
 from bot.inbox import Inbox, Sentences
 from bot.incentives import rewards
+from bot.insight_side import InsightSide
 from bot.introduce import Introductions
 from bot.invitations import Invitations, Side
 from bot.late import LateAnswers
@@ -142,6 +143,7 @@ class App:
         self._pushes: Pushes | None = None
         self._outgoing: Outgoing | None = None
         self._groups: GroupSide | None = None
+        self._insights: InsightSide | None = None
         self._rewards = rewards(config)
         self._invitations: Invitations | None = None
 
@@ -193,6 +195,7 @@ class App:
             wake=self._late.wake,
             free=groups.carriers,
         )
+        letters = await asyncio.to_thread(chart.lettering, config.campaigns.font)
         self._outgoing = Outgoing(
             config,
             self.store,
@@ -200,11 +203,24 @@ class App:
             {name: channel.client for name, channel in self.channels.items()},
             texts,
             self._pushes,
-            await asyncio.to_thread(chart.lettering, config.campaigns.font),
+            letters,
             now=self._now,
             items=lambda: self.contents.items,
             observe=self.metrics.campaign_message,
         )
+        self._insights = InsightSide(
+            config,
+            self.store,
+            texts,
+            self._outgoing.phone,
+            letters,
+            official=frozenset(self.channels),
+            pictures=frozenset(config.robots),
+            now=self._now,
+            tell=self._tell_one,
+            observe=self.metrics.insight,
+        )
+        groups.charts = self._insights.drawn
         self._introductions = Introductions(
             self.store,
             {name: c.client for name, c in self.channels.items() if c.settings.verified},
@@ -269,6 +285,7 @@ class App:
             now=self._now,
             campaigns=self._outgoing.desk,
             groups=groups.means,
+            insights=self._insights.means,
             pages=groups.pages.routes(),
         )
         self.api_port = await self._listen(
@@ -315,7 +332,9 @@ class App:
             wake=self._late.wake,
         )
         assert self._outgoing is not None
-        self._clock = Clock([*timetable.jobs(), *self._outgoing.jobs(), *self._groups.jobs()])
+        assert self._insights is not None
+        sides = (timetable, self._outgoing, self._groups, self._insights)
+        self._clock = Clock([job for side in sides for job in side.jobs()])
         self._clock.start()
         self._outgoing.start()
         if not await self.store.members.has_owner():
@@ -360,6 +379,8 @@ class App:
             await sending
         if self._groups is not None:
             await self._groups.close()
+        if self._insights is not None:
+            await self._insights.close()
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
         for task in left_over:
             task.cancel()
@@ -449,6 +470,7 @@ class App:
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel is not None and channel.settings.verified,
             channels=groups.channels,
+            insights=self._insights,
         )
         if channel is None:
             ctx.said = functools.partial(groups.streams.said, message.key)

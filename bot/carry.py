@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -141,6 +142,7 @@ def _load_events(config: Config, path: Path, partial: bool) -> int:
 def export(args: argparse.Namespace) -> int:
     """`zhiqun export`."""
     from bot.transfer import faq_csv, items_csv, items_jsonl
+    from store.pseudonyms import pseudonym
 
     config = config_of_database(args)
     if args.what == "member" and not args.member:
@@ -150,7 +152,7 @@ def export(args: argparse.Namespace) -> int:
 
     async def work(store: Store) -> str | None:
         # The audit row comes first: rather one too many than a copy nobody knows of.
-        member = await _member_id(store, args.member) if args.what == "member" else 0
+        member = await member_id(store, args.member) if args.what == "member" else 0
         target = f"member:{member}" if member else ""
         await store.audit.add(time.time(), "cli", f"export.{args.what}", target)
         if args.what == "faq":
@@ -162,14 +164,17 @@ def export(args: argparse.Namespace) -> int:
         if args.what == "member":
             data = await store.members.export(member) or {}
             return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+        called: Callable[[int], int | str] = int
+        if not args.numbers:
+            called = partial(pseudonym, await store.pseudonyms.key())
         if args.what == "coupons":
-            await _export_coupons(store, args.file)
+            await _export_coupons(store, args.file, called)
             return None
         if args.what == "edges":
-            await _export_edges(store, config, args.file, args.group)
+            await _export_edges(store, config, args.file, args.group, called)
             return None
         rows = _events(store) if args.what == "events" else store.interactions.page
-        await _export_rows(rows, args.what, args.file)
+        await _export_rows(rows, args.what, args.file, None if args.numbers else called)
         return None
 
     text = with_store(config, work)
@@ -204,34 +209,42 @@ def _events(store: Store) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
     return page
 
 
-async def _export_coupons(store: Store, name: str) -> None:
+async def _export_coupons(store: Store, name: str, called: Callable[[int], int | str]) -> None:
     from bot.carry_coupons import export
 
     out = sys.stdout if name == "-" else private_file(name)
     try:
-        count = await export(store, out, time.time())
+        count = await export(store, out, time.time(), called)
     finally:
         if out is not sys.stdout:
             out.close()
     print(f"{count} coupons written", file=sys.stderr)
 
 
-async def _export_edges(store: Store, config: Config, name: str, group: str) -> None:
+async def _export_edges(
+    store: Store, config: Config, name: str, group: str, called: Callable[[int], int | str]
+) -> None:
     from bot.carry_groups import export_edges
 
-    count = await export_edges(store, config, name, group, time.time())
+    count = await export_edges(store, config, name, group, time.time(), called)
     print(f"{count} edges written", file=sys.stderr)
 
 
 async def _export_rows(
-    page: Callable[[int], Awaitable[list[dict[str, Any]]]], what: str, name: str
+    page: Callable[[int], Awaitable[list[dict[str, Any]]]],
+    what: str,
+    name: str,
+    called: Callable[[int], int | str] | None,
 ) -> None:
-    """A log as NDJSON, page by page: it may be larger than memory."""
+    """A log as NDJSON, page by page: it may be larger than memory. called: what members are
+    called instead of by number; None: by number."""
     out = sys.stdout if name == "-" else private_file(name)
     count = after = 0
     try:
         while rows := await page(after):
             for row in rows:
+                if called is not None and row["member_id"] is not None:
+                    row["member_id"] = called(row["member_id"])
                 out.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += len(rows)
             after = rows[-1]["id"]
@@ -256,31 +269,8 @@ def backup(args: argparse.Namespace) -> int:
     return OK
 
 
-def erase(args: argparse.Namespace) -> int:
-    """`zhiqun erase`."""
-    config = config_of_database(args)
-    member = with_store(config, lambda store: _member_id(store, args.member))
-    if not args.yes:
-        try:
-            answer = input(f"Forget member {member} for good? Type their number again: ")
-        except EOFError:
-            raise CommandError("nothing was erased; without a terminal, add --yes") from None
-        if answer.strip() != str(member):
-            raise CommandError("nothing was erased: that is another number")
-
-    async def work(store: Store) -> dict[str, int]:
-        erased = await store.members.erase(member, time.time())
-        await store.audit.add(time.time(), "cli", "erase", f"member:{member}")
-        return erased.rows if erased else {}
-
-    rows = with_store(config, work)
-    counted = ", ".join(f"{count} {table}" for table, count in rows.items() if count)
-    print(f"member {member} erased: {counted or 'nothing was left'}")
-    print("Older backups still hold this member: delete them when their time has come.")
-    return OK
-
-
-async def _member_id(store: Store, name: str) -> int:
+async def member_id(store: Store, name: str) -> int:
+    """The number of the member meant by a number or an openid. Errors: CommandError."""
     found = await store.members.find(name)
     if not found and name.isdecimal() and len(name) < 19 and await store.members.card(int(name)):
         found = [int(name)]

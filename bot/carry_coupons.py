@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -295,21 +295,25 @@ def _offer(line: _Line) -> tuple[NewOffer | None, list[str]]:
 # Coupons
 
 
-async def export(store: Store, file: TextIO, now: float) -> int:
-    """Every coupon as CSV, members by number; says how many. Written page by page."""
+async def export(
+    store: Store, file: TextIO, now: float, called: Callable[[int], int | str] = int
+) -> int:
+    """Every coupon as CSV; says how many. Written page by page. called: what members are called."""
     writer = csv.writer(file)
     # With a mark at the start Excel reads it as UTF-8.
     file.write("\ufeff")
     writer.writerow(COUPON_COLUMNS)
     count = after = 0
     while page := await store.coupons.export(after):
-        writer.writerows(cells(coupon, offer, now) for coupon, offer in page)
+        writer.writerows(cells(coupon, offer, now, called) for coupon, offer in page)
         count += len(page)
         after = page[-1][0].id
     return count
 
 
-def cells(coupon: Coupon, offer: Offer, now: float) -> Sequence[str]:
+def cells(
+    coupon: Coupon, offer: Offer, now: float, called: Callable[[int], int | str] = int
+) -> Sequence[str]:
     """A coupon as one row of COUPON_COLUMNS; times in Shanghai, money in yuan, "" for none."""
     times = (
         coupon.created_at,
@@ -328,7 +332,7 @@ def cells(coupon: Coupon, offer: Offer, now: float) -> Sequence[str]:
         offer.title,
         coupon.shown,
         _status(coupon, now),
-        "" if coupon.member_id is None else coupon.member_id,
+        "" if coupon.member_id is None else called(coupon.member_id),
         coupon.source,
         *(iso_of(float(int(at))) if at is not None else "" for at in times),
         coupon.order_shown,

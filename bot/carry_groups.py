@@ -194,10 +194,17 @@ async def _unbind(store: Store, group: Group, now: float) -> None:
 # Who turns to whom
 
 
-async def export_edges(store: Store, config: Config, name: str, group: str, now: float) -> int:
+async def export_edges(
+    store: Store,
+    config: Config,
+    name: str,
+    group: str,
+    now: float,
+    named: Callable[[int], int | str],
+) -> int:
     """Write pairs as CSV, or as JSON lines when the name says so; how many.
 
-    group: of this one only, "" for all. Weights are as of now. Members are numbers.
+    group: of this one only, "" for all. Weights are as of now. named: what members are called.
     """
     wanted = [called(store, group)] if group else store.groups.all()
     half_life_s = config.groups.edge_half_life_days * _DAY_S
@@ -207,7 +214,12 @@ async def export_edges(store: Store, config: Config, name: str, group: str, now:
         write = _lines(out) if name.endswith((".jsonl", ".ndjson")) else _table(out)
         for one in wanted:
             pairs = await store.edges.between([one.place], now, half_life_s=half_life_s)
-            write([(one.id, *pair[:2], round(pair.weight, 6), pair.turns) for pair in pairs])
+            write(
+                [
+                    (one.id, named(pair[0]), named(pair[1]), round(pair.weight, 6), pair.turns)
+                    for pair in pairs
+                ]
+            )
             count += len(pairs)
     finally:
         if out is not sys.stdout:
@@ -215,7 +227,7 @@ async def export_edges(store: Store, config: Config, name: str, group: str, now:
     return count
 
 
-_Row = tuple[int, int, int, float, int]
+_Row = tuple[int, int | str, int | str, float, int]
 
 
 def _table(out: TextIO) -> Callable[[Iterable[_Row]], None]:

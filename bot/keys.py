@@ -55,6 +55,9 @@ SCOPES = (
     "campaigns:own",
     "groups:read",
     "groups:write",
+    "insights:read",
+    "insights:own",
+    "insights:write",
 )
 PER_MINUTE = 600
 MAX_PER_MINUTE = 1_000_000

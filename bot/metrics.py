@@ -185,6 +185,12 @@ CAMPAIGNS = Described(
     ("route", "end"),
     "Calls that carry campaigns, by way and by how they ended; a mass send is one.",
 )
+INSIGHTS = Described(
+    "zhiqun_insights_total",
+    "counter",
+    ("what", "end"),
+    "Parts of the insights that were worked out, by how that ended: done or failed.",
+)
 READY = Described("zhiqun_ready", "gauge", (), "1 when /readyz says yes.")
 SENDS = Described(
     "zhiqun_sends_listed",
@@ -194,7 +200,8 @@ SENDS = Described(
 )
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
-    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, POSTS, READY, SENDS, HOOKS),
+    *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, POSTS, INSIGHTS),
+    *(READY, SENDS, HOOKS),
 )
 
 
@@ -278,6 +285,7 @@ class Metrics(Collector):
         self._guesses = _Counter(GUESSES)
         self._campaigns = _Counter(CAMPAIGNS)
         self._posts = _Counter(POSTS)
+        self._insights = _Counter(INSIGHTS)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -344,6 +352,10 @@ class Metrics(Collector):
         """A call that posts into a group ended."""
         self._posts.add((channel, end if end in POST_ENDS else OTHER))
 
+    def insight(self, what: str, fine: bool) -> None:
+        """A part of the insights was worked out, or could not be."""
+        self._insights.add((what, "done" if fine else "failed"))
+
     def wrong_code(self, who: str) -> None:
         """A claim word or a code that nobody has was tried."""
         self._guesses.add((who if who in GUESSERS else OTHER,))
@@ -363,6 +375,7 @@ class Metrics(Collector):
         yield self._guesses.family()
         yield self._campaigns.family()
         yield self._posts.family()
+        yield self._insights.family()
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)

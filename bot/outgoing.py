@@ -163,13 +163,13 @@ class Outgoing:
             groups=GroupRunner(store, wording, self._rules, ways, now=now, wake=posted),
             quit=lambda: self._closing,
         )
-        self._phone = Phone(store, clients, filling, media)
+        self.phone = Phone(store, clients, filling, media)
         self._tags = TagSync(store, sender, self._rules, now=now)
         self.desk = Desk(
             store,
             self._rules,
             {name: Place(account=one, hosts=linker.hosts) for name, one in accounts.items()},
-            self._phone,
+            self.phone,
             now=now,
             levels=self._levels,
             tiers=self._tiers,
@@ -280,7 +280,7 @@ class Outgoing:
         ours = why in _REASONS
         if ours and await self._push(campaign, why, member_id, words):
             return
-        if await self._phone.tell(campaign.channel, member_id, words):
+        if await self.phone.tell(campaign.channel, member_id, words):
             return
         if not ours:
             await self._push(campaign, why, member_id, words)

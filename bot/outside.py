@@ -18,6 +18,7 @@ from bot.contents import Contents
 from bot.group_means import GroupMeans
 from bot.hooks import HookRunner
 from bot.incentives import rewards
+from bot.insight_means import InsightMeans
 from bot.keys import KeyRing
 from bot.links import Linker
 from bot.metrics import Metrics
@@ -50,6 +51,7 @@ class Outside:
         now: Callable[[], float],
         campaigns: Campaigns,
         groups: GroupMeans,
+        insights: InsightMeans,
         pages: Sequence[web.RouteDef] = (),
     ) -> None:
         self._config = config
@@ -80,6 +82,7 @@ class Outside:
             rewards=rewards(config),
             campaigns=campaigns,
             groups=groups,
+            insights=insights,
         )
 
     def runner(self) -> web.BaseRunner:

@@ -30,6 +30,7 @@ from msgspec import Meta
 
 from bot import signature
 from bot.group_means import GroupMeans
+from bot.insight_means import InsightMeans
 from bot.keys import SCOPES, ApiKey, Guesses, KeyRing
 from bot.problem import Fault, Problem, ProblemBody, fault_of, invalid, not_found, unusable
 from bot.rest_body import (
@@ -154,7 +155,7 @@ class Services:
     items for a full-text query, best first, at most so many. read_document: takes a
     document's name and bytes, see `bot/rest_documents.py`. linker: `bot/links.py`.
     private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
-    rewards: the rules for coupons. campaigns: their desk. groups: `bot/group_means.py`.
+    rewards: the rules for coupons. campaigns: their desk. groups, insights: what these need.
     """
 
     store: Store
@@ -172,6 +173,7 @@ class Services:
     guesses: Guesses = field(default_factory=Guesses)
     campaigns: Campaigns | None = None
     groups: GroupMeans = field(default_factory=GroupMeans)
+    insights: InsightMeans = field(default_factory=InsightMeans)
 
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""

@@ -13,6 +13,7 @@ from bot import (
     rest_events,
     rest_groups,
     rest_hooks,
+    rest_insights,
     rest_items,
     rest_links,
     rest_members,
@@ -36,6 +37,7 @@ _OURS: tuple[Operation, ...] = (
     *rest_campaign_reports.OPERATIONS,
     *rest_audiences.OPERATIONS,
     *rest_groups.OPERATIONS,
+    *rest_insights.OPERATIONS,
 )
 
 ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))

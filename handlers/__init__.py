@@ -13,6 +13,7 @@ from handlers import (
     campaign_wishes,
     changes,
     choices,
+    consent,
     content,
     coupons,
     courses,
@@ -45,6 +46,7 @@ ROUTERS: tuple[Router, ...] = (
     media.router,  # nothing to read; what WeChat put into words passes
     privacy.router,  # the right to be forgotten waits behind no other rule
     recording.router,  # 别记录我, 恢复记录
+    consent.router,  # 别分析我, 可以分析我, 我的授权
     polls.taps,  # a tap on a campaign's option, whatever its words are
     operators.router,  # a slash and a letter: a command, never a question
     campaign_sending.router,  # 确认 7K2M, from operators only

@@ -19,6 +19,7 @@ from store.members import Member
 
 if TYPE_CHECKING:
     from handlers.campaigning import Campaigns
+    from handlers.report_means import Insights
     from store.documents import StoredPassage
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -87,7 +88,8 @@ class Context:
     in, None in private; aside: what the member alone is told about it, where the channel can;
     channels: what the channels can do in groups. options: what the reply offers to choose from, as
     buttons where the channel has them. said: tells who waits what is being done, where the channel
-    shows an answer before it is whole; no part of the answer.
+    shows an answer before it is whole; no part of the answer. insights: what reports ask of the
+    edge, None in a bot without.
     """
 
     store: Store
@@ -120,6 +122,7 @@ class Context:
     channels: GroupChannels = field(default_factory=GroupChannels)
     options: list[Option] = field(default_factory=list)
     said: Callable[[str], None] = lambda text: None
+    insights: Insights | None = None
 
     @property
     def place(self) -> str:

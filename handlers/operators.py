@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from handlers import (
     audit_desk,
+    budget_desk,
     business,
     campaign_desk,
     changes,
@@ -26,10 +27,12 @@ from handlers import (
     group_desk,
     journey_desk,
     membership,
+    mood_desk,
     order_desk,
     points_desk,
     quiz_desk,
     referral_desk,
+    report_desk,
     segment_desk,
     signups,
     tag_desk,
@@ -290,6 +293,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "audit": Command(audit_desk.audit, analyst=True),
         "group": Command(group_desk.command, analyst=True, where="both"),
         "order": Command(order_desk.command),
+        "budget": Command(budget_desk.command, analyst=True),
+        "mood": Command(mood_desk.command, analyst=True),
+        "report": Command(report_desk.report, analyst=True),
+        "why": Command(report_desk.why, analyst=True),
         "signup": Command(signups.command, analyst=True),
         "claim": Command(_claim, open=True, quiet=True),
     }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from handlers.choices import WINDOW_S
+from handlers.consent import decision, profiled
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Option, Reply
 from handlers.router import Router, asking
@@ -46,7 +47,7 @@ async def show(message: Message, ctx: Context) -> Reply:
             quizzes=kept.quizzes,
             invited=kept.invited,
             topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
-            groups=await _in_groups(ctx),
+            groups=f"{await _in_groups(ctx)}\n{await _analysed(ctx)}",
             ids=_ids(message, ctx, card.channels),
         )
     )
@@ -58,6 +59,11 @@ async def _in_groups(ctx: Context) -> str:
     if ctx.store.talk.unrecorded(ctx.member.id):
         return ctx.texts("privacy.groups_unrecorded", signups=kept.signups)
     return ctx.texts("privacy.groups", turns=kept.turns, people=kept.people, signups=kept.signups)
+
+
+async def _analysed(ctx: Context) -> str:
+    """Whether anything is concluded about them."""
+    return ctx.texts("consent.data_on" if await profiled(ctx) else "consent.data_off")
 
 
 def _ids(message: Message, ctx: Context, channels: Sequence[str]) -> str:
@@ -101,10 +107,13 @@ async def forget(message: Message, ctx: Context) -> Reply:
     if asking(message.text):
         return Reply.text(_what_goes(ctx))
     unrecorded = ctx.store.talk.unrecorded(ctx.member.id)
+    decided = await decision(ctx)
     await erase(ctx, ctx.member.id, "member.forget", keep_key=bytes.fromhex(message.key))
     done = ctx.texts("privacy.forget_done")
     if unrecorded:
         done = ctx.texts("privacy.forget_done_unrecorded", done=done)
+    if decided is not None and not decided.granted:
+        done = ctx.texts("consent.still", done=done)
     return Reply.text(done)
 
 

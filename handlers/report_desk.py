@@ -98,7 +98,8 @@ async def read(ctx: Context, kind: str, scope: str) -> Report | None:
     if data is None:
         return None
     least = ctx.insights.least_people if ctx.insights is not None else 0
-    return masked(from_json(data), least, owner=ctx.member.role == "owner")
+    member = ctx.member
+    return masked(from_json(data), least, owner=member.role == "owner", members=member.is_operator)
 
 
 async def _picture(message: Message, ctx: Context, known: Report, title: str) -> str:

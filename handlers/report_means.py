@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
-from insights.report import Chart, Report
+from insights.report import Chart
 
 
 class Started(enum.Enum):
@@ -27,12 +27,6 @@ class Insights(Protocol):
         """The chart as a picture that this channel can show, by its media id; "" where it cannot.
 
         chart: its names are words already. Never raises: a report without its picture is one, too.
-        """
-
-    async def published(self, report: Report, audience: str, by: str) -> Report | None:
-        """The report with noise, for readers outside; None when the budget of noise is spent.
-
-        audience: a place, or "public". Errors: StoreError.
         """
 
     def refresh(self) -> Started:

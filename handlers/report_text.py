@@ -100,7 +100,7 @@ def _figure_line(texts: Texts, one: Figure, number: int) -> str:
 
 def _row_line(texts: Texts, row: Row, label: str, number: int) -> str:
     values = "，".join(f"{texts(f'figure.{one.name}')} {value(one)}" for one in row.figures[:3])
-    plain = "、".join(one for one in words_of(texts, row.details))
+    plain = "、".join(words_of(texts, row.details))
     line = texts("report.row", number=number, label=label) if number else f"· {label}"
     line += f"：{values}" if values else ""
     return f"{line}（{plain}）" if plain else line
@@ -108,18 +108,17 @@ def _row_line(texts: Texts, row: Row, label: str, number: int) -> str:
 
 def words_of(texts: Texts, details: Sequence[str]) -> list[str]:
     """The details that are words; references are left out, codes ("reason:…") become words."""
-    out = []
-    for one in details:
-        if one.startswith(_REFERENCES):
-            continue
-        kind, colon, code = one.partition(":")
-        key = f"{kind}.{code}"
-        out.append(texts(key) if colon and kind in _CODES else one)
-    return out
+    return [_worded(texts, one) for one in details if not one.startswith(_REFERENCES)]
 
 
-_CODES = ("reason", "action", "note")
-"""Sections of the texts whose keys may stand among details as "reason:silent"."""
+_CODES = ("state", "reason", "action", "note")
+"""Sections of the texts whose keys may stand in a report as "reason:new_here"."""
+
+
+def _worded(texts: Texts, text: str) -> str:
+    kind, colon, code = text.partition(":")
+    key = f"{kind}.{code}"
+    return texts(key) if colon and kind in _CODES and key in texts.keys() else text  # noqa: SIM118
 
 
 def references(details: Sequence[str]) -> list[str]:
@@ -130,7 +129,7 @@ def references(details: Sequence[str]) -> list[str]:
 def called(texts: Texts, row: Row, labels: Mapping[int, str]) -> str:
     """What a row is called."""
     if row.member_id is None:
-        return row.label
+        return _worded(texts, row.label)
     return labels.get(row.member_id) or texts("report.member", number=row.member_id)
 
 
@@ -184,7 +183,7 @@ def drawing(texts: Texts, chart: Chart, title: str) -> Chart:
 
     def word(name: str) -> str:
         key = f"chart.{name}"
-        return texts(key) if key in known else name
+        return texts(key) if key in known else _worded(texts, name)
 
     name = word(chart.name)
     return replace(

@@ -41,7 +41,12 @@ FILES = (
     "texts_signups.toml",
     "texts_group_life.toml",
     "texts_wecom.toml",
+    "texts_report.toml",
     "texts_figures.toml",
+    "texts_budget.toml",
+    "texts_behaviour.toml",
+    "texts_consent.toml",
+    "texts_mood.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -4,6 +4,9 @@ of it.
 The truth is planted and told beside the rows: circles, leaders, who left when, days on which the
 mood fell or a topic rose, how many buy for how much money. The same seed gives the same past. What
 is said is put together from sentences of our own; nobody's words are in it.
+
+Quiet days are no two alike, too: people have moods and busy days, one picks up what another said,
+and half of what is said is about nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ import hashlib
 import math
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+from sandbox.simulated_words import ANSWERED, ASKED, BAD, GOOD, PLAIN, SMALL_TALK, TOPICS
 
 DAY_S = 86_400.0
 _EAST_S = 8 * 3600.0
@@ -24,50 +29,41 @@ HOURS = (1, 0, 0, 0, 0, 0, 1, 3, 5, 6, 6, 5, 7, 5, 4, 4, 4, 5, 6, 9, 12, 12, 8, 
 """How much is said at each hour of a day."""
 WEEKDAYS = (1.0, 1.0, 0.95, 1.0, 1.05, 1.25, 1.3)
 
-TOPICS: Mapping[str, tuple[str, ...]] = {
-    "写作打卡": ("打卡", "选题", "开头", "修改", "日更"),
-    "数据分析": ("透视表", "清洗", "图表", "报表", "公式"),
-    "副业接单": ("报价", "客户", "合同", "接单", "作品集"),
-    "读书笔记": ("书单", "笔记", "共读", "摘抄", "章节"),
-    "英语口语": ("发音", "跟读", "听力", "口语", "单词"),
-    "时间管理": ("番茄钟", "清单", "早起", "复盘", "计划"),
-}
-GOOD = (
-    "{topic}这节讲得真清楚，收获很大",
-    "谢谢老师，{word}终于弄懂了",
-    "今天的{word}练习做完了，开心[微笑]",
-    "跟着学了两周{topic}，进步很明显",
-    "{word}的资料太好用了，推荐大家看",
-    "太棒了，{topic}的作业得了优秀",
-)
-PLAIN = (
-    "{topic}的直播是今晚八点",
-    "我把{word}的笔记放在群文件里了",
-    "下周开始讲{word}",
-    "{topic}第三章我看到一半",
-    "今天轮到我分享{word}",
-    "{word}的模板是上周发的那份",
-)
-BAD = (
-    "{topic}的链接又打不开，太失望了",
-    "{word}讲得太乱，完全听不懂",
-    "等了三天没人回，{topic}的服务真差",
-    "{word}的作业批改太慢了，很不满意",
-    "花了钱学{topic}，一点用都没有，想退款",
-    "又延期，{topic}这样拖真让人生气",
-)
-ASKED = (
-    "请问{word}的作业什么时候交？",
-    "{topic}的回放在哪里看？",
-    "有人知道{word}怎么做吗？",
-    "{word}这一步总是出错，怎么办？",
-)
-ANSWERED = (
-    "{word}在第二章有讲，先看那一节",
-    "回放在课程页最下面，{topic}都在那里",
-    "我上次也遇到，{word}重新做一遍就好",
-    "周日晚上交，{word}别忘了写总结",
-)
+_SMALL = 0.4
+"""Of what is said, so much is small talk."""
+_PICKED_UP = 0.25
+_PICKED_UP_S = 1800.0
+"""Small talk picks up what was said last, so often and within this time."""
+_RANT_S = 2400.0
+
+Kind = Literal["mood_drop", "topic_negative", "topic_burst", "member_angry"]
+
+
+class Drop(NamedTuple):
+    """The mood of a group falls. before_end: on which day, 0 is the last. bad: the share of what
+    is said there that is bad on that day."""
+
+    place: str
+    before_end: int
+    bad: float
+
+
+class Burst(NamedTuple):
+    """So many people of a group say something about a term on a day."""
+
+    place: str
+    before_end: int
+    people: int
+    term: str
+
+
+class Sour(NamedTuple):
+    """So many people, of all groups, speak of a topic on a day, and a share `bad` badly."""
+
+    topic: str
+    before_end: int
+    people: int
+    bad: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +71,10 @@ class Plan:
     """What is to be thought up.
 
     now: Unix seconds at which it ends. first_id: the number of the first member. channel: of those
-    who write in private; places: the groups they are in. quiet: nothing is planted. drop, burst:
-    (place, days before the end, how strong); strong: the share of bad words, or how many times as
-    many people. items: ids of the catalogue, the first two of which are bought together.
+    who write in private; places: the groups they are in. circles, leaders: circles in each group,
+    leaders in each circle. leaving: the share of members who go silent. quiet: nothing of what
+    follows is planted. angry: members who turn angry, on some day of the last `angry_days`.
+    items: ids of the catalogue, the first two of which are bought together.
     """
 
     now: float
@@ -92,9 +89,11 @@ class Plan:
     leaving: float = 0.2
     per_day: float = 0.5
     quiet: bool = False
-    drop: tuple[str, int, float] | None = None
-    burst: tuple[str, int, float, str] | None = None
+    drops: tuple[Drop, ...] = ()
+    bursts: tuple[Burst, ...] = ()
+    sours: tuple[Sour, ...] = ()
     angry: int = 0
+    angry_days: int = 2
     items: tuple[str, ...] = ("py-zero", "py-data", "excel-clean")
     prices: tuple[int, ...] = (19_900, 29_900, 9_900)
     spending: bool = True
@@ -103,7 +102,8 @@ class Plan:
 
 @dataclass
 class Person:
-    """A member as they were thought up. left: the day from which on they are silent, inf: never."""
+    """A member as they were thought up. joined: on which day; left: the day from which on they are
+    silent, inf: never; mood: the share of what they say that is bad."""
 
     id: int
     place: str
@@ -116,15 +116,28 @@ class Person:
     mood: float
 
 
+class Truth(NamedTuple):
+    """Something that went wrong, or up. at: when it began to show, Unix seconds; place, topic,
+    member_id: what it is about, "" and None for what it is not."""
+
+    kind: Kind
+    at: float
+    place: str = ""
+    topic: str = ""
+    member_id: int | None = None
+
+
 @dataclass
 class World:
-    """rows: by table, for `store.history.fill`. The rest is what is true of them."""
+    """rows: by table, for `store.history.fill`, each in the order of time. The rest is true of
+    them. begin: midnight of the first day. curves: place -> (most, scale): in a week in which x
+    yuan are spent, 1 + most * log(1 + x / scale) members buy there."""
 
     rows: dict[str, list[tuple[Any, ...]]]
     people: list[Person]
+    begin: float
     curves: dict[str, tuple[float, float]] = field(default_factory=dict)
-    angry: dict[int, float] = field(default_factory=dict)
-    """Member -> when they turned angry."""
+    truths: list[Truth] = field(default_factory=list)
 
     @property
     def leaders(self) -> dict[str, set[int]]:
@@ -146,6 +159,29 @@ def simulate(plan: Plan) -> World:
     return _Simulation(plan).run()
 
 
+class _Said(NamedTuple):
+    """A turn in a group. number: until the turns are put in order; answers: the turn it quotes."""
+
+    at: float
+    number: int
+    key: bytes
+    place: str
+    member_id: int
+    text: str
+    answers: int | None
+
+
+class _Turn(NamedTuple):
+    """Who is to say something when. topic: about what, "" for what they always talk about; bad:
+    with which chance badly, None for as usual; loud: in the group, for all to hear."""
+
+    at: float
+    who: Person
+    topic: str = ""
+    bad: float | None = None
+    loud: bool = False
+
+
 class _Simulation:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -154,24 +190,32 @@ class _Simulation:
         midnight = (plan.now + _EAST_S) // DAY_S * DAY_S - _EAST_S
         self.begin = midnight - (plan.days - 1) * DAY_S
         self.people = [self._person(plan.first_id + n) for n in range(plan.members)]
-        self.world = World(self.rows, self.people)
+        self.world = World(self.rows, self.people, self.begin)
+        self.said: list[_Said] = []
         self.sums: dict[tuple[str, int, int], list[float]] = {}
         self.seen: dict[int, float] = {}
-        self.next_talk = 1
+        self.angry: dict[int, float] = {}
         self.keys = 0
+        # Of the day that is being thought up.
+        self.here: dict[tuple[str, int], list[Person]] = {}
+        self.tempers: dict[str, float] = {}
+        self.last: dict[str, tuple[float, tuple[str, ...], str]] = {}
 
     def run(self) -> World:
         plan = self.plan
-        if plan.angry and not plan.quiet:
-            likely = [one for one in self.people if math.isinf(one.left) and one.rate > 0.5]
+        rants: dict[int, list[Person]] = defaultdict(list)
+        if not plan.quiet:
+            likely = [one for one in self.people if math.isinf(one.left) and one.joined == 0]
             for one in self.rng.sample(likely, min(plan.angry, len(likely))):
-                self.world.angry[one.id] = self.begin + (plan.days - 2) * DAY_S
+                rants[self.rng.randrange(plan.angry_days)].append(one)
         for day in range(plan.days):
-            self._day(day)
+            self._day(day, rants.get(plan.days - 1 - day, ()))
+        self._in_order()
         self._who()
         self._shop()
         for (place, from_id, to_id), (weight, count, at) in self.sums.items():
             self.rows["edges"].append((place, from_id, to_id, weight, int(count), at))
+        self.world.truths.sort(key=lambda one: one.at)
         return self.world
 
     def _person(self, number: int) -> Person:
@@ -180,7 +224,7 @@ class _Simulation:
         within = (number - plan.first_id) // len(plan.places)
         leads = within < plan.leaders * plan.circles
         circle = within % plan.circles if leads else rng.randrange(plan.circles)
-        joined = 0 if rng.random() < 0.7 else rng.randrange(plan.days)
+        joined = 0 if leads or rng.random() < 0.7 else rng.randrange(plan.days)
         left = math.inf
         if not leads and rng.random() < plan.leaving:
             left = joined + 7 + rng.random() * max(plan.days - joined - 7, 1)
@@ -197,51 +241,94 @@ class _Simulation:
             mood=rng.betavariate(2, 14),
         )
 
-    def _day(self, day: int) -> None:
+    # What is said
+
+    def _day(self, day: int, rants: Sequence[Person]) -> None:
         plan, rng = self.plan, self.rng
         start = self.begin + day * DAY_S
-        before_end = plan.days - 1 - day
         weekday = int((start + _EAST_S) // DAY_S + 3) % 7
-        turns: list[tuple[float, Person, str]] = []
-        for one in self.people:
-            if day < one.joined:
-                continue
+        here = [one for one in self.people if one.joined <= day < one.left]
+        self.here = defaultdict(list)
+        for one in here:
+            self.here[one.place, one.circle].append(one)
+        self.tempers = {place: rng.gauss(0.0, 0.35) for place in plan.places}
+        self.last = {}
+        busy = {place: rng.lognormvariate(-0.02, 0.2) for place in plan.places}
+        turns: list[_Turn] = []
+        for one in here:
             # Who is about to leave says less and less.
-            fading = min(max((one.left - day) / 14.0, 0.0), 1.0)
-            for _ in range(_poisson(rng, one.rate * WEEKDAYS[weekday] * fading)):
-                turns.append((start + self._second(), one, one.topic))
-        if plan.burst is not None and not plan.quiet:
-            place, when, strong, term = plan.burst
-            if when == before_end:
-                here = [one for one in self.people if one.place == place and day < one.left]
-                for one in rng.sample(here, min(len(here), int(strong))):
-                    turns.append((start + self._second(), one, term))
-        turns = sorted((one for one in turns if one[0] < plan.now), key=lambda one: one[0])
-        for at, one, topic in turns:
-            self._turn(at, one, topic, before_end)
+            fading = min((one.left - day) / 14.0, 1.0)
+            mean = one.rate * WEEKDAYS[weekday] * busy[one.place] * fading
+            turns += (_Turn(start + self._second(), one) for _ in range(_poisson(rng, mean)))
+        if not plan.quiet:
+            turns += self._planted(start, plan.days - 1 - day, here, rants)
+        turns = sorted((one for one in turns if one.at < plan.now), key=lambda one: one.at)
+        bad = {one.place: one.bad for one in plan.drops if one.before_end == plan.days - 1 - day}
+        for place in () if plan.quiet else bad:
+            first = next((one.at for one in turns if one.who.place == place), None)
+            if first is not None:
+                self.world.truths.append(Truth("mood_drop", first, place))
+        tones: dict[int, float] = defaultdict(lambda: rng.gauss(0.0, 0.4))
+        for turn in turns:
+            self._turn(turn, None if plan.quiet else bad.get(turn.who.place), tones)
+
+    def _planted(
+        self, start: float, before_end: int, here: Sequence[Person], rants: Sequence[Person]
+    ) -> Iterator[_Turn]:
+        """What is said beside what is usual."""
+        plan, rng, truths = self.plan, self.rng, self.world.truths
+        for burst in plan.bursts:
+            if burst.before_end == before_end:
+                near = [one for one in here if one.place == burst.place]
+                some = rng.sample(near, min(len(near), burst.people))
+                turns = [_Turn(start + self._second(), one, burst.term, 0.0, True) for one in some]
+                if turns:
+                    first = min(turns).at
+                    truths.append(Truth("topic_burst", first, burst.place, burst.term))
+                yield from turns
+        for sour in plan.sours:
+            if sour.before_end == before_end:
+                some = rng.sample(here, min(len(here), sour.people))
+                turns = [
+                    _Turn(start + self._second(), one, sour.topic, sour.bad, True) for one in some
+                ]
+                if turns:
+                    truths.append(Truth("topic_negative", min(turns).at, topic=sour.topic))
+                yield from turns
+        for one in rants:
+            first = start + self._second()
+            self.angry[one.id] = first
+            truths.append(Truth("member_angry", first, one.place, member_id=one.id))
+            yield _Turn(first, one, bad=0.95, loud=True)
+            for _ in range(rng.randint(6, 9)):
+                yield _Turn(first + rng.random() * _RANT_S, one, bad=0.95, loud=True)
 
     def _second(self) -> float:
         hour = self.rng.choices(range(24), HOURS)[0]
         return hour * 3600.0 + self.rng.random() * 3600.0
 
-    def _turn(self, at: float, one: Person, topic: str, before_end: int) -> None:
-        plan, rng = self.plan, self.rng
-        self.seen[one.id] = at
-        bad = one.mood
-        if plan.drop is not None and not plan.quiet and plan.drop[:2] == (one.place, before_end):
-            bad = plan.drop[2]
-        if at >= self.world.angry.get(one.id, math.inf):
+    def _turn(self, turn: _Turn, dropped: float | None, tones: dict[int, float]) -> None:
+        rng, at, one = self.rng, turn.at, turn.who
+        self.seen[one.id] = max(self.seen.get(one.id, 0.0), at)
+        topic = turn.topic or one.topic
+        bad = turn.bad
+        if bad is None and at >= self.angry.get(one.id, math.inf):
             bad = 0.95
+        if bad is None and (bad := dropped) is None:
+            odds = one.mood / (1.0 - one.mood) * math.exp(self.tempers[one.place] + tones[one.id])
+            bad = odds / (1.0 + odds)
         luck = rng.random()
         words = BAD if luck < bad else GOOD if luck < bad + 0.3 else PLAIN
-        if rng.random() < 0.2:
-            self._private(at, one, self._say(ASKED if luck > bad else words, topic))
+        small = words is not BAD and not turn.topic and rng.random() < _SMALL
+        if not turn.loud and rng.random() < 0.2:
+            self._private(at, one, self._say(words if words is BAD else ASKED, topic))
             return
-        asks = words is not BAD and rng.random() < 0.25
-        mine = self._talk(at, one, self._say(ASKED if asks else words, topic), None)
+        asks = words is not BAD and not small and rng.random() < 0.25
+        text = self._small(at, one) if small else self._say(ASKED if asks else words, topic)
+        mine = self._talk(at, one, text, None)
         if asks and (other := self._helper(one)) is not None:
             later = at + rng.expovariate(1 / 600.0)
-            if later < plan.now:
+            if later < self.plan.now:
                 self._talk(later, other, self._say(ANSWERED, topic), mine)
                 self._turned(one.place, other, one, later)
                 self.seen[other.id] = max(self.seen.get(other.id, 0.0), later)
@@ -250,29 +337,37 @@ class _Simulation:
 
     def _helper(self, one: Person) -> Person | None:
         """Who answers: mostly a leader of the own circle."""
-        near = [
-            other
-            for other in self.people
-            if other.leads
-            and (other.place, other.circle) == (one.place, one.circle)
-            and other.id != one.id
-        ]
+        circle = self.here[one.place, one.circle]
+        near = [other for other in circle if other.leads and other is not one]
         if near and self.rng.random() < 0.75:
             return self.rng.choice(near)
         return self._neighbour(one)
 
     def _neighbour(self, one: Person) -> Person | None:
-        same = self.rng.random() < 0.88
-        for _ in range(12):
-            other = self.rng.choice(self.people)
-            alike = (other.place, other.circle) == (one.place, one.circle)
-            if other.place == one.place and other.id != one.id and alike is same:
-                return other
-        return None
+        """Somebody else of the group who is there, mostly of the own circle."""
+        circle = one.circle
+        if self.plan.circles > 1 and self.rng.random() < 0.12:
+            other = self.rng.randrange(self.plan.circles - 1)
+            circle = other + (other >= one.circle)
+        near = [other for other in self.here[one.place, circle] if other is not one]
+        return self.rng.choice(near) if near else None
 
     def _say(self, sentences: Sequence[str], topic: str) -> str:
         words = TOPICS.get(topic, (topic,))
         return self.rng.choice(sentences).format(topic=topic, word=self.rng.choice(words))
+
+    def _small(self, at: float, one: Person) -> str:
+        """Small talk, at times about what was spoken of just now."""
+        rng = self.rng
+        before = self.last.get(one.place)
+        if before is not None and at - before[0] < _PICKED_UP_S and rng.random() < _PICKED_UP:
+            sentences, thing = before[1:]
+        else:
+            sentences = rng.choice(list(SMALL_TALK))
+            things = SMALL_TALK[sentences]
+            thing = rng.choices(things, [1.0 / (n + 3.0) for n in range(len(things))])[0]
+        self.last[one.place] = (at, sentences, thing)
+        return rng.choice(sentences).format(thing=thing)
 
     def _key(self) -> bytes:
         self.keys += 1
@@ -280,12 +375,9 @@ class _Simulation:
             f"{self.plan.seed}:{self.plan.first_id}:{self.keys}".encode(), digest_size=16
         ).digest()
 
-    def _talk(self, at: float, one: Person, text: str, reply_to: int | None) -> int:
-        number = self.next_talk
-        self.next_talk += 1
-        self.rows["talk"].append(
-            (number, self._key(), one.place, one.id, at, "text", text, f"s{number}", reply_to, 0)
-        )
+    def _talk(self, at: float, one: Person, text: str, answers: int | None) -> int:
+        number = len(self.said)
+        self.said.append(_Said(at, number, self._key(), one.place, one.id, text, answers))
         return number
 
     def _private(self, at: float, one: Person, text: str) -> None:
@@ -299,6 +391,18 @@ class _Simulation:
         known = self.sums.setdefault((place, one.id, other.id), [0.0, 0.0, self.plan.now])
         known[0] += weight
         known[1] += 1
+
+    def _in_order(self) -> None:
+        """Logs grow with time: an answer comes behind what was said before it."""
+        self.said.sort()
+        places = {one.number: place for place, one in enumerate(self.said, 1)}
+        for place, one in enumerate(self.said, 1):
+            answers = None if one.answers is None else places[one.answers]
+            self.rows["talk"].append(
+                (place, one.key, one.place, one.member_id, one.at, "text", one.text, f"s{place}")
+                + (answers, 0)
+            )
+        self.rows["interactions"].sort(key=lambda row: row[0])
 
     def _who(self) -> None:
         for one in self.people:
@@ -316,16 +420,19 @@ class _Simulation:
     def _shop(self) -> None:
         plan, rng = self.plan, self.rng
         weekly: dict[tuple[str, int], int] = {}
-        if plan.spending:
-            for number, place in enumerate(plan.places):
+        # What is spent is noted by the week, and weeks begin on Mondays.
+        monday = int(-((self.begin + _EAST_S) // DAY_S + 3) % 7)
+        mondays = range(monday, plan.days - 6, 7) if plan.spending else ()
+        for number, place in enumerate(plan.places):
+            if plan.spending:
                 self.world.curves[place] = (6.0 + 4.0 * number, 300.0 + 250.0 * number)
-                for week in range(plan.days // 7):
-                    yuan = rng.choice((0, 100, 200, 400, 800, 1600))
-                    weekly[place, week] = yuan
-                    for day in range(7):
-                        name = self._day_name(week * 7 + day)
-                        cents = yuan * 100 // 7 + (yuan * 100 % 7 if day == 0 else 0)
-                        self.rows["place_costs"].append((place, name, cents, plan.now, "cli"))
+            for first in mondays:
+                yuan = rng.choice((0, 100, 200, 400, 800, 1600))
+                weekly[place, first] = yuan
+                for day in range(7):
+                    name = self._day_name(first + day)
+                    cents = yuan * 100 // 7 + (yuan * 100 % 7 if day == 0 else 0)
+                    self.rows["place_costs"].append((place, name, cents, plan.now, "cli"))
         number = 0
         for one in self.people:
             last = min(one.left, plan.days - 1.0)
@@ -335,10 +442,10 @@ class _Simulation:
                 number = self._event(number, "exposure", at, one, item)
                 if rng.random() < 0.25:
                     number = self._event(number, "click", at + 30, one, item)
-        for (place, week), yuan in weekly.items():
+        for (place, first), yuan in weekly.items():
             most, scale = self.world.curves[place]
             for _ in range(_poisson(rng, 1.0 + most * math.log1p(yuan / scale))):
-                when = week * 7 + rng.random() * 7
+                when = first + rng.random() * 7
                 here = [
                     one
                     for one in self.people
@@ -346,6 +453,7 @@ class _Simulation:
                 ]
                 if here:
                     number = self._bought(number, rng.choice(here), self._moment(when))
+        self.rows["events"].sort(key=lambda row: row[2])
 
     def _bought(self, number: int, one: Person, at: float) -> int:
         plan, rng = self.plan, self.rng

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from store import dialect
 from store.activity import Activity
+from store.alerts import Alerts
 from store.assets import Assets
 from store.audience import Audiences
 from store.campaign_changes import Campaigns
@@ -20,6 +21,7 @@ from store.campaign_outcomes import CampaignReports
 from store.catalogue import Catalogue
 from store.checkins import Checkins
 from store.claimable import Claimable
+from store.communities import Communities
 from store.consents import Consents
 from store.content import Content
 from store.coupons import Coupons
@@ -32,7 +34,10 @@ from store.dialect import Connection
 from store.digests import Digests
 from store.documents import Documents
 from store.edges import Edges
+from store.erasures import Erasures
 from store.events import Events
+from store.feature_pages import FeaturePages
+from store.features import Features
 from store.freezing import Freezing
 from store.funnel import Funnel
 from store.gathering import Gathering
@@ -51,6 +56,8 @@ from store.mass_quota import MassQuota
 from store.members import Members
 from store.memberships import Memberships
 from store.messages import Messages
+from store.mood_labels import MoodLabels
+from store.noise_spent import NoiseSpent
 from store.notices import Notices
 from store.offers import Offers
 from store.optouts import Optouts
@@ -58,14 +65,18 @@ from store.order import Order
 from store.orders import Orders
 from store.paces import Paces
 from store.parts import Parts
+from store.place_costs import PlaceCosts
 from store.points import Points
 from store.polls import Polls
 from store.portraits import Portraits
 from store.posts import Posts
 from store.profiles import Profiles
+from store.pseudonyms import Pseudonyms
+from store.purging import Purging
 from store.quiz_play import QuizPlay
 from store.quiz_rounds import QuizRounds
 from store.quizzes import Quizzes
+from store.readings import Readings
 from store.redemption import Redemptions
 from store.referrals import Referrals
 from store.segments import Segments
@@ -74,6 +85,7 @@ from store.signups import Signups
 from store.streams import Streams
 from store.tags import Tags
 from store.talk import Talks
+from store.terms import Terms
 from store.used_up import UsedUp
 from store.wechat_tags import WeChatTags
 from store.welcomes import Welcomes
@@ -187,6 +199,18 @@ class Store:
         self.customer_tasks = CustomerTasks(self.db)
         self.customer_members = CustomerMembers(self.db, self.members)
         self.consents = Consents(self.db)
+        self.place_costs = PlaceCosts(self.db)
+        self.features = Features(self.db)
+        self.erasures = Erasures(self.db)
+        self.pseudonyms = Pseudonyms(self.db)
+        self.feature_pages = FeaturePages(self.db)
+        self.purging = Purging(self.db)
+        self.noise_spent = NoiseSpent(self.db)
+        self.readings = Readings(self.db)
+        self.mood_labels = MoodLabels(self.db)
+        self.alerts = Alerts(self.db)
+        self.terms = Terms(self.db)
+        self.communities = Communities(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 Connection = sqlite3.Connection
 DatabaseError = sqlite3.DatabaseError
@@ -163,6 +164,36 @@ def optimise(conn: Connection) -> None:
     """Refresh the planner's statistics and fold the write-ahead log into the file."""
     conn.execute("pragma optimize")
     conn.execute("pragma wal_checkpoint(truncate)")
+
+
+def fold_log(conn: Connection) -> bool:
+    """Fold the write-ahead log into the file and empty it; False while a reader needs it."""
+    return bool(conn.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0)
+
+
+def pack(conn: Connection) -> None:
+    """Write the file anew without free pages, in one file that needs no other beside it."""
+    conn.execute("vacuum")
+    conn.execute("pragma wal_checkpoint(truncate)")
+    conn.execute("pragma journal_mode = delete")
+
+
+def everything(
+    conn: Connection, rows: int = 5000
+) -> Iterator[tuple[str, list[str], list[tuple[Any, ...]]]]:
+    """All there is, table by table in pages: (table, columns, rows); the first column is the
+    row's own number. Also what the database keeps for itself."""
+    names = [
+        row[0]
+        for row in conn.execute(
+            "select name from sqlite_master where type = 'table' and sql is not null order by name"
+        )
+    ]
+    for name in names:
+        cursor = conn.execute(f'select rowid, * from "{name}"')
+        columns = [column[0] for column in cursor.description]
+        while page := cursor.fetchmany(rows):
+            yield name, columns, page
 
 
 def tables(conn: Connection) -> list[str]:

@@ -78,7 +78,7 @@ _BEHAVIOUR = (
         member_id integer primary key references members(id),
         first_at real not null,
         last_at real not null,
-        -- The time of the interaction before the longest recent pause ended; null: no pause.
+        -- When the day began on which the last silence of lost_days ended; null: there was none.
         returned_at real,
         acts integer not null,
         active_days integer not null,
@@ -90,7 +90,8 @@ _BEHAVIOUR = (
         orders integer not null,
         last_order_at real,
         progress integer not null,
-        -- JSON: hours (24 numbers), channels, topics, gaps between days, reply seconds.
+        -- JSON: hours (24 numbers), channels, topics, gaps between days, reply seconds, bits of
+        -- active weeks (from the first on) and days (from the last back), state of the shop's part.
         data text not null,
         recency integer not null default 0,
         frequency integer not null default 0,

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from store import aliases, chain, hooks, personal, used_up
+from store import aliases, chain, erasures, hooks, personal, used_up
 from store.db import Database
 from store.dialect import Connection
+from store.erasures import Erased
 
 T = TypeVar("T")
 
@@ -73,14 +74,6 @@ class Card:
     last_seen_at: float
     messages: int
     topics: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """What forgetting removed: rows by table."""
-
-    member_id: int
-    rows: dict[str, int]
 
 
 _SELECT = (
@@ -409,48 +402,7 @@ class Members:
         whole: it waits for its own answer, and whoever sent it is a stranger.
         """
 
-        def run(conn: Connection) -> Erased | None:
-            identities = conn.execute(
-                "select channel, external_id from identities where member_id = ?", (member_id,)
-            ).fetchall()
-            targets = [f"member:{member_id}", *aliases.numbers(conn, member_id)]
-            rows = personal.forget(conn, member_id, now)
-            rows["messages"] = rows["sends"] = 0
-            asked = conn.execute("select id from messages where key = ?", (keep_key,)).fetchone()
-            last = None if asked is None else asked[0]
-            for channel, external_id in identities:
-                rows["messages"] += conn.execute(
-                    "delete from messages where channel = ? and sender = ? "
-                    "and (? is null or id < ?)",
-                    (channel, external_id, last, last),
-                ).rowcount
-                conn.execute(
-                    "update messages set sender = '', body = null "
-                    "where channel = ? and sender = ? and id = ?",
-                    (channel, external_id, last),
-                )
-                rows["sends"] += conn.execute(
-                    "delete from sends where channel = ? and external_id = ?",
-                    (channel, external_id),
-                ).rowcount
-            rows["identities"] = conn.execute(
-                "delete from identities where member_id = ?", (member_id,)
-            ).rowcount
-            rows["members"] = conn.execute(
-                "delete from members where id = ?", (member_id,)
-            ).rowcount
-            if not rows["members"]:
-                return None
-            # What was done to them stays on record, what it said of them does not.
-            conn.executemany(
-                "update audit set detail = '' where target = ? and detail <> ''",
-                [(target,) for target in targets],
-            )
-            topic = "member.erased"
-            hooks.queue(conn, topic, f"{topic}:{member_id}", {"member": member_id}, now, now)
-            return Erased(member_id, rows)
-
-        return await self._change(run)
+        return await self._change(lambda conn: erasures.erase(conn, member_id, now, keep_key))
 
     async def export(self, member_id: int) -> dict[str, Any] | None:
         """Everything kept about one member, for them to take away; None when unknown.

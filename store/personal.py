@@ -9,18 +9,22 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from store import (
+    alerts,
     aliases,
     checkins,
+    communities,
     consents,
     coupons,
     customer_groups,
     deliveries,
     edges,
+    features,
     honours,
     hooks,
     journeys,
     mass_quota,
     memberships,
+    mood_labels,
     notices,
     optouts,
     order,
@@ -28,10 +32,13 @@ from store import (
     post_names,
     posts,
     quizzes,
+    readings,
     referral_people,
+    scrub,
     signups,
     streams,
     talk,
+    terms,
     used_up,
     wechat_tags,
 )
@@ -88,6 +95,12 @@ _ROOMS: tuple[_Room, ...] = (
     talk,
     customer_groups,
     consents,
+    communities,
+    features,
+    terms,
+    readings,
+    mood_labels,
+    alerts,
 )
 
 
@@ -156,6 +169,7 @@ def told(conn: Connection, member_id: int) -> dict[str, Any] | None:
 
 def forget(conn: Connection, member_id: int, now: float) -> dict[str, int]:
     """Remove what is kept of a member besides who they are; rows by table."""
+    scrub.forget(conn, member_id)  # by their words, and by every number they had
     rows = {"events": aliases.forget(conn, member_id)}
     # Before all rooms, which take away what they are called.
     post_names.unname(conn, member_id, now)
@@ -183,5 +197,6 @@ def merge(conn: Connection, keep: int, drop: int) -> None:
         conn.execute(f"delete from {table} where member_id = ?", (drop,))
     for room in _ROOMS:
         room.merge(conn, keep, drop)
+    consents.keep_to(conn, keep)
     aliases.merge(conn, keep, drop)
     hooks.merge(conn, keep, drop)

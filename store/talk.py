@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from store import edges, post_names, statements, used_up
+from store import edges, features, mood_labels, post_names, readings, statements, used_up
 from store.db import Database, Many
 from store.dialect import Connection
 from store.edges import HALF_LIFE_S, Turned
@@ -214,7 +214,7 @@ class Talks:
         return await self._db.write_many(self._say, new)
 
     async def hide(self, key: bytes) -> bool:
-        """Keep it out of the digest and of windows; False when there is no such turn."""
+        """Keep it out of the digest, windows and moods; False when there is no such turn."""
         return await self._mark("hidden = 1 where key = ?", (key,))
 
     async def recall(self, place: str, message_id: str) -> bool:
@@ -225,9 +225,15 @@ class Talks:
         )
 
     async def _mark(self, what: str, args: Sequence[Any]) -> bool:
-        return await self._db.write(
-            lambda conn: conn.execute(f"update talk set {what}", args).rowcount > 0
-        )
+        def run(conn: Connection) -> bool:
+            rows = conn.execute(f"update talk set {what} returning id, text", args).fetchall()
+            readings.drop(conn, readings.TALK, [row[0] for row in rows])
+            for row_id, text in rows:
+                if not text:
+                    mood_labels.drop(conn, readings.TALK, row_id)
+            return len(rows) > 0
+
+        return await self._db.write(run)
 
     async def writer(self, place: str, message_id: str) -> str:
         """Who wrote the message, as the group's channel names them; "" when we do not know."""
@@ -326,7 +332,11 @@ class Talks:
                 (UNRECORDED, member_id),
             )
             conn.execute("delete from talk where member_id = ?", (member_id,))
+            readings.drop_of(conn, member_id, readings.TALK)
+            mood_labels.drop_of(conn, member_id, readings.TALK)
             edges.drop_of(conn, member_id)
+            # It knows of groups; what it may know is made anew.
+            features.drop_of(conn, member_id)
             post_names.unname(conn, member_id, None, post_names.GREETS)
             conn.execute("update group_members set name = '' where member_id = ?", (member_id,))
             return done.rowcount > 0

@@ -3,7 +3,7 @@
 Coupons of an offer, the one attempt at a quiz, today's check-in, wrong codes: kept under keyed
 hashes of who they were (`store/fingerprints.py`), given to who comes back under the same
 identity, and dropped when it no longer matters. So is the wish not to be recorded in groups:
-being forgotten is no reason to be written down again.
+being forgotten is no reason to be written down again. And so is the wish not to be profiled.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _LOCK = f"lock:{_GUESSES}"
 
 UNRECORDED = "unrecorded"
 """Under this name `member_settings` keeps that somebody is not to be recorded, and this table."""
+
+PROFILING = "profiling"
+"""The purpose of `consents` whose refusal is kept."""
+
+_UNPROFILED = f"no {PROFILING}"
 
 _Used = dict[str, tuple[int, float | None]]
 """What -> (how many, until when it matters)."""
@@ -73,15 +78,22 @@ def recognise(conn: Connection, member_id: int) -> bool:
 
 def record_again(conn: Connection, member_id: int) -> None:
     """They may be recorded, and nobody remembers that they once wished not to be."""
+    _drop_wish(conn, member_id, UNRECORDED)
+
+
+def profile_again(conn: Connection, member_id: int) -> None:
+    """They may be profiled, and nobody remembers that they once wished not to be."""
+    _drop_wish(conn, member_id, _UNPROFILED)
+
+
+def _drop_wish(conn: Connection, member_id: int, what: str) -> None:
     if _any(conn):
         marks = _marks(conn, member_id)
         conn.executemany(
             "delete from used_up where fingerprint = ? and what = ?",
-            [(mark, UNRECORDED) for mark in marks],
+            [(mark, what) for mark in marks],
         )
-        conn.execute(
-            "delete from used_up where member_id = ? and what = ?", (member_id, UNRECORDED)
-        )
+        conn.execute("delete from used_up where member_id = ? and what = ?", (member_id, what))
 
 
 def _marks(conn: Connection, member_id: int) -> list[bytes]:
@@ -111,6 +123,14 @@ def _give(conn: Connection, member_id: int, mark: bytes, now: float | None) -> b
                 "insert into member_settings (member_id, name, value) values (?, ?, '1') "
                 "on conflict (member_id, name) do nothing",
                 (member_id, UNRECORDED),
+            )
+        if what == _UNPROFILED:
+            # When it is a unionid that tells, nobody says when: they were met just before.
+            conn.execute(
+                "insert into consents (member_id, purpose, granted, at, source) "
+                "select id, ?, 0, coalesce(?, created_at), 'before' from members where id = ? "
+                "on conflict (member_id, purpose) do nothing",
+                (PROFILING, now, member_id),
             )
         if what == _LOCK and now is not None and now < until:
             conn.execute(
@@ -168,6 +188,11 @@ def _own(conn: Connection, member_id: int, now: float) -> _Used:
         "select 1 from member_settings where member_id = ? and name = ?", (member_id, UNRECORDED)
     ).fetchone():
         found[UNRECORDED] = (1, None)
+    if conn.execute(
+        "select 1 from consents where member_id = ? and purpose = ? and granted = 0",
+        (member_id, PROFILING),
+    ).fetchone():
+        found[_UNPROFILED] = (1, None)
     return found
 
 

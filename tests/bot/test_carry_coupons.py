@@ -201,7 +201,7 @@ async def fill(store: Store) -> Offer:
 def test_coupons_go_out_by_number_with_their_times_and_no_formula(shell: Shell) -> None:
     shell.store(fill)
     path = shell.folder / "coupons.csv"
-    assert shell.run("export", "coupons", path) == 0
+    assert shell.run("export", "coupons", path, "--numbers") == 0
     assert shell.err == "3 coupons written\n"
     assert path.stat().st_mode & 0o077 == 0
     text = path.read_bytes().decode()
@@ -215,7 +215,7 @@ def test_coupons_go_out_by_number_with_their_times_and_no_formula(shell: Shell) 
     assert claimed["title"] == '\'=HYPERLINK("http://evil")'
     assert (first["code"], first["status"], first["member"]) == ("'@2+3", "offered", "")
     assert second["code"] == "OK"
-    assert shell.run("export", "coupons", "-") == 0
+    assert shell.run("export", "coupons", "-", "--numbers") == 0
     assert shell.out == text
     audit = shell.store(lambda store: store.audit.newest(9))
     assert {row.action for row in audit} == {"export.coupons"}

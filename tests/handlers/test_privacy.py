@@ -165,8 +165,15 @@ async def test_no_table_still_knows_the_member(talk: Conversation) -> None:
     assert talk.ctx.erased
     left = await everything(talk)
     assert "o_lin" not in left
-    # The gap list keeps the question, and the member was told so.
-    assert left.count("我的猫叫团团") == 2
+    assert "团团" not in left, "a question nobody else asked goes from the gap list, too"
+
+
+async def test_a_question_that_others_asked_too_stays_in_the_gap_list(talk: Conversation) -> None:
+    for who in ("o_lin", "o_wang"):
+        await talk.say("我的猫叫团团", who=who)
+    await talk.say("忘记我")
+    await talk.say("确认忘记")
+    assert [gap.count for gap in await talk.store.content.gaps()] == [2]
     assert "没答上来的问题" in talk.texts("privacy.forget_ask")
 
 

@@ -267,6 +267,17 @@ class Served:
             capture_output=True,
         )
 
+    def ended(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """One command of the command line, whatever its exit code."""
+        return subprocess.run(
+            [sys.executable, "-m", "bot", *command, "--config", self._config],
+            cwd=ROOT,
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
     def start(self, *module: str) -> None:
         """Start the process; returns at once. module: what to run instead of `bot serve`."""
         with self.log.open("ab") as log:

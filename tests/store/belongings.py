@@ -52,8 +52,19 @@ _ROWS = (
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",
+    "insert into readings (source, row_id, place, member_id, at, label, negative, positive, terms, "
+    "model) values ('t', 90000 + :member, 'qun:1', :member, 0, 1, 0.1, 0.8, :word, 'zhiqun')",
+    "insert into mood_labels (source, row_id, member_id, text, label, at, by) "
+    "values ('t', 90000 + :member, :member, :word, 1, 0, 'cli')",
+    "insert into alerts (key, kind, at, member_id, data) "
+    "values (randomblob(16), 'mood_member', 0, :member, :word)",
+    "insert into member_features (member_id, first_at, last_at, acts, active_days, last_day, "
+    "days28, questions, spent_cents, orders, progress, data, state, updated_at) "
+    "values (:member, 0, 0, 1, 1, '2026-11-20', 1, 0, 0, 0, 0, "
+    """'{"hours":[1],"channels":{},"topics":{"' || :word || '":1},"replies":[],"days":"1",'"""
+    """ || '"shop":[null,0,0]}', 'active', 1)""",
     "insert into consents (member_id, purpose, granted, at, source, notice) "
-    "values (:member, 'profiling', 0, 0, 'mp', :word)",
+    "values (:member, 'profiling', 1, 0, 'mp', :word)",
     "insert into journeys (id, name, channel, trigger, status, created_at, created_by) "
     "values (1, '旅程', 'mp', 'follow', 'running', 0, 'cli') on conflict do nothing",
     "insert into journey_members (journey_id, member_id, occasion, started_at) "

@@ -90,6 +90,8 @@ class Model:
     scene: str = ""
     coupons: set[str] = field(default_factory=set)
     sent: set[int] = field(default_factory=set)
+    state: str = ""
+    churn: float | None = None
 
     def meets(self, rule: rules.Audience) -> bool:
         """What the language says, without SQL."""
@@ -114,6 +116,7 @@ class Model:
             "coupon": self.coupons,
             "campaign": {str(number) for number in self.sent},
             "member": {str(self.id)},
+            "state": {self.state},
         }
         if term.name in plain:
             return value in plain[term.name]
@@ -142,6 +145,7 @@ class Model:
                 if not term.within_s or one.at >= ago
             )
         number = {
+            "churn": float("nan") if self.churn is None else round(self.churn * 100),
             "level": sum(points <= (self.earned or 0) for points in LEVELS),
             "points": self.balance,
             "spent": self.spent() / 100,
@@ -221,6 +225,8 @@ def someone(rng: random.Random, number: int) -> Model:
     one.scene = rng.choice(("", "r:42", "shop"))
     one.coupons = {word for word in ("早鸟", "sale") if rng.random() < 0.4}
     one.sent = {campaign for campaign in (1, 2) if rng.random() < 0.4}
+    one.state = rng.choice(("", "leaving", "core", "lost"))
+    one.churn = rng.choice((None, 0.0, 0.298, 0.5, 0.6, 1.0)) if one.state else None
     if rng.random() < 0.8:
         one.earned = rng.choice((0, 99, 100, 499, 500, 900))
         one.balance = rng.choice((0, 5, 50))
@@ -286,6 +292,10 @@ def keep(conn: Connection, one: Model) -> None:
             order_id=event.order,
             campaign=event.campaign,
         )
+    if one.state:
+        zeros = "first_at last_at acts active_days days28 questions spent_cents orders progress"
+        blank_row = dict.fromkeys(f"{zeros} updated_at last_day data".split(), 0)
+        put(conn, "member_features", member_id=who, state=one.state, churn=one.churn, **blank_row)
     if "checkin" in one.did:
         put(conn, "checkins", member_id=who, day="2025-01-01", streak=1, points=5, at=0)
     if "homework" in one.did:
@@ -331,7 +341,7 @@ _LEAVES = (
     "points>=5 points=0 points<50 spent>=99.50 spent>0 spent<=5 spent=0 orders>=1 orders=2 "
     "orders<1 invited>=2 invited=0 tier:trial tier:paid tier:old topic:直播 scene:r:42 "
     "coupon:早鸟 coupon:ＳＡＬＥ campaign:1 campaign:2 member:7 segment:new segment:quiet "
-    "segment:快流失 segment:fans tag:nobody"
+    "segment:快流失 segment:fans tag:nobody state:leaving state:核心 churn>=60 churn<30 churn=50"
 ).replace("'", '"')
 LEAVES = tuple(leaf.replace("|", " ").replace("_", " ") for leaf in _LEAVES.split())
 

@@ -54,6 +54,7 @@ def crowd(conn: Connection, members: int) -> None:
         ("or", "tag:x{n}"),
         ("or", "campaign:{n}"),
         ("or", "scene:x{n}"),
+        ("and", "churn>={n}"),
     ],
 )
 def test_many_conditions_of_a_kind_cost_about_as_much_as_one(

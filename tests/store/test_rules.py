@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store import rules
+from insights.behaviour import STATES
+from store import rule_states, rules
 from store.rules import And, Everyone, Not, Or, Rule, RuleError, Term, parse, unparse
 
 DAY_S = 86_400
@@ -43,6 +44,8 @@ def error(text: str) -> RuleError:
         ("话题:新课 或 场景:r:42", "topic:新课 or scene:r:42"),
         ("券:早鸟 或 优惠券:早鸟", "coupon:早鸟 or coupon:早鸟"),
         ("成员:１２ 或 活动:12", "member:12 or campaign:12"),
+        ("状态:即将流失 或 状态：快流失", "state:leaving or state:leaving"),
+        ("状态:潜水 且 流失风险 ≥ ６０", "state:lurker and churn>=60"),
         ("人群：「about to leave」 或 分组:快流失", 'segment:"about to leave" or segment:快流失'),
     ],
 )
@@ -55,6 +58,9 @@ def test_each_chinese_name_means_one_condition() -> None:
     said = [one for called in rules.CALLED.values() for one in called]
     assert len(said) == len(set(said))
     assert set(rules.DID_CALLED) == set(rules.DID)
+    states = [one for called in rule_states.CALLED.values() for one in called]
+    assert len(states) == len(set(states))
+    assert tuple(rule_states.CALLED) == STATES
 
 
 @pytest.mark.parametrize(
@@ -174,6 +180,9 @@ def test_parentheses_in_pairs_may_stand_in_a_value() -> None:
         ("spent>=9.999", "number-expected", 8),
         ("member:0x1", "number-expected", 8),
         ("did:nothing", "did-expected", 5),
+        ("state:gone", "state-expected", 7),
+        ("churn>=101", "number-expected", 8),
+        ("churn>=0.6", "number-expected", 8),
         ("tag:a\x00b", "unknown-value", 5),
         ("tag:\ud800", "unknown-value", 5),
         ("active 30", "time-expected", 8),
@@ -232,6 +241,8 @@ _TERMS: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(Term, st.just("spent"), _SIGNS, st.sampled_from(["0", "99.50", "12000.01"])),
     st.builds(Term, st.just("did"), st.just(":"), st.sampled_from(rules.DID)),
+    st.builds(Term, st.just("state"), st.just(":"), st.sampled_from(STATES)),
+    st.builds(Term, st.just("churn"), _SIGNS, st.integers(0, 100).map(str)),
     st.builds(Term, st.just("segment"), st.just(":"), _WORDS.map(rules.segment_name).filter(bool)),
 )
 _RULES: st.SearchStrategy[Rule] = st.recursive(
