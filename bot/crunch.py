@@ -83,7 +83,14 @@ class Crunch:
         self._heavy = self._quick = None
 
 
+_ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def _pool(tasks: int | None) -> ProcessPoolExecutor:
+    # Two cores: a linear algebra that takes both would leave none for the answers. It reads these
+    # when it is loaded, which in a spawned process is before anything of ours runs there.
+    for name in _ONE:
+        os.environ.setdefault(name, "1")
     return ProcessPoolExecutor(
         1, multiprocessing.get_context("spawn"), initializer=_prepare, max_tasks_per_child=tasks
     )
@@ -95,9 +102,6 @@ def _prepare() -> None:
         os.nice(_NICE)
     # Ctrl-C is for the bot, which ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Two cores: a linear algebra that takes both would leave none for the answers.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 

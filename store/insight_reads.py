@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import dialect
 from store.dialect import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WORDS, TAP, CAME, LEFT = range(4)
 """What was done: words (or a picture, a voice), a tap on a menu or a code, following, unfollowing.
@@ -67,6 +68,9 @@ def acts(conn: Connection, since: float, until: float) -> Acts:
 
     About 22 bytes a row, and seconds for millions.
     """
+    # Here, because every command of the terminal imports this room.
+    import numpy as np
+
     places: dict[str, int] = {"": 0}
     blocks: list[tuple[NDArray[Any], ...]] = []
     cursor = conn.execute(_ACTS, (since, until, since, until))

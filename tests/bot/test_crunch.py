@@ -31,6 +31,22 @@ async def test_work_runs_in_another_process_that_yields_to_answers() -> None:
         await crunch.close()
 
 
+def linear_algebra_threads() -> set[int]:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((4, 4)) @ np.ones((4, 4))
+    return {int(one["num_threads"]) for one in threadpool_info()}
+
+
+async def test_linear_algebra_takes_one_core_there() -> None:
+    crunch = Crunch()
+    try:
+        assert await crunch.quick(linear_algebra_threads) <= {1}
+    finally:
+        await crunch.close()
+
+
 async def test_a_heavy_job_has_a_process_of_its_own_each_time() -> None:
     crunch = Crunch()
     try:
