@@ -6,13 +6,14 @@ import argparse
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from bot.terminal import FAILED, OK, CommandError, config_of_database, with_store
-from handlers.context import SHANGHAI
 
 if TYPE_CHECKING:
     from store import Store
 
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 _HEAD = re.compile(r"[0-9a-f]{8,64}")
 
 

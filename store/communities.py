@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.consents import PROFILING
 from store.db import Database
 from store.dialect import Connection
 from store.edges import decayed
 from store.statements import ask, rows_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEADER, BRIDGE = "leader", "bridge"
 EVERYWHERE = ""
@@ -163,6 +164,9 @@ def pairs(
     without: Collection[int] = frozenset(),
 ) -> Pairs:
     """Who turns to whom in a place, or in all bound ones, as of now; without these members."""
+    # Here, because every command of the terminal imports this room.
+    import numpy as np
+
     sql = "select from_id, to_id, weight, at from edges where "
     if scope == EVERYWHERE:
         sql += "place in (select place from groups where bound_at is not null and left_at is null)"
