@@ -109,13 +109,16 @@ def stretch(curve: Sequence[Point], rng: np.random.Generator) -> tuple[float, Fl
     curve: classic retention from week 0 on. None when the points from week 1 on are too few, of
     too few members, do not fall, or do not lie on a geometric line.
     """
-    points = [one for one in curve if one.age >= 1 and one.of >= _LEAST_OF and one.hits > 0]
+    points = [one for one in curve if one.age >= 1 and one.of >= _LEAST_OF]
     if len(points) < _LEAST_POINTS:
         return None
     age = np.array([one.age for one in points], np.float64)
-    logs = np.log([one.value for one in points])
+    # Weeks in which nobody stayed count, too: half a member more keeps their log finite.
+    hits = np.array([one.hits for one in points]) + 0.5
+    share = hits / (np.array([one.of for one in points]) + 1.0)
+    logs = np.log(share)
     # Weighted by what each log is known to: hits of a binomial.
-    weight = np.array([one.hits / max(1e-9, 1 - min(one.value, 0.999)) for one in points])
+    weight = hits / np.maximum(1e-9, 1 - np.minimum(share, 0.999))
     middle = float((weight * age).sum() / weight.sum())
     height = float((weight * logs).sum() / weight.sum())
     across = float((weight * (age - middle) ** 2).sum())
@@ -179,12 +182,13 @@ def _figure(days: int, one: Spent, its: Mean | None, came_at: Floats, now: float
         unit="cents",
         since=_since(came_at, now),
         until=now - days * DAY_S,
-        numerator=float(one.cents.sum()),
-        denominator=one.total,
+        # What few paid would be told by the sum, so there is none where there is no mean.
+        numerator=None if its is None else float(one.cents.sum()),
+        denominator=None if its is None else one.total,
         low=None if its is None else its.low,
         high=None if its is None else its.high,
         n=one.total,
-        people=one.total,
+        people=len(one.cents),
         note=note,
     )
 
@@ -218,6 +222,6 @@ def _year(
         low=float(low),
         high=float(high),
         n=one.total,
-        people=one.total,
+        people=len(one.cents),
         note="ltv_extrapolated",
     )

@@ -416,7 +416,7 @@ def _charts(
                     Series(
                         name="topic_people",
                         values=tuple(float(one.people) for one in found),
-                        n=tuple(one.turns for one in found),
+                        n=tuple(one.people for one in found),
                     ),
                 ),
             )
@@ -440,7 +440,7 @@ def _charts(
                         values=tuple(one.value for _, one in kept),
                         low=tuple(one.low for _, one in kept),
                         high=tuple(one.high for _, one in kept),
-                        n=tuple(one.n for _, one in kept),
+                        n=tuple(one.people or 0 for _, one in kept),
                     ),
                 ),
             )

@@ -317,6 +317,7 @@ def shop_sums(conn: Connection, until: int) -> Iterator[tuple[int, int, int]]:
 def everything(conn: Connection, until: Positions) -> Iterator[tuple[int, Happening]]:
     """(member, what happened) of all that the logs hold up to these positions, log by log."""
     silent = unrecorded(conn)
+    begun = consents.agreed(conn, consents.PROFILING)
     pushes: dict[int, list[float]] = {}
     for member_id, at in conn.execute(
         "select member_id, claimed_at from deliveries where claimed_at is not null "
@@ -325,7 +326,7 @@ def everything(conn: Connection, until: Positions) -> Iterator[tuple[int, Happen
         pushes.setdefault(member_id, []).append(at)
     for sql, last, read in ((_LOG, until[0], _log_row), (_SAID, until[1], _said_row)):
         for row in conn.execute(f"{sql} id <= ? order by id", (last,)):
-            if (one := read(row, silent)) is not None:
+            if (one := read(row, silent)) is not None and one.at >= begun.get(row[1], 0.0):
                 own = pushes.get(row[1])
                 yield row[1], one if own is None else _replied(one, own)
 
@@ -335,11 +336,12 @@ def happened_to(
 ) -> dict[int, list[Happening]]:
     """The same of a few members."""
     silent = unrecorded(conn)
+    begun = consents.agreed(conn, consents.PROFILING)
     found: dict[int, dict[tuple[int, int], Happening]] = {}
     each = ((_LOG, until[0], _log_row), (_SAID, until[1], _said_row))
     for log, (sql, last, read) in enumerate(each):
         for row in many(conn, f"{sql} member_id in ({{rows}}) and id <= ?", members, last):
-            if (one := read(row, silent)) is not None:
+            if (one := read(row, silent)) is not None and one.at >= begun.get(row[1], 0.0):
                 found.setdefault(row[1], {})[log, row[0]] = one
     happened = {member_id: list(own.values()) for member_id, own in found.items()}
     pushes = _pushes(conn, happened, now)

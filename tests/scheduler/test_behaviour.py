@@ -171,7 +171,7 @@ async def test_states_follow_what_is_done_at_once_and_time_at_night(store: Store
     assert (await rows_of(store))[1].state == "returned"
 
 
-async def test_who_does_not_want_it_has_no_row_and_gets_it_back_with_all_they_did(
+async def test_who_does_not_want_it_has_no_row_and_begins_anew_when_they_agree(
     store: Store,
 ) -> None:
     await members(store, 3)
@@ -186,12 +186,12 @@ async def test_who_does_not_want_it_has_no_row_and_gets_it_back_with_all_they_di
     assert await tick(store, Here(), RULES, NOW) == ""
     await refresh(store, Here(), RULES, NOW)
     assert (await rows_of(store)).keys() == {3}
-    change_file(store.db.path, "update consents set granted = 1")
+    change_file(store.db.path, f"update consents set granted = 1, at = {NOW - 2 * DAY_S}")
     await wrote(store, (1, 1))
     await tick(store, Here(), RULES, NOW)
-    assert (await rows_of(store))[1].acts == 3, "at their next word"
+    assert (await rows_of(store))[1].acts == 1, "at their next word, and with that alone"
     await refresh(store, Here(), RULES, NOW)
-    assert (await rows_of(store))[2].acts == 2, "or in the night"
+    assert (await rows_of(store))[2].acts == 0, "or in the night"
 
 
 async def test_asked_for_consent_only_who_gave_it_has_a_row(store: Store) -> None:
