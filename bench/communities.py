@@ -16,7 +16,6 @@ Pairs that are drawn twice are one edge. Prints one JSON object.
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.util
 import json
 import random
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from insights.graphs import Graph, Ints, disconnected, divide, graph_of
@@ -48,25 +48,16 @@ class Case(NamedTuple):
 
 def load(edges: Path, truth: Path) -> Case:
     """Read both files. Errors: KeyError when a column is missing; ValueError for a bad weight."""
-    numbers: dict[str, int] = {}
-
-    def number(node: str) -> int:
-        return numbers.setdefault(node, len(numbers))
-
-    with edges.open(encoding="utf-8", newline="") as lines:
-        rows = [
-            (number(row["u"]), number(row["v"]), float(row.get("weight") or 1.0))
-            for row in csv.DictReader(lines)
-        ]
-    with truth.open(encoding="utf-8", newline="") as lines:
-        said = {number(row["node"]): row["community"] for row in csv.DictReader(lines)}
-    u, v, weight = zip(*rows, strict=True) if rows else ((), (), ())
-    names = {name: at for at, name in enumerate(sorted(set(said.values())))}
-    known = np.array(sorted(said), np.int64)
+    rows = pandas.read_csv(edges, dtype=str, keep_default_na=False)
+    said = pandas.read_csv(truth, dtype=str, keep_default_na=False).drop_duplicates("node")
+    names = np.concatenate([rows["u"], rows["v"], said["node"]])
+    numbers, nodes = pandas.factorize(names)
+    u, v, known = np.split(numbers, [len(rows), 2 * len(rows)])
+    weight = rows["weight"].replace("", "1") if "weight" in rows else np.ones(len(rows))
     return Case(
-        graph_of(u, v, weight, len(numbers)),
-        known,
-        np.array([names[said[node]] for node in known.tolist()], np.int64),
+        graph_of(u, v, np.asarray(weight, np.float64), len(nodes)),
+        known.astype(np.int64),
+        pandas.factorize(said["community"], sort=True)[0].astype(np.int64),
     )
 
 

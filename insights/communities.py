@@ -108,10 +108,12 @@ def _log_odds(users: int, own: int, everybody: int, total: int, scale: float) ->
     mine, mine_not = users + prior, own + all_prior - users - prior
     theirs = everybody - users + prior
     theirs_not = total - own + all_prior - theirs
-    if min(mine_not, theirs_not) <= 0:
+    cells = np.array([mine, mine_not, theirs, theirs_not])
+    if cells.min() <= 0:
         return 0.0
-    odds = float(np.log(mine / mine_not) - np.log(theirs / theirs_not))
-    return odds / float(np.sqrt(1 / mine + 1 / theirs))
+    odds = np.log(mine / mine_not) - np.log(theirs / theirs_not)
+    # All four cells: what nearly everybody says is not rare in the others.
+    return float(odds / np.sqrt((1 / cells).sum()))
 
 
 def named(

@@ -6,16 +6,16 @@ what is left half written is put right by the next night (`store/communities.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from insights.report import from_json, to_json
-from scheduler import communities_work as work
-from scheduler.communities_work import Scope
 from store import Store
-from store.communities import EVERYWHERE, allowed
+from store import communities as reads
+from store.communities import Born, Ended, Finding, Lasting, allowed
 from store.edges import HALF_LIFE_S
 
 T = TypeVar("T")
@@ -23,6 +23,26 @@ Args = TypeVarTuple("Args")
 
 AT_ONCE = 25
 """Groups that one process works out; then its memory goes back."""
+
+
+Helped = tuple[int, int, int]
+"""Who answered first, on which day, and how many took it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What was concluded of a place, or of all. findings: by name. reports: (name, JSON).
+
+    helped: for what is concluded of all places together.
+    """
+
+    scope: str
+    lasting: list[Lasting]
+    born: list[Born]
+    ended: list[Ended]
+    findings: dict[str, list[Finding]]
+    reports: list[tuple[str, str]]
+    helped: list[Helped]
 
 
 class Crunch(Protocol):
@@ -47,22 +67,44 @@ async def refresh(
     Errors: StoreError, those of `crunch`.
     """
     path = store.db.path
-    scopes = await crunch.heavy(work.scopes, path)
-    places = [one for one in scopes if one != EVERYWHERE]
+    places = [one.place for one in await store.db.read(reads.places)]
     if not places:
         return ""
     communities = named = 0
+    helped: list[Helped] = []
     for at in range(0, len(places), AT_ONCE):
         some = places[at : at + AT_ONCE]
-        made = await crunch.heavy(work.concluded, path, some, now, half_life_s, opt_in)
+        made = await crunch.heavy(concluded, path, some, now, half_life_s, opt_in)
         for scope in made:
             communities += len(scope.lasting) + len(scope.born)
+            helped += scope.helped
             named += await _keep(store, scope, now, opt_in)
-    scope = await crunch.heavy(work.everywhere, path, now, half_life_s, opt_in)
+    scope = await crunch.heavy(everywhere, path, helped, now, half_life_s, opt_in)
     named += await _keep(store, scope, now, opt_in)
     return (
         f"{len(places)} groups, {communities} communities in them, "
         f"{len(scope.lasting) + len(scope.born)} over all, {named} members stand out"
+    )
+
+
+def concluded(
+    path: Path, places: Sequence[str], now: float, half_life_s: float, opt_in: bool
+) -> list[Scope]:
+    """Work out these places; in a process of its own."""
+    # Imported here: in the bot's own process these libraries would cost half a second and 50 MB.
+    from scheduler import communities_work
+
+    return communities_work.concluded(path, places, now, half_life_s, opt_in)
+
+
+def everywhere(
+    path: Path, helped: Sequence[Helped], now: float, half_life_s: float, opt_in: bool
+) -> Scope:
+    """Work out all places together; in a process of its own."""
+    from scheduler import communities_work
+
+    return communities_work.everywhere(
+        path, communities_work.helps_of(helped), now, half_life_s, opt_in
     )
 
 

@@ -1,12 +1,12 @@
 """What `scheduler/communities.py` has done in another process: reads, works out, gives back.
 
-Nothing is written here. Loaded in the process that works, so its heavy imports are no matter.
+Nothing is written here. Loaded only in the process that works: its libraries are large.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from insights.health import DAY_S, WINDOW_DAYS, Change, Circle, Group
 from insights.leaders import Help, Standing, Standout, Talked
 from insights.questions import Asked, Turn, asked
 from insights.report import Report, name_of, to_json
+from scheduler.communities import Scope
 from store import communities as reads
 from store.communities import BRIDGE, EVERYWHERE, LEADER, Born, Ended, Finding, Lasting, Pairs
 from store.consents import PROFILING, withheld
@@ -24,18 +25,6 @@ from store.dialect import Connection
 from store.insight_reads import reading
 
 _SHANGHAI_S = 28_800
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What was concluded of a place, or of all. findings: by name. reports: (name, JSON)."""
-
-    scope: str
-    lasting: list[Lasting]
-    born: list[Born]
-    ended: list[Ended]
-    findings: dict[str, list[Finding]]
-    reports: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +36,6 @@ class _Gathering:
     ended: list[Ended]
     circles: list[Circle]
     changes: list[Change]
-
-
-def scopes(path: Path) -> list[str]:
-    """The bound groups and, at the end, all of them together; [] without any."""
-    with reading(path) as conn:
-        found = [one.place for one in reads.places(conn)]
-    return [*found, EVERYWHERE] if found else []
 
 
 def concluded(
@@ -69,7 +51,8 @@ def concluded(
             gathered = gather(*talked)
             gathering = _gathering(conn, place, gathered, since, now)
             turns, questions = _heard(conn, place, since, now)
-            standout = _standout(talked, helps(questions), gathered)
+            helped = helps(questions)
+            standout = _standout(talked, helped, gathered)
             oldest = reads.oldest(conn, place)
             group = Group(
                 place,
@@ -86,24 +69,28 @@ def concluded(
                 health.report(group, since, now, now),
                 leaders.report(place, standout, since, now, now),
             ]
-            found.append(_scope(place, gathering, standout, reports))
+            found.append(_scope(place, gathering, standout, reports, helped))
     return found
 
 
-def everywhere(path: Path, now: float, half_life_s: float, opt_in: bool) -> Scope:
-    """Work out all places together."""
+def everywhere(
+    path: Path, helped: Sequence[Help], now: float, half_life_s: float, opt_in: bool
+) -> Scope:
+    """Work out all places together. helped: of each place, one after the other."""
     since = now - WINDOW_DAYS * DAY_S
     with reading(path) as conn:
         without = withheld(conn, PROFILING, opt_in=opt_in)
         talked = reads.pairs(conn, EVERYWHERE, now, half_life_s, without)
         gathered = gather(*talked)
         gathering = _gathering(conn, EVERYWHERE, gathered, since, now)
-        helped: list[Help] = []
-        for one in reads.places(conn):
-            helped += helps(_heard(conn, one.place, since, now)[1])
         standout = _standout(talked, helped, gathered)
         made = leaders.report(EVERYWHERE, standout, since, now, now)
-        return _scope(EVERYWHERE, gathering, standout, [made])
+        return _scope(EVERYWHERE, gathering, standout, [made], [])
+
+
+def helps_of(rows: Collection[tuple[int, int, int]]) -> list[Help]:
+    """Read back what `Scope.helped` says."""
+    return [Help(*row) for row in rows]
 
 
 def helps(questions: Collection[Asked]) -> list[Help]:
@@ -122,7 +109,7 @@ def _heard(
     return turns, asked(turns, reads.bot_answers(conn, place, since, until))
 
 
-def _standout(talked: Pairs, helped: list[Help], gathered: Gathered) -> Standout:
+def _standout(talked: Pairs, helped: Sequence[Help], gathered: Gathered) -> Standout:
     return leaders.standout(Talked(*talked), helped, gathered.groups)
 
 
@@ -154,7 +141,13 @@ def _gathering(
     return made
 
 
-def _scope(scope: str, gathering: _Gathering, standout: Standout, reports: list[Report]) -> Scope:
+def _scope(
+    scope: str,
+    gathering: _Gathering,
+    standout: Standout,
+    reports: Sequence[Report],
+    helped: Sequence[Help],
+) -> Scope:
     return Scope(
         scope,
         gathering.lasting,
@@ -165,6 +158,8 @@ def _scope(scope: str, gathering: _Gathering, standout: Standout, reports: list[
             BRIDGE: [_finding(rank, one) for rank, one in enumerate(standout.bridges, 1)],
         },
         [(name_of(one.kind, one.scope), to_json(one)) for one in reports],
+        # Plain numbers: who gets them back has no use for the library behind a Help.
+        [(one.member_id, one.day, one.reached) for one in helped],
     )
 
 

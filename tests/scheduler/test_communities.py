@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -13,7 +15,7 @@ from typing import TypeVar, TypeVarTuple
 import pytest
 
 from insights.report import Report, from_json, name_of
-from scheduler import communities, communities_work
+from scheduler import communities
 from store import Store
 from store.communities import Born, Ended, Lasting
 from store.talk import NewTalk
@@ -267,6 +269,15 @@ async def test_who_refuses_while_it_is_worked_out_is_in_nothing(talked: Store) -
     assert '"member_id":1,' not in str(await store.interactions.finding("report:leaders:qun:1"))
 
 
+def test_the_bot_itself_loads_no_large_library() -> None:
+    code = (
+        "import sys, scheduler.communities; "
+        "print([one for one in ('sknetwork', 'scipy', 'sklearn') if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 async def test_with_opt_in_only_who_agreed_is_looked_at(talked: Store) -> None:
     store = talked
     await refresh(store, opt_in=True)
@@ -276,7 +287,7 @@ async def test_with_opt_in_only_who_agreed_is_looked_at(talked: Store) -> None:
 async def test_a_group_that_a_kill_left_out_is_made_up_for(talked: Store) -> None:
     store = talked
     with pytest.raises(RuntimeError, match="killed"):
-        await communities.refresh(store, Killed(communities_work.everywhere), NOW)
+        await communities.refresh(store, Killed(communities.everywhere), NOW)
     assert len(await circles_of(store)) == 3
     assert await store.interactions.finding("report:leaders:") is None
     await refresh(store)
@@ -311,17 +322,6 @@ async def test_a_night_that_was_killed_half_way_is_as_if_it_had_not_been(store: 
         lambda conn: conn.execute("select count(*) from communities where seen_at = 0").fetchone()
     )
     assert rows == (0,)
-
-
-async def test_a_circle_that_splits_says_from_what(store: Store) -> None:
-    both = frozenset(range(1, 29))
-    await store.communities.keep("qun:1", [], [Born("大", "", "born", (), both)], [], NOW)
-    (old,) = await circles_of(store)
-    await heard(store, month(1, [range(1, 15), range(15, 29)]))
-    await refresh(store)
-    standing = await store.communities.standing("qun:1")
-    fresh = [one for one in standing if one.id != old]
-    assert [(one.origin, one.parents) for one in fresh] == [("split", str(old))]
 
 
 async def test_a_circle_that_fell_silent_fades(talked: Store) -> None:
