@@ -13,7 +13,7 @@ from pathlib import Path
 
 from insights.bursts import DAYS, FALSE_SHARE, History, histories, judged_together
 from insights.new_words import NewWord, new_words
-from insights.report import Report, from_json, name_of, to_json
+from insights.report import Report, known, name_of, to_json
 from insights.topic_report import (
     Burst,
     Offer,
@@ -287,12 +287,7 @@ def _lately(conn: Connection) -> list[tuple[str, int, float]]:
 
 
 def _kept(conn: Connection, name: str) -> Report | None:
-    data = terms.finding(conn, name)
-    try:
-        return None if data is None else from_json(data)
-    except ValueError:
-        # Emptied, because somebody in it was forgotten.
-        return None
+    return known(terms.finding(conn, name))
 
 
 def _keep_today(conn: Connection, made: Report) -> Report:

@@ -124,8 +124,12 @@ class Terms:
 
     async def words(self) -> list[str]:
         """Words that were learned here, for `Words.add_words`: [] for none."""
-        data = await self._db.read(lambda conn: finding(conn, NEW_WORDS))
-        return [] if data is None else learned(data)
+
+        def run(conn: Connection) -> list[str]:
+            data = finding(conn, NEW_WORDS)
+            return [] if data is None else learned(data)
+
+        return await self._db.read(run)
 
     async def put(self, rows: Sequence[TermDay], last: int, now: float) -> int:
         """Write days, and then that they are there up to `last`; says how many rows.

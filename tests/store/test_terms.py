@@ -10,7 +10,7 @@ import pytest
 from store import Store
 from store.catalogue import Item
 from store.insight_reads import reading
-from store.readings import NewReading
+from store.readings import NewReading, drop
 from store.talk import NewTalk
 from store.terms import (
     CURSOR,
@@ -25,6 +25,7 @@ from store.terms import (
     days,
     kept_days,
     learned,
+    merge,
     named,
     names,
     offered,
@@ -199,3 +200,32 @@ async def test_a_database_without_readings_has_no_topics(store: Store, tmp_path:
         assert offered(conn) == []
     assert await store.terms.trim(TODAY) == 0
     assert await store.terms.retell([]) == 0
+
+
+async def test_a_message_that_is_taken_back_no_longer_counts(group: Group) -> None:
+    number = await group.says("lin", "退款的秘密", "退款 秘密")
+    await group.says("lin", "退款", "退款")
+    await group.says("wang", "退款", "退款")
+    await group.says("wang", "好", "")
+    await count_today(group)
+    await group.store.db.write(lambda conn: drop(conn, "t", [number, 999]))
+    found = await group.rows()
+    assert (PLACE, "秘密") not in found
+    # They said it twice: still one of two people.
+    assert found[PLACE, "退款"] == (2, 2)
+    assert found[EVERYTHING, ""] == (3, 2)
+
+
+async def test_two_members_who_are_one_count_once(group: Group) -> None:
+    await group.says("lin", "退款", "退款")
+    await group.says("lin", "退款的秘密", "退款 秘密")
+    await group.says("wang", "退款", "退款")
+    await group.says("wang", "好", "")
+    await count_today(group)
+    lin = await group.store.members.meet(GATE, "lin", NOON)
+    wang = await group.store.members.meet(GATE, "wang", NOON)
+    await group.store.db.write(lambda conn: merge(conn, lin.id, wang.id))
+    found = await group.rows()
+    assert found[PLACE, "退款"] == (3, 1)
+    assert found[PLACE, "秘密"] == (1, 1)
+    assert found[EVERYTHING, ""] == (4, 1)
