@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.sentiment import THREE, TRAIN, Rows, load, macro_f1, only, told
 from bench.spam import Bools
-from insights.sentiment import AT_ONCE, LENGTH, SHIPPED, SentimentModel, Weights
+from insights.sentiment import AT_ONCE, LENGTH, SHIPPED, SentimentModel, Weights, pack
 from insights.sentiment_text import BITS, Floats, Ints, read
 
 VERSION = 1
@@ -128,12 +128,20 @@ def folds(
     return scores
 
 
-def calibrate(scores: Floats, long: Floats, answers: Bools, weights: Floats) -> Floats:
-    """Slope, slope by length, lift, lift by length that make scores log odds (Platt 1999)."""
-    x = np.stack([scores, scores * long, long], axis=1)
-    model = LogisticRegression(C=1e4, max_iter=1000, tol=1e-8).fit(x, answers, weights)
-    slope, bend, tilt = model.coef_[0]
-    return np.array([slope, bend, float(model.intercept_[0]), tilt])
+def calibrate(
+    scores: Floats, long: Floats, answers: Bools, weights: Floats, lift: bool = True
+) -> Floats:
+    """Slope, slope by length, lift, lift by length that make scores log odds (Platt 1999).
+
+    Without lift both of its numbers are 0: how much of the training text is praise, and of short
+    text, is no knowledge of another group.
+    """
+    columns = [scores, scores * long, *([long] if lift else [])]
+    model = LogisticRegression(C=1e4, max_iter=1000, tol=1e-8, fit_intercept=lift)
+    model.fit(np.stack(columns, axis=1), answers, weights)
+    slopes = model.coef_[0]
+    tilt = float(slopes[2]) if lift else 0.0
+    return np.array([slopes[0], slopes[1], float(np.ravel(model.intercept_)[0]), tilt])
 
 
 def calibrated(scores: Floats, long: Floats, how: Floats) -> Floats:
@@ -148,12 +156,12 @@ def whole(lines: list[Line], hows: list[Floats]) -> SentimentModel:
     scale = np.abs(table).max(axis=0) / STEPS
     numbers = np.round(table / scale).astype(np.int16)
     # Rounded, so that the last bits of a library's logarithm are not in the file.
-    how: Floats = np.round(np.stack(hows), 6)
-    bias: Floats = np.round(np.array([line.bias for line in lines]), 6)
+    how: Floats = np.stack(hows).round(6)
+    bias = np.array([line.bias for line in lines]).round(6)
     scale = np.round(scale, 12)
     digest = hashlib.sha256(numbers.tobytes() + how.tobytes() + bias.tobytes()).hexdigest()[:8]
     name = f"zhiqun-{VERSION}-{digest}"
-    return SentimentModel(Weights(name, numbers, scale, bias, how), name=name)
+    return SentimentModel(Weights(name, pack(numbers), scale, bias, how), name=name)
 
 
 class Praise(NamedTuple):
@@ -176,7 +184,8 @@ def ask_praise(rows: Rows, seen: Any) -> Praise:
     line = fit_line(seen[used], answers, domains, faint)
     scores = seen @ line.table + line.bias
     scores[used] = folds(seen[used], answers, domains, faint)
-    how = calibrate(scores[sided], long[sided], rows.labels[sided] > 0, even(rows.domains[sided]))
+    weights = even(rows.domains[sided])
+    how = calibrate(scores[sided], long[sided], rows.labels[sided] > 0, weights, lift=False)
     return Praise(line, how, calibrated(scores, long, how))
 
 

@@ -74,36 +74,35 @@ class Base(Protocol):
 class Weights:
     """The fitted weights.
 
-    table: of each hashed n-gram for both questions, whole numbers, shape [2**BITS, 2]. scale:
-    what one of them is worth, shape [2]. bias: the score without any n-gram, shape [2]. how: what
-    makes scores log odds: slope, slope by length, lift, lift by length; shape [2, 4].
+    packed: whole numbers of each hashed n-gram for both questions in one (see `pack`), shape
+    [2**BITS]. scale: what one of them is worth, shape [2]. bias: the score without any n-gram,
+    shape [2]. how: what makes scores log odds: slope, slope by length, lift, lift by length;
+    shape [2, 4].
     """
 
     name: str
-    table: NDArray[np.int16]
+    packed: Ints
     scale: Floats
     bias: Floats
     how: Floats
 
     def odds(self, texts: Sequence[str], reading: Reading) -> Floats:
         """See Base."""
-        # Both numbers of an n-gram lie in one word, so that they are fetched together.
-        found = self.table.view(np.int32)[:, 0][reading.grams]
+        found = self.packed.take(reading.grams)
         if len(reading.counts) == 1:
-            return self._odds_of_one(found)
-        sums = np.add.reduceat(
-            found.view(np.int16).reshape(-1, 2), reading.starts, axis=0, dtype=np.int64
-        )
+            return self._odds_of_one(int(found.sum()), len(found))
+        sums = unpack(np.add.reduceat(found, reading.starts))
         scores = sums * self.scale / np.sqrt(reading.counts)[:, None] + self.bias
         slope, bend, lift, tilt = self.how.T
         long = np.log(reading.counts)[:, None] - LENGTH
         odds: Floats = scores * (slope + bend * long) + lift + tilt * long
         return odds
 
-    def _odds_of_one(self, found: NDArray[np.int32]) -> Floats:
+    def _odds_of_one(self, packed: int, count: int) -> Floats:
         """The same of one text, without what numpy asks for a batch."""
-        sums = found.view(np.int16).reshape(-1, 2).sum(axis=0, dtype=np.int64).tolist()
-        root, long = math.sqrt(len(found)), math.log(len(found)) - LENGTH
+        first = ((packed + _HALF) & _MASK) - _HALF
+        sums = (first, (packed - first) >> 32)
+        root, long = math.sqrt(count), math.log(count) - LENGTH
         odds = []
         for total, scale, bias, (slope, bend, lift, tilt) in zip(
             sums, self.scale.tolist(), self.bias.tolist(), self.how.tolist(), strict=True
@@ -111,6 +110,21 @@ class Weights:
             score = total * scale / root + bias
             odds.append(score * (slope + bend * long) + lift + tilt * long)
         return np.array([odds])
+
+
+_HALF, _MASK = 1 << 31, (1 << 32) - 1
+
+
+def pack(table: NDArray[np.int16]) -> Ints:
+    """Both numbers of an n-gram, shape [n, 2], in one: fetched together and summed together."""
+    packed: Ints = (table[:, 1].astype(np.int64) << 32) + table[:, 0]
+    return packed
+
+
+def unpack(packed: Ints) -> Ints:
+    """Both numbers, or sums of them below 2**31, shape [n, 2]."""
+    first = ((packed + _HALF) & _MASK) - _HALF
+    return np.stack([first, (packed - first) >> 32], axis=1)
 
 
 class Taught(NamedTuple):
@@ -149,10 +163,10 @@ class SentimentModel:
         """The shipped model, SnowNLP, or a file that `save` wrote.
 
         ModelFile when the file is missing, damaged or of another version. Reads a file of some
-        megabytes (SnowNLP: half a second): not on the event loop.
+        megabytes (SnowNLP: for seconds): not on the event loop.
         """
         if model == "snownlp":
-            from insights.snow import Snow  # Takes half a second, for those who want it.
+            from insights.snow import Snow  # Takes seconds; only those wait who want it.
 
             snow = Snow()
             return cls(snow, sure, None, snow.name)
@@ -173,7 +187,7 @@ class SentimentModel:
             path,
             format=np.array([FORMAT, BITS]),
             name=np.array([self.base.name, self.name]),
-            table=np.ascontiguousarray(self.base.table.T),
+            table=np.ascontiguousarray(unpack(self.base.packed).T, np.int16),
             scale=self.base.scale,
             bias=self.base.bias,
             how=self.base.how,
@@ -183,6 +197,8 @@ class SentimentModel:
 
     def judge(self, texts: Sequence[str]) -> list[Mood]:
         """The mood of each text; [] for none. Only the beginning of a long text is read."""
+        if len(texts) == 1:
+            return [self._mood(texts[0], *self.log_odds(texts)[0].tolist())]
         moods: list[Mood] = []
         for start in range(0, len(texts), AT_ONCE):
             part = texts[start : start + AT_ONCE]
@@ -283,7 +299,7 @@ def _opened(path: Path) -> tuple[Weights, Taught | None, str]:
             if file["format"].tolist() != [FORMAT, BITS]:
                 raise ValueError("another version")
             base, name = (str(one) for one in file["name"])
-            table = np.ascontiguousarray(file["table"].T)
+            table = file["table"].T
             scale, bias, how = file["scale"], file["bias"], file["how"]
             taught = Taught(file["grams"], file["values"])
             shapes = (table.shape, scale.shape, bias.shape, how.shape, taught.values.shape)
@@ -296,4 +312,4 @@ def _opened(path: Path) -> tuple[Weights, Taught | None, str]:
                 raise ValueError("numbers that are none")
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelFile(f"{ModelFile.__doc__} ({error})") from error
-    return Weights(base, table, scale, bias, how), taught if len(taught.grams) else None, name
+    return Weights(base, pack(table), scale, bias, how), taught if len(taught.grams) else None, name

@@ -2,8 +2,8 @@
 
 Its one probability is of praise; it knows no neutral. How far from the middle a message must be
 before it is one or the other was fitted on the training file (`bench/fit_sentiment.py --snow`
-prints the three numbers), and its certainty is cut down to what it is worth. It takes about 2.7 ms
-for a message, thirty times what ours takes.
+prints the three numbers), and its certainty is cut down to what it is worth. It takes
+milliseconds for a message, dozens of times what ours takes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEUTRAL, DISTANCE = -0.552, -0.051
 
 
 class Snow:
-    """SnowNLP as it comes, calibrated. Loading it takes half a second."""
+    """SnowNLP as it comes, calibrated. Loading it takes seconds."""
 
     name = "snownlp"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bench.sentiment import Rows, snow
 from insights.sentiment import SentimentModel
 
 
@@ -37,3 +39,13 @@ def test_labels_teach_it_too_but_it_has_no_file(model: SentimentModel, tmp_path:
     assert model.learn([(text, -1)]).judge([text])[0].label == -1
     with pytest.raises(ValueError, match="ours"):
         model.save(tmp_path / "snow.npz")
+
+
+def test_the_bench_sets_it_beside_ours_on_some_rows_of_each_domain() -> None:
+    texts = ["质量很好，很满意", "太差了，很失望", ""] * 2
+    labels, domains = np.array([1, -1, 1] * 2), np.array(["a"] * 3 + ["b"] * 3)
+    told = snow(Rows(texts, labels, domains), 2)
+    assert told["n"] == 4
+    assert told["accuracy"] == 1.0
+    assert set(told["by_domain"]) == {"a", "b"}
+    assert told["p50_ms"] <= told["p95_ms"]
