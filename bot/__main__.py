@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_carriers(add)
     _add_campaigns(add)
     _add_groups(add)
+    _add_reports(add)
     return parser
 
 
@@ -90,7 +91,10 @@ def _add_carriers(add: Callable[..., Any]) -> None:
         "export", "Write what is stored to a file, or to the terminal with -.", carry.export
     )
     export.add_argument(
-        "what", choices=("faq", "items", "interactions", "events", "coupons", "edges", "member")
+        "what",
+        choices=(
+            *("faq", "items", "interactions", "events", "coupons", "edges", "insights", "member"),
+        ),
     )
     export.add_argument("file", metavar="FILE", help="the file to write; - for the terminal")
     export.add_argument("--member", default="", help="number or openid, for `export member`")
@@ -102,9 +106,7 @@ def _add_carriers(add: Callable[..., Any]) -> None:
     export.add_argument("--group", default="", help="edges: of this group only, by number or alias")
     backup = add("backup", "Copy the database while the bot runs.", carry.backup)
     backup.add_argument("file", type=Path, metavar="FILE")
-    erase = add(
-        "erase", "Forget a member wholly: their words, their identity, everything.", _erase
-    )
+    erase = add("erase", "Forget a member wholly: their words, their identity, everything.", _erase)
     erase.add_argument("member", metavar="MEMBER", help="the member's number (see /who) or openid")
     erase.add_argument("--yes", action="store_true", help="do not ask")
     privacy = add("privacy", "The data map, a scan for traces, the noise budget.", _privacy)
@@ -180,6 +182,22 @@ def _add_groups(add: Callable[..., Any]) -> None:
     groups = add("groups", "List groups, show, bind and unbind them, list posts.", _groups)
     groups.add_argument("what", choices=("list", "show", "bind", "unbind", "posts"))
     groups.add_argument("args", nargs="*", metavar="ARG", help="the group's number, alias or name")
+
+
+def _add_reports(add: Callable[..., Any]) -> None:
+    """What was worked out, and working it out."""
+    report = add("report", "Show a report, write it to a file, or work all of them out.", _report)
+    report.add_argument(
+        "what",
+        choices=(
+            *("day", "week", "group", "topic", "mood", "members", "leaders", "retention"),
+            *("budget", "refresh"),
+        ),
+    )
+    report.add_argument("--group", default="", help="of this group, by number, alias or name")
+    report.add_argument("--json", action="store_true", help="everything, with what figures mean")
+    report.add_argument("--csv", default="", metavar="FILE", help="one figure a line; - prints it")
+    report.add_argument("--chart", default="", metavar="FILE", help="the first chart, as PNG")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -312,6 +330,12 @@ def _groups(args: argparse.Namespace) -> int:
     from bot.carry_groups import groups
 
     return groups(args)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from bot.carry_insights import report
+
+    return report(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

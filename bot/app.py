@@ -143,7 +143,7 @@ class App:
         self._pushes: Pushes | None = None
         self._outgoing: Outgoing | None = None
         self._groups: GroupSide | None = None
-        self._insights: InsightSide | None = None
+        self.insights: InsightSide | None = None
         self._rewards = rewards(config)
         self._invitations: Invitations | None = None
 
@@ -208,7 +208,7 @@ class App:
             items=lambda: self.contents.items,
             observe=self.metrics.campaign_message,
         )
-        self._insights = InsightSide(
+        self.insights = InsightSide(
             config,
             self.store,
             texts,
@@ -218,9 +218,10 @@ class App:
             pictures=frozenset(config.robots),
             now=self._now,
             tell=self._tell_one,
+            push=self._pushes.show,
             observe=self.metrics.insight,
         )
-        groups.charts = self._insights.drawn
+        groups.charts = self.insights.drawn
         self._introductions = Introductions(
             self.store,
             {name: c.client for name, c in self.channels.items() if c.settings.verified},
@@ -285,7 +286,7 @@ class App:
             now=self._now,
             campaigns=self._outgoing.desk,
             groups=groups.means,
-            insights=self._insights.means,
+            insights=self.insights.means,
             pages=groups.pages.routes(),
         )
         self.api_port = await self._listen(
@@ -332,8 +333,8 @@ class App:
             wake=self._late.wake,
         )
         assert self._outgoing is not None
-        assert self._insights is not None
-        sides = (timetable, self._outgoing, self._groups, self._insights)
+        assert self.insights is not None
+        sides = (timetable, self._outgoing, self._groups, self.insights)
         self._clock = Clock([job for side in sides for job in side.jobs()])
         self._clock.start()
         self._outgoing.start()
@@ -379,8 +380,8 @@ class App:
             await sending
         if self._groups is not None:
             await self._groups.close()
-        if self._insights is not None:
-            await self._insights.close()
+        if self.insights is not None:
+            await self.insights.close()
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
         for task in left_over:
             task.cancel()
@@ -470,7 +471,7 @@ class App:
             # Only verified accounts have WeChat's customer-service desk.
             can_transfer=channel is not None and channel.settings.verified,
             channels=groups.channels,
-            insights=self._insights,
+            insights=self.insights,
         )
         if channel is None:
             ctx.said = functools.partial(groups.streams.said, message.key)

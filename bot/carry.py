@@ -170,6 +170,12 @@ def export(args: argparse.Namespace) -> int:
         if args.what == "coupons":
             await _export_coupons(store, args.file, called)
             return None
+        if args.what == "insights":
+            from bot.carry_insights import export as export_features
+
+            count = await export_features(store, args.file, called)
+            print(f"{count} members written", file=sys.stderr)
+            return None
         if args.what == "edges":
             await _export_edges(store, config, args.file, args.group, called)
             return None

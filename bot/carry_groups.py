@@ -128,6 +128,7 @@ async def _show(store: Store, channels: GroupChannels, group: Group, now: float)
         ("welcome every", "as configured" if minutes is None else f"{minutes:g} min"),
         ("quiet", rules.quiet or "off"),
         ("digest", rules.digest or "as configured"),
+        ("weekly", "on" if rules.weekly else "off"),
         ("muted until", _moment(rules.muted_until) if muted else "off"),
         ("eager", f"after {rules.eager_s:g} s" if rules.eager_s else "off"),
         ("keywords", {None: "as configured", True: "on", False: "off"}[rules.keywords]),

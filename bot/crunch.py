@@ -9,6 +9,7 @@ bot, also when it is killed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _NICE = 10
+_COLLECT = (200_000, 20, 100)
 
 
 class CrunchError(RuntimeError):
@@ -67,6 +69,10 @@ class Crunch:
         try:
             # The first call starts a process, which takes its time.
             future: Future[T] = await asyncio.to_thread(lambda: pool.submit(run, *args))
+        except RuntimeError as error:
+            # Closed meanwhile, or its process is gone.
+            raise CrunchError(str(error)) from error
+        try:
             return await asyncio.wrap_future(future)
         except BrokenProcessPool as error:
             raise CrunchError(str(error)) from error
@@ -102,6 +108,10 @@ def _prepare() -> None:
         os.nice(_NICE)
     # Ctrl-C is for the bot, which ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Millions of rows, hardly a circle among them: the collector walks them again and again and
+    # finds nothing. Measured: the topics of a week take a third less time.
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 

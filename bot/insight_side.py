@@ -16,18 +16,19 @@ from typing import Protocol
 import structlog
 
 from bot.chart import Lettering
-from bot.client import WeChatError
 from bot.config import Config
 from bot.crunch import Crunch, CrunchError
 from bot.erasing import erase_backups
+from bot.group_means import channels_of
 from bot.insight_means import InsightMeans
 from bot.report_chart import draw
-from handlers import mood_text
-from handlers.report_means import Started
+from handlers import mood_text, report_text
+from handlers.report_means import Published, Started
 from handlers.texts import Texts
+from handlers.weekly_text import WeeklyText
 from insights.behaviour import StateRules
 from insights.intake import Wanted
-from insights.report import Chart
+from insights.report import Chart, Report
 from scheduler import (
     alerts,
     behaviour,
@@ -38,12 +39,14 @@ from scheduler import (
     outcomes,
     purging,
     topics,
+    weekly,
 )
 from scheduler.clock import Job
 from scheduler.moods import Watch
 from scheduler.readings import Reader, Readings
-from store import Store, StoreError
+from store import Store
 from store.alerts import Alert
+from store.groups import Group
 
 log = structlog.get_logger()
 
@@ -52,6 +55,7 @@ _FOLD_S = 60.0
 _ALERTS_S = 10.0
 _WATCH_S = 60.0
 _LEARN_S = 10.0
+_WEEKLY_S = 60.0
 _DAY_S = 86_400.0
 _MOST_PICTURES = 32
 PICTURE = "chart:"
@@ -59,6 +63,8 @@ PICTURE = "chart:"
 
 Tell = Callable[[int | None, str, bytes], Awaitable[bool]]
 """(member, None for the owners; words; 16 bytes) -> whether they were told."""
+Push = Callable[[bytes, int, str, str], Awaitable[bool]]
+"""(16 bytes, member, channel, media id) -> whether the picture is on its way to them."""
 Step = tuple[str, Callable[[float], Awaitable[str]]]
 """A part of the nightly work: its name, and what runs it at a moment."""
 
@@ -85,7 +91,9 @@ class InsightSide:
         pictures: frozenset[str],
         now: Callable[[], float],
         tell: Tell,
+        push: Push | None = None,
         observe: Callable[[str, bool], None] = lambda name, fine: None,
+        crunch: Crunch | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -95,9 +103,12 @@ class InsightSide:
         self._pictures = pictures
         self._now = now
         self._tell = tell
+        self._push = push
         self._observe = observe
         self._texts = texts
-        self._crunch = Crunch()
+        self._voice = WeeklyText(texts)
+        self._posting = channels_of(config).posting
+        self._crunch = crunch or Crunch()
         opt_in = config.privacy.profiling == "opt-in"
         self._opt_in = opt_in
         settings, rules = config.sentiment, config.insights
@@ -141,7 +152,8 @@ class InsightSide:
             png = await asyncio.to_thread(draw, chart, foot, self._letters)
             if channel in self._official:
                 return await self._uploads.picture(channel, png)
-        except (WeChatError, StoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - said below
+            # A report without its picture is one, too.
             log.warning("chart_not_shown", channel=channel, error=type(error).__name__)
             return ""
         name = PICTURE + hashlib.blake2b(png, digest_size=12).hexdigest()
@@ -168,6 +180,23 @@ class InsightSide:
         self._refreshing = asyncio.create_task(self._refresh())
         return Started.STARTED
 
+    async def publish(self, group: Group, by: str) -> Published:
+        """Post a few figures of a group into it, with noise, once a day."""
+        try:
+            done = await weekly.to_group(
+                *(self._store, self._crunch, self._config.privacy, self._voice),
+                *(self._posting, group, self._now()),
+                by=by,
+            )
+        except CrunchError as error:
+            log.error("not_published", group=group.id, error=type(error).__name__)
+            return Published("unknown")
+        return Published(done.why, done.words, done.spent)
+
+    async def refreshed(self) -> str:
+        """Work everything out here and now; says what was done."""
+        return await self._refresh()
+
     # Jobs
 
     def jobs(self) -> list[Job]:
@@ -186,6 +215,7 @@ class InsightSide:
             Job("today", self._today, every_s=config.insights.today_minutes * 60.0),
             Job("refresh_insights", self._nightly, at=config.insights.refresh_at),
             Job("mood_learning", self._learn, every_s=_LEARN_S),
+            Job("weekly", self._weekly, every_s=_WEEKLY_S),
         ]
         if config.sentiment.alerts:
             jobs += [
@@ -228,6 +258,29 @@ class InsightSide:
             self._now(),
         )
 
+    async def _weekly(self) -> str:
+        ways = weekly.Ways(self._tell, self._show, self._posting)
+        rules = self._config.insights
+        return await weekly.tick(
+            *(self._store, self._crunch, self._config.privacy, self._voice, ways),
+            *(rules.weekly_on, rules.weekly_at, self._now()),
+        )
+
+    async def _show(self, member_id: int, report: Report, key: bytes) -> bool:
+        """Send the week's chart to an operator, on a channel that takes pictures."""
+        card = await self._store.members.card(member_id)
+        if card is None or not report.charts or self._push is None:
+            return False
+        title = self._texts("report.title_week")
+        chart = report_text.drawing(self._texts, report.charts[0], title)
+        foot = report_text.days(report.since, report.until)
+        for channel in card.channels:
+            if channel in self._official:
+                media_id = await self.picture(chart, foot, channel)
+                if media_id and await self._push(key, member_id, channel, media_id):
+                    return True
+        return False
+
     async def _purge(self) -> str:
         return await purging.purge(self._store, self._config.privacy, self._now())
 
@@ -246,23 +299,33 @@ class InsightSide:
         return await self._refreshing
 
     async def _refresh(self) -> str:
-        return await self._each(self._steps())
+        return await self._each(self.steps())
 
     def _todays(self) -> list[Step]:
         store, crunch = self._store, self._crunch
         private = self._texts("mood.private")
         return [
             ("mood", lambda now: moods.today(store, crunch, now, private)),
-            ("topic", lambda now: topics.today(store, crunch, now, cache=self._cache)),
+            (
+                "topic",
+                lambda now: topics.today(
+                    store, crunch, now, cache=self._cache, alerts=self._config.sentiment.alerts
+                ),
+            ),
             ("day", lambda now: outcomes.today(store, crunch, now)),
         ]
 
-    def _steps(self) -> list[Step]:
+    def steps(self) -> list[Step]:
         """Everything, in the order in which one needs the other."""
         store, crunch, rules = self._store, self._crunch, self._config.insights
         private = self._texts("mood.private")
         return [
-            ("topic", lambda now: topics.refresh(store, crunch, now, cache=self._cache)),
+            (
+                "topic",
+                lambda now: topics.refresh(
+                    store, crunch, now, cache=self._cache, alerts=self._config.sentiment.alerts
+                ),
+            ),
             ("mood", lambda now: moods.refresh(store, crunch, now, private)),
             (
                 "members",
@@ -291,7 +354,8 @@ class InsightSide:
             try:
                 done = await run(self._now())
                 fine = True
-            except (StoreError, CrunchError, MemoryError, ArithmeticError, ValueError) as error:
+            except Exception as error:
+                # Whatever a library of figures makes of somebody's data: the others go on.
                 if self._store.closing:
                     return "stopped"
                 log.error("insight_failed", what=name, error=type(error).__name__, exc_info=True)

@@ -59,5 +59,14 @@ class Pushes:
             self._wake()
         return planned
 
+    async def show(self, key: bytes, member_id: int, channel: str, media_id: str) -> bool:
+        """Send a picture that was uploaded to a channel, once; False when it may not be now."""
+        planned = channel in self.channels and await self._store.sends.plan(
+            key, member_id, reply_to_json(Reply.image(media_id)), self._now(), (channel,)
+        )
+        if planned:
+            self._wake()
+        return planned
+
 
 _MENU = re.compile(r'<a href="weixin://bizmsgmenu[^"]*">(.*?)</a>', re.DOTALL)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from bot.chart import Lettering
 from handlers.report_numbers import axis, said
@@ -24,14 +24,19 @@ MAX_BYTES = 300 * 1024
 MOST_ROWS = 12
 """Bars, intervals or rows of a heat map in one picture."""
 MOST_LINES = 4
+MOST_COLUMNS = 12
+"""Of a heat map; of more, some are left out."""
 
 _FINE = 2
 """Drawn so many times as large, then made smaller: Pillow's own lines have steps."""
 _EDGE = 48
-_TITLE, _TEXT, _SMALL = 44, 32, 28
+_TITLE, _TEXT, _SMALL = 50, 40, 36
+"""In a chat, the picture is a quarter as wide on the glass: 36 is what 9 is there."""
 _PLOT = 520
-_ROW = 76
-_LABEL = 300
+_ROW = 84
+_LABEL = 330
+_HEAD, _LEGEND = 144, 60
+"""Above the drawing; with the names of several series so much more."""
 
 _PAPER, _INK, _GREY, _LINE = "#ffffff", "#1f2933", "#5b6773", "#dde3e9"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -48,7 +53,7 @@ def draw(chart: Chart, foot: str, letters: Lettering) -> bytes:
     Without Chinese letters the words are left out and the numbers stay. A chart without any
     value is an empty frame with its title.
     """
-    chart = replace(chart, series=tuple(_finite(one) for one in chart.series))
+    chart = _trimmed(replace(chart, series=tuple(_finite(one) for one in chart.series)))
     canvas = _Canvas(_height(chart), letters)
     canvas.head(chart, foot)
     _DRAWN[chart.kind](canvas, chart)
@@ -64,8 +69,25 @@ def _finite(one: Series) -> Series:
     return replace(one, values=known(one.values), low=known(one.low), high=known(one.high))
 
 
+def _trimmed(chart: Chart) -> Chart:
+    """A heat map without the rows and the last columns in which nothing stands."""
+    if chart.kind != "heat":
+        return chart
+    series = tuple(one for one in chart.series if any(value is not None for value in one.values))
+    used = max(
+        (n + 1 for one in series for n, value in enumerate(one.values) if value is not None),
+        default=len(chart.labels),
+    )
+    return replace(chart, series=series, labels=chart.labels[:used])
+
+
+def _named(chart: Chart) -> bool:
+    """Whether the series need their names above the drawing."""
+    return len(chart.series) > 1 and chart.kind != "heat"
+
+
 def _height(chart: Chart) -> int:
-    head = 190
+    head = _HEAD + (_LEGEND if _named(chart) else 0)
     if chart.kind == "lines":
         return head + _PLOT + 130
     if chart.kind == "bars":
@@ -152,6 +174,10 @@ class _Canvas:
         self._draw.text((x * _FINE, y * _FINE), text, font=font, fill=colour, anchor=at)
         return wide
 
+    def width(self, text: str, size: int) -> float:
+        """How wide it is when it is written."""
+        return self._letters.font(size * _FINE).getlength(text) / _FINE
+
     def line(
         self, points: Sequence[Point], colour: str, width: float = 2, dash: Sequence[int] = ()
     ) -> None:
@@ -164,28 +190,40 @@ class _Canvas:
         self._draw.rectangle(corners, fill=colour)
 
     def area(self, points: Sequence[Point], colour: str) -> None:
-        self._draw.polygon([(x * _FINE, y * _FINE) for x, y in points], fill=colour)
+        """Where two areas meet, both are seen."""
+        layer = Image.new("RGB", self._image.size, _PAPER)
+        flat = [(x * _FINE, y * _FINE) for x, y in points]
+        ImageDraw.Draw(layer).polygon(flat, fill=colour)
+        self._image.paste(ImageChops.multiply(self._image, layer))
 
     def dot(self, x: float, y: float, colour: str, size: float = 9) -> None:
         corners = [one * _FINE for one in (x - size, y - size, x + size, y + size)]
         self._draw.ellipse(corners, fill=colour)
+
+    def diamond(self, x: float, y: float, colour: str, size: float = 13) -> None:
+        """A mark that differs from a dot in its shape, too."""
+        corners = ((x, y - size), (x + size, y), (x, y + size), (x - size, y))
+        self._draw.polygon([(x * _FINE, y * _FINE) for x, y in corners], fill=colour)
 
     def head(self, chart: Chart, foot: str) -> None:
         """Title, the names of the series, and below everything the foot."""
         room = WIDTH - 2 * _EDGE
         self.text(_EDGE, self.y + 24, chart.name, _TITLE, room=room)
         self.text(_EDGE, self.height - 34, foot, _SMALL, _GREY, room=room)
-        self.y += 76
-        if len(chart.series) > 1 and chart.kind != "heat":
+        self.y += _HEAD - _EDGE - 14
+        if _named(chart):
             x = float(_EDGE)
             for number, one in enumerate(chart.series[:MOST_LINES]):
                 middle = self.y + 20
                 if chart.kind == "lines":
                     self.line([(x, middle), (x + 46, middle)], COLOURS[number], 6, _DASHES[number])
+                elif chart.kind == "intervals":
+                    (self.diamond if number else self.dot)(x + 24, middle, COLOURS[number])
                 else:
                     self.box(x + 12, middle - 12, x + 36, middle + 12, COLOURS[number])
                 x += 58 + self.text(x + 56, middle, one.name, _SMALL, _GREY, room=300) + 26
-        self.y += 66
+            self.y += _LEGEND
+        self.y += 14
 
     def png(self) -> bytes:
         """In few colours: a chart needs no more, and phones load it at once."""
@@ -222,7 +260,7 @@ def _lines(canvas: _Canvas, chart: Chart) -> None:
     values = _values(chart)
     scale = _scale(values, bottom, top)
     wide = max((len(axis(mark, chart.unit)) for mark in scale.marks), default=1)
-    left, right = _EDGE + 22.0 + 17 * wide, float(WIDTH - _EDGE - 24)
+    left, right = _EDGE + 22.0 + 21 * wide, float(WIDTH - _EDGE - 24)
     for mark in scale.marks:
         y = scale.at(mark)
         canvas.line([(left, y), (right, y)], _GREY if mark == 0 else _LINE)
@@ -244,6 +282,12 @@ def _lines(canvas: _Canvas, chart: Chart) -> None:
             if len(points) > 1:
                 canvas.line(points, COLOURS[number], 5, _DASHES[number])
             canvas.dot(*points[-1], COLOURS[number])
+        if len(chart.series) == 1 and (known := list(_runs(one.values))):
+            # A line alone has room for its last number.
+            n, value = known[-1][-1]
+            x, y = left + step * n, scale.at(value)
+            end = "rm" if n == len(chart.labels) - 1 and n else "mm"
+            canvas.text(x + (10 if end == "rm" else 0), y - 32, said(value, chart.unit), at=end)
 
 
 def _band(
@@ -328,6 +372,7 @@ def _whisker(canvas: _Canvas, one: Series, number: int, y: float, scale: _Scale)
 
 def _intervals(canvas: _Canvas, chart: Chart) -> None:
     one = chart.series[0] if chart.series else None
+    others = list(enumerate(chart.series[1:MOST_LINES], 1))
     left, right = _EDGE + _LABEL + 20.0, WIDTH - _EDGE - 150.0
     scale = _scale(_values(chart), left, right)
     labels = chart.labels[:MOST_ROWS]
@@ -342,23 +387,29 @@ def _intervals(canvas: _Canvas, chart: Chart) -> None:
         value = one.values[number] if one and number < len(one.values) else None
         if one is not None and value is not None:
             reach = max(_whisker(canvas, one, number, middle, scale), scale.at(value))
+            for place, other in others:
+                beside = other.values[number] if number < len(other.values) else None
+                if beside is not None:
+                    canvas.diamond(scale.at(beside), middle, COLOURS[place])
+                    reach = max(reach, scale.at(beside) + 6)
             canvas.dot(scale.at(value), middle, COLOURS[0], 11)
             canvas.text(reach + 16, middle, said(value, chart.unit), _SMALL)
         canvas.y += _ROW
 
 
 def _heat(canvas: _Canvas, chart: Chart) -> None:
-    columns = _thinned(len(chart.labels), 9) if len(chart.labels) > 9 else range(len(chart.labels))
-    columns = list(columns)
-    left = _EDGE + 200.0
+    columns = _thinned(len(chart.labels), MOST_COLUMNS)
+    names = [canvas.width(one.name, _SMALL) for one in chart.series[:MOST_ROWS]]
+    left = _EDGE + min(max(names, default=0.0) + 24.0, _LABEL)
     wide = (WIDTH - _EDGE - left) / max(len(columns), 1)
+    size = min(_SMALL, round(wide / 3))
     most = max(_values(chart), default=0.0) or 1.0
     for place, number in enumerate(columns):
         canvas.text(
             left + wide * (place + 0.5),
             canvas.y + 24,
             chart.labels[number],
-            _SMALL,
+            size,
             _GREY,
             "mm",
             room=wide - 4,
@@ -366,7 +417,7 @@ def _heat(canvas: _Canvas, chart: Chart) -> None:
     canvas.y += 54
     for one in chart.series[:MOST_ROWS]:
         middle = canvas.y + _ROW / 2
-        canvas.text(_EDGE, middle, one.name, _SMALL, room=190)
+        canvas.text(_EDGE, middle, one.name, _SMALL, room=left - _EDGE - 10)
         for place, number in enumerate(columns):
             value = one.values[number] if number < len(one.values) else None
             if value is None:
@@ -374,7 +425,7 @@ def _heat(canvas: _Canvas, chart: Chart) -> None:
             x, depth = left + wide * place, max(0.0, min(value / most, 1.0))
             canvas.box(x + 2, canvas.y + 2, x + wide - 2, canvas.y + _ROW - 2, _blue(depth))
             ink = _PAPER if depth > 0.55 else _INK
-            canvas.text(x + wide / 2, middle, _cell(value, chart), _SMALL, ink, "mm")
+            canvas.text(x + wide / 2, middle, _cell(value, chart), size, ink, "mm")
         canvas.y += _ROW
 
 

@@ -42,6 +42,7 @@ class RulesOut(msgspec.Struct):
 
     welcome: "" greets nobody; {names} stands for the newcomers. quiet: "" never. digest: "off" for
     none. eager_s: 0 never. kick, silence: whether it may remove or silence who sends adverts.
+    weekly: whether a few of its figures are posted once a week, with noise.
     """
 
     welcome: str
@@ -54,6 +55,7 @@ class RulesOut(msgspec.Struct):
     order: OrderMode
     kick: bool
     silence: bool
+    weekly: bool
 
 
 class GroupOut(msgspec.Struct):
@@ -147,6 +149,7 @@ class RulesBody(msgspec.Struct, forbid_unknown_fields=True):
     eager_s: Patience | UnsetType = UNSET
     keywords: bool | UnsetType | None = UNSET
     order: OrderMode | UnsetType = UNSET
+    weekly: bool | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if isinstance(self.muted_until, datetime):

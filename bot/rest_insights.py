@@ -17,7 +17,8 @@ from msgspec import Meta
 from bot.rest import NDJSON, NUMBER, Answer, Call, Operation, Param, Problem, not_found, stamp
 from handlers.report_means import Started
 from insights.anonymity import masked
-from insights.report import KINDS, Chart, Figure, Report, Row, from_json, name_of
+from insights.mood_report import day_of, first_second
+from insights.report import KINDS, Chart, Figure, Report, Row, known, name_of
 from store.consents import PURPOSES
 from store.feature_pages import Feature
 from store.pseudonyms import pseudonym
@@ -136,7 +137,10 @@ class FeaturesQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FeatureOut(msgspec.Struct):
-    """What is known of a member's behaviour, under a pseudonym that is the same in every export."""
+    """What is known of a member's behaviour, under a pseudonym that is the same in every export.
+
+    first_at, last_at, state_since: the day of it, in China, as the moment when it began.
+    """
 
     member: str
     first_at: str
@@ -275,10 +279,9 @@ async def show(call: Call) -> Answer:
         if group is None:
             raise not_found("group")
         place = group.place
-    data = await call.deps.store.interactions.finding(name_of(kind, place))
-    if kind not in KINDS or data is None:
+    report = known(await call.deps.store.interactions.finding(name_of(kind, place)))
+    if kind not in KINDS or report is None:
         raise not_found("report")
-    report = from_json(data)
     own = _OWN in call.key.scopes
     shown = masked(report, call.deps.insights.least_people, owner=own, members=own)
     return Answer(body=_out(call, shown))
@@ -314,11 +317,16 @@ async def features(call: Call) -> Any:
     return await call.stream(pieces())
 
 
+def _day(at: float) -> str:
+    """When its day began: to the second it would be the same in the log and in every export."""
+    return stamp(first_second(day_of(at)))
+
+
 def _feature(key: bytes, one: Feature) -> FeatureOut:
     return FeatureOut(
         member=pseudonym(key, one.member_id),
-        first_at=stamp(one.first_at),
-        last_at=stamp(one.last_at),
+        first_at=_day(one.first_at),
+        last_at=_day(one.last_at),
         acts=one.acts,
         active_days=one.active_days,
         questions=one.questions,
@@ -327,7 +335,7 @@ def _feature(key: bytes, one: Feature) -> FeatureOut:
         progress=one.progress,
         rfm=(one.recency, one.frequency, one.monetary),
         state=one.state,
-        state_since=stamp(one.state_since),
+        state_since=_day(one.state_since),
         churn=one.churn,
         reasons=one.reasons.split(),
         action=one.action,

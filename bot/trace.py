@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -55,6 +56,9 @@ OTHERS = frozenset(
     )
 )
 """Columns of what members wrote: what is left there after forgetting, others wrote."""
+
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
+"""Somebody may be called like a figure: `members` stands in every report."""
 
 _ACTORS = ("actor", "target", "by")
 
@@ -280,6 +284,8 @@ def reason(table: str, column: str, needle: Needle) -> str:
     elif needle.kind == "order" and (table, column) == ("events", "event_id"):
         return "the shop's own number of an event of nobody's"
     elif needle.kind in ("words", "name"):
+        if table in ("findings", "alerts") and column == "data" and _KEY.fullmatch(needle.text):
+            return "a key of the report"
         if table in CONTENT:
             return "content that operators keep"
         if f"{table}.{column}" in OTHERS:

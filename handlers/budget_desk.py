@@ -243,9 +243,9 @@ async def _plan(ctx: Context, words: Sequence[str]) -> Reply:
     if not cents:
         return Reply.text(_bad_amount(texts, words[0]))
     data = await ctx.store.interactions.finding(spending_report.CURVES)
-    if data is None:
+    curves = await asyncio.to_thread(spending_report.known, data)
+    if curves is None:
         return Reply.text(texts("budget.not_yet"))
-    curves = await asyncio.to_thread(spending_report.from_json, data)
     if not curves.places:
         return Reply.text(texts("budget.costs_none"))
     bounds = _bounds(ctx, curves, words[1:])

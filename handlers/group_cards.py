@@ -72,6 +72,7 @@ async def card_of(ctx: Context, group: Group) -> Reply:
         welcome=_welcome(ctx, rules),
         quiet=rules.quiet or texts("group_desk.off"),
         digest=_digest(ctx, group),
+        weekly=texts("group_desk.on" if rules.weekly else "group_desk.off"),
         eager=texts("group_desk.eager_on", seconds=f"{rules.eager_s:g}")
         if rules.eager_s
         else texts("group_desk.off"),

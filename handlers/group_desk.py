@@ -371,6 +371,19 @@ async def _daily(message: Message, ctx: Context, group: Group, rest: str) -> Rep
     return _said(ctx, group, said, posts=True, hears_all=deaf)
 
 
+async def _week(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
+    """/group weekly [3] on | off: a few figures of its own once a week, with noise."""
+    texts = ctx.texts
+    name = _name(message, ctx, group)
+    if group_words.means_on(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, weekly=True))
+        return _said(ctx, group, texts("group_desk.weekly_on", group=name), posts=True)
+    if group_words.means_off(rest):
+        await _ruled(message, ctx, group, lambda rules: replace(rules, weekly=False))
+        return Reply.text(texts("group_desk.weekly_off", group=name))
+    return Reply.text(texts("group_desk.weekly_usage", at=_at(message)))
+
+
 async def _mute(message: Message, ctx: Context, group: Group, rest: str) -> Reply:
     """/group mute [3] 30m | 2h | off: not a word until then."""
     texts = ctx.texts
@@ -467,6 +480,7 @@ _MEANT: Mapping[str, str] = MappingProxyType(
         "欢迎词": "welcome",
         "免打扰": "quiet",
         "日报": "digest",
+        "周报": "weekly",
         "静音": "mute",
         "主动回答": "eager",
         "关键词": "keywords",
@@ -491,6 +505,7 @@ _VERBS: Mapping[str, _Verb] = MappingProxyType(
         "welcome": _Verb(_greet, free=True),
         "quiet": _Verb(_hush),
         "digest": _Verb(_daily),
+        "weekly": _Verb(_week),
         "mute": _Verb(_mute),
         "eager": _Verb(_eager),
         "keywords": _Verb(_keywords),

@@ -270,6 +270,6 @@ _BAD_KEY = 93_000
 _TOO_OFTEN = 45_009
 _BAD_CONTENT = frozenset((40_008, 40_058, 44_004, 45_002))
 _KINDS = frozenset(
-    ("welcome", "digest", "campaign", "push", "notice", "order", "quiz", "eager", "late")
+    ("welcome", "digest", "campaign", "push", "notice", "order", "quiz", "eager", "late", "weekly")
 )
 _ENDS = frozenset((SENT, SENDING, REFUSED, UNKNOWN, EXPIRED, DROPPED))

@@ -12,9 +12,10 @@ from datetime import datetime
 from handlers import changes, mood_text
 from handlers.context import SHANGHAI, Context
 from handlers.message import Message, Reply
-from handlers.report_desk import read
+from handlers.report_desk import least_people, read
 from handlers.report_numbers import said
 from handlers.router import folded
+from insights.anonymity import FEW
 from insights.order_reading import lesson, masked
 from insights.report import Figure, Report
 from store.ledgers import Deed
@@ -79,13 +80,15 @@ async def _now(ctx: Context) -> Reply:
 
 
 def _share(ctx: Context, one: Figure | None) -> str:
-    if one is not None and one.value is None and one.n:
+    if one is not None and one.note == FEW:
         return ctx.texts("mood.hidden")
     return said(None if one is None else one.value, "share")
 
 
 def _today(ctx: Context, figures: dict[str, Figure]) -> str:
     negative = figures.get("mood_negative_today")
+    if negative is not None and negative.note == FEW:
+        return ctx.texts("mood.today_hidden")
     if negative is None or not negative.n:
         return ctx.texts("mood.today_none")
     return ctx.texts(
@@ -205,8 +208,11 @@ async def _alerts(ctx: Context) -> Reply:
     if not found:
         return Reply.text(texts("mood.alerts_none"))
     if not ctx.is_operator():
-        # Analysts read numbers, not who.
-        found = [one for one in found if one.member_id is None]
+        # Analysts read numbers, not who, and none of few.
+        least = least_people(ctx)
+        found = [
+            one for one in found if one.member_id is None and one.data.get("people", 0) >= least
+        ]
     lines = [mood_text.line(texts, one, _title(ctx, one.place)) for one in found]
     if ctx.is_operator():
         lines.append(texts("mood.alerts_tail"))

@@ -2,7 +2,8 @@
 
 Nothing is worked out here. A report is read from the findings; what it says of few members is for
 owners only. Its numbers can be asked about for a day: `/why 3` says what the third one is, over
-which window, from how many. What it shows can become an audience: `/report to 即将流失 好久不见`.
+which window, from how many. What does not fit on a phone is told for `/report week 更多`. What it
+shows can become an audience: `/report to 快流失 好久不见`.
 """
 
 from __future__ import annotations
@@ -10,27 +11,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
 
-import msgspec
-
-from handlers import campaign_desk, changes, group_asked, report_text
+from handlers import campaign_desk, changes, group_asked, report_publish, report_text
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.report_means import Started
-from handlers.report_text import Asked
+from handlers.report_text import ASKED
 from handlers.router import folded
 from insights.anonymity import masked
-from insights.report import Figure, Report, from_json, name_of
+from insights.digest import shown
+from insights.report import Report, name_of
+from insights.report import known as report_of
 from store import rules
 from store.rules import RuleError
 
-ASKED = "report"
-"""The state that keeps what the numbers of the last report stand for."""
-
 ASKED_S = 86_400.0
-_MOST_ASKED = 60
 _EXAMPLES = 3
+_QUOTED = 60
+"""Characters of a message, without numbers and accounts."""
+_LEAST = 10
+"""Where nothing is configured, figures of fewer are for owners only."""
+_GAPS = 200
+"""Of the questions that are open, those asked most often."""
 
 _KINDS = MappingProxyType(
     {
@@ -47,59 +49,92 @@ _KINDS = MappingProxyType(
 )
 _SCOPED = frozenset({"group", "topic", "mood", "leaders"})
 """Reports that a group may have of its own."""
-_VERBS = ("to", "refresh")
+_PRIVATE = "private"
+"""The scope of what members write in private; only topics are told of it."""
+_REST = ("更多", "more", "其余", "全部")
+_VERBS = ("to", "refresh", "publish")
 
 
 async def report(message: Message, ctx: Context, rest: str) -> Reply:
-    """/report KIND [group], /report to STATE [words], /report refresh."""
+    """/report KIND [group] [更多], /report to STATE [words], /report refresh, /report publish."""
     typed, more = group_asked.split(rest)
     word = folded(typed)
     if word in ("to", "发给"):
         return await _to(message, ctx, more)
     if word in ("refresh", "重算"):
-        return _refresh(ctx)
+        return await _refresh(message, ctx)
+    if word in ("publish", "公布"):
+        return await report_publish.ask(message, ctx, more)
     kind = _KINDS.get(word)
+    if kind is None and word and len(group_asked.named(ctx, rest)) == 1:
+        kind, typed, more = "group", "group", rest
     if kind is None:
-        near = difflib.get_close_matches(word, [*_KINDS, *_VERBS], n=1, cutoff=0.6)
+        near = difflib.get_close_matches(word, [*_KINDS, *_VERBS], n=1, cutoff=0.5)
         if near:
             return Reply.text(ctx.texts("report.meant", near=near[0]))
         return Reply.text(ctx.texts("report.usage"))
     ctx.handler = f"operator.report.{kind}"
+    of, _, last = more.rpartition(" ")
+    if folded(last) in _REST:
+        return await _show(message, ctx, kind, of.strip(), rest=True)
     return await _show(message, ctx, kind, more)
 
 
-async def _show(message: Message, ctx: Context, kind: str, more: str) -> Reply:
-    scope, title = "", ctx.texts(f"report.title_{kind}")
-    if kind == "group" and not more:
-        return Reply.text(ctx.texts("report.which_group"))
-    if more and kind in _SCOPED:
-        found = group_asked.find(ctx, more)
+async def _show(message: Message, ctx: Context, kind: str, of: str, *, rest: bool = False) -> Reply:
+    """A report of all or of one group. rest: of it what did not fit into the first message."""
+    texts = ctx.texts
+    scope, title = "", texts(f"report.title_{kind}")
+    if kind == "group" and not of:
+        return Reply.text(texts("report.which_group"))
+    if of and kind not in _SCOPED:
+        return Reply.text(texts("report.not_of_group", title=title, kind=kind))
+    if of and kind == "topic" and folded(of) == texts("report.title_private"):
+        scope = _PRIVATE
+        title = texts("report.title_of", title=title, group=texts("report.title_private"))
+    elif of:
+        found = group_asked.find(ctx, of)
         if isinstance(found, Reply):
             return found
         scope = found.place
-        title = ctx.texts("report.title_of", title=title, group=group_asked.shown(ctx, found))
+        title = texts("report.title_of", title=title, group=group_asked.shown(ctx, found))
     known = await read(ctx, kind, scope)
+    if known is None and ctx.is_operator():
+        return Reply.text(texts("report.none", title=title))
     if known is None:
-        return Reply.text(ctx.texts("report.none", title=title))
-    told = report_text.told(ctx.texts, known, title, {})
-    await _remember(ctx, told.asked)
-    text = "\n".join((told.text, ctx.texts("report.foot")))
-    if kind in ("members", "week"):
-        text = "\n".join((text, ctx.texts("report.foot_to")))
-    picture = await _picture(message, ctx, known, title)
+        return Reply.text(texts("report.none_read", title=title))
+    first, others = report_text.parts(known)
+    if rest and others is None:
+        return Reply.text(texts("report.no_rest", title=title))
+    if rest and others is not None:
+        first, title = others, texts("report.title_rest", title=title)
+    told = report_text.told(texts, first, title, {})
+    asked = report_text.kept(ctx.member.role, told.asked)
+    await ctx.store.members.set_state(ctx.member.id, ASKED, asked, ctx.at + ASKED_S)
+    lines = [told.text, texts("report.foot")]
+    if others is not None and not rest:
+        lines.append(texts("report.foot_rest", typed=f"{kind} {of}".strip()))
+    if kind in ("members", "week") and ctx.is_operator():
+        lines.append(texts("report.foot_to"))
+    if kind in _SCOPED and not of:
+        lines.append(texts("report.foot_group", kind=kind))
+    picture = await _picture(message, ctx, first, title)
     if picture:
         ctx.then.append(Reply.image(picture))
-    return Reply.text(text)
+    return Reply.text("\n".join(lines))
 
 
 async def read(ctx: Context, kind: str, scope: str) -> Report | None:
     """The newest report, as this reader may see it; None before there is one."""
-    data = await ctx.store.interactions.finding(name_of(kind, scope))
-    if data is None:
+    found = report_of(await ctx.store.interactions.finding(name_of(kind, scope)))
+    if found is None:
         return None
-    least = ctx.insights.least_people if ctx.insights is not None else 0
-    member = ctx.member
-    return masked(from_json(data), least, owner=member.role == "owner", members=member.is_operator)
+    member, least = ctx.member, least_people(ctx)
+    return masked(found, least, owner=member.role == "owner", members=member.is_operator)
+
+
+def least_people(ctx: Context) -> int:
+    """Of fewer members than this nothing is told but to owners."""
+    return ctx.insights.least_people if ctx.insights is not None else _LEAST
 
 
 async def _picture(message: Message, ctx: Context, known: Report, title: str) -> str:
@@ -109,53 +144,42 @@ async def _picture(message: Message, ctx: Context, known: Report, title: str) ->
     chart = report_text.drawing(ctx.texts, known.charts[0], title)
     foot = ctx.texts(
         "report.chart_foot",
-        window=report_text.window(known.since, known.until),
+        window=report_text.days(known.since, known.until),
         business=ctx.business.name,
     )
     return await ctx.insights.picture(chart, foot, message.channel)
 
 
-async def _remember(ctx: Context, asked: Sequence[Asked]) -> None:
-    kept = [
-        {"f": msgspec.to_builtins(one.figure), "l": one.label, "d": list(one.details)}
-        for one in asked[:_MOST_ASKED]
-    ]
-    await ctx.store.members.set_state(ctx.member.id, ASKED, kept, ctx.at + ASKED_S)
-
-
-def _asked(kept: Any, number: int) -> Asked | None:
-    if not isinstance(kept, list) or not 1 <= number <= len(kept):
-        return None
-    one = kept[number - 1]
-    return Asked(msgspec.convert(one["f"], Figure), one["l"], tuple(one["d"]))
-
-
 async def why(message: Message, ctx: Context, rest: str) -> Reply:
     """/why N: what number N of the last report is, over which window, from how many."""
-    kept = await ctx.store.members.state(ctx.member.id, ASKED, ctx.at)
-    if not kept:
+    known = await ctx.store.members.state(ctx.member.id, ASKED, ctx.at)
+    # What an operator was shown is not told to the analyst they have become.
+    if not known or not known["asked"] or known["role"] != ctx.member.role:
         return Reply.text(ctx.texts("report.why_nothing"))
-    number = changes.number_from(rest)
-    one = None if number is None else _asked(kept, number)
+    one = report_text.asked_of(known, changes.number_from(rest))
     if one is None:
-        return Reply.text(ctx.texts("report.why_usage", most=len(kept)))
-    lines = [report_text.why(ctx.texts, one)]
+        return Reply.text(ctx.texts("report.why_usage", most=len(known["asked"])))
+    lines = report_text.why(ctx.texts, one)
     references = report_text.references(one.details)
     if references and ctx.is_operator():
         lines += await _examples(ctx, references)
-    return Reply.text("\n".join(lines))
+    return Reply.text(report_text.fitted(ctx.texts, (), lines))
 
 
 async def _examples(ctx: Context, references: Sequence[str]) -> list[str]:
     """Messages, items and open questions behind a row."""
+    texts = ctx.texts
     found = await ctx.store.terms.examples(references)
-    said = [changes.short(one.text) for one in found if one.text][:_EXAMPLES]
-    items = [
-        ctx.items[one].title for one in references if one.startswith("item:") and one in ctx.items
-    ]
-    lines = [ctx.texts("report.why_example", text=one) for one in said]
+    said = [shown(one.text, _QUOTED) for one in found if one.text][:_EXAMPLES]
+    items = [ctx.items[one].title for one in references if one in ctx.items]
+    open_ = [one for one in references if one.startswith("gap:")]
+    gaps = await ctx.store.content.gaps(_GAPS) if open_ else []
+    asked = [shown(one.sample, _QUOTED) for one in gaps if f"gap:{one.id}" in open_]
+    lines = [texts("report.why_example", text=one) for one in said]
     if items:
-        lines.append(ctx.texts("report.why_items", titles="、".join(items[:_EXAMPLES])))
+        lines.append(texts("report.why_items", titles="、".join(items[:_EXAMPLES])))
+    if asked:
+        lines.append(texts("report.why_gaps", questions="、".join(asked[:_EXAMPLES])))
     return lines
 
 
@@ -170,8 +194,12 @@ async def _to(message: Message, ctx: Context, more: str) -> Reply:
     if not words:
         return Reply.text(ctx.texts("report.to_words", state=state))
     title = ctx.texts("report.to_title", state=state, day=ctx.today[5:])
+    # How to hear no more belongs under what nobody asked for.
+    hint = "" if "退订" in words else f"\n{ctx.texts('campaign_new.hint')}"
+    form = f"new {title}\n对象：{rule}\n文字：{words}{hint}"
+    made = await campaign_desk.campaign(message, ctx, form)
     ctx.handler = "operator.report.to"
-    return await campaign_desk.campaign(message, ctx, f"new {title}\n对象：{rule}\n文字：{words}")
+    return made
 
 
 def _rule(state: str) -> str | None:
@@ -184,8 +212,10 @@ def _rule(state: str) -> str | None:
     return rule
 
 
-def _refresh(ctx: Context) -> Reply:
+async def _refresh(message: Message, ctx: Context) -> Reply:
     if (refused := changes.read_only(ctx)) is not None:
         return refused
     done = ctx.insights.refresh() if ctx.insights is not None else Started.OFF
+    if done is not Started.OFF:
+        await changes.audited(message, ctx, "insights.refresh")
     return Reply.text(ctx.texts(f"report.refresh_{done.value}"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from insights.report import Chart
+from store.groups import Group
+from store.noise_spent import Spent
 
 
 class Started(enum.Enum):
@@ -14,6 +16,15 @@ class Started(enum.Enum):
     STARTED = "started"
     RUNNING = "running"
     OFF = "off"
+
+
+class Published(NamedTuple):
+    """What became of a group's figures. why: as in `scheduler/weekly.py`; words: what the group
+    reads, "" when it reads nothing; spent: when the budget did not reach."""
+
+    why: str
+    words: str = ""
+    spent: Spent | None = None
 
 
 class Insights(Protocol):
@@ -31,3 +42,6 @@ class Insights(Protocol):
 
     def refresh(self) -> Started:
         """Begin to work everything out anew, in the background."""
+
+    async def publish(self, group: Group, by: str) -> Published:
+        """Post a few figures of a group into it, with noise, once a day. by: "member:3"."""

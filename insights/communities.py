@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from math import log, sqrt
+from sys import intern
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +79,8 @@ def typical_terms(
     of_member = {member: number for number, group in enumerate(groups) for member in group}
     terms: defaultdict[int, set[str]] = defaultdict(set)
     for member, text in spoken:
-        terms[member].update(text.split())
+        # The same word is one object: there are millions of them.
+        terms[member].update(map(intern, text.split()))
     here: list[Counter[str]] = [Counter() for _ in groups]
     all_of: Counter[str] = Counter()
     for member, words in terms.items():
@@ -108,12 +111,12 @@ def _log_odds(users: int, own: int, everybody: int, total: int, scale: float) ->
     mine, mine_not = users + prior, own + all_prior - users - prior
     theirs = everybody - users + prior
     theirs_not = total - own + all_prior - theirs
-    cells = np.array([mine, mine_not, theirs, theirs_not])
-    if cells.min() <= 0:
+    # No numpy: of four numbers it takes ten times as long, and there are hundred thousands.
+    if min(mine, mine_not, theirs, theirs_not) <= 0:
         return 0.0
-    odds = np.log(mine / mine_not) - np.log(theirs / theirs_not)
+    odds = log(mine / mine_not) - log(theirs / theirs_not)
     # All four cells: what nearly everybody says is not rare in the others.
-    return float(odds / np.sqrt((1 / cells).sum()))
+    return odds / sqrt(1 / mine + 1 / mine_not + 1 / theirs + 1 / theirs_not)
 
 
 def named(

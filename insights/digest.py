@@ -54,10 +54,12 @@ _THANKS = re.compile(
 )
 _NOT_THANKS = re.compile("[?？]|没[有用]?|不[太用是谢]|怎么|什么")
 LINK = re.compile(
-    r"(?:https?|ftp)\S*|www[.．]\S+|[\w-]+(?:[.．][\w-]+)*[.．](?:com|cn|net|org|top|xyz|vip|io|cc|me)\b\S*",
+    r"(?:https?|ftp)\S*|www[.．]\S+"
+    r"|[\w-]{1,63}(?:[.．][\w-]{1,63}){0,8}[.．](?:com|cn|net|org|top|xyz|vip|io|cc|me)\b\S*",
     re.IGNORECASE | re.ASCII,
 )
-"""A link is no topic, and neither are its parts."""
+"""A link is no topic, and neither are its parts. Bounded as names of hosts are: thousands of digits
+in a row would be looked through again from each of them."""
 NO_TOPIC = re.compile(
     "什么.*|怎[么样].*|如何|为[什何啥].*|为什么|啥.*|多少|多久|几[点号天个时]|哪[里儿个些位天种款家]?|谁.{0,2}|请问|求问|有没有|是不是|能不能"
     r"|可不可以|第[一二三四五六七八九十百\d]+.{0,2}|[一二三四五六七八九十]+[个次条天点题]"
@@ -243,7 +245,7 @@ def _people(turns: Sequence[Turn], numbers: Sequence[int]) -> int:
 
 def _example(turns: Sequence[Turn]) -> str:
     """The line that says most without being long, as it may be shown."""
-    said = [(" ".join(LINK.sub(" ", one.text).split()), one.id) for one in turns]
+    said = [(" ".join(LINK.sub(" ", one.text[:_LONGEST]).split()), one.id) for one in turns]
     fit = [one for one in said if 6 <= len(one[0]) <= 2 * EXAMPLE_CHARS] or said
     text, _ = max(fit, key=lambda one: (min(len(one[0]), EXAMPLE_CHARS), one[1]))
     return shown(text, EXAMPLE_CHARS)

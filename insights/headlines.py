@@ -176,8 +176,12 @@ def figures(now: Numbers, before: Numbers | None) -> tuple[Figure, ...]:
             return figure
         return replace(figure, note="within_chance")
 
+    messages = was(lambda its: its.messages)
     found = [
-        _count("messages", now.messages, was(lambda its: its.messages), now.window, now.active),
+        replace(
+            _count("messages", now.messages, messages, now.window, now.active),
+            before_people=was(lambda its: its.active),
+        ),
         people("active_members", lambda its: its.active),
         people("new_followers", lambda its: its.came),
         people("lost_followers", lambda its: its.left),
@@ -206,6 +210,7 @@ def figures(now: Numbers, before: Numbers | None) -> tuple[Figure, ...]:
             n=now.buyers,
             people=now.buyers,
             before=was(lambda its: its.gross_cents - its.back_cents),
+            before_people=was(lambda its: its.buyers),
         ),
         share(
             "answered_share",

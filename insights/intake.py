@@ -59,18 +59,22 @@ class _Kept:
     model: SentimentModel | None = None
     trouble: str = ""
     words: Words | None = None
+    learned: tuple[str, ...] = ()
 
 
 _kept = _Kept()
 
 
-def read(texts: Sequence[str], wanted: Wanted, lessons: Lessons) -> Batch:
+def read(
+    texts: Sequence[str], wanted: Wanted, lessons: Lessons, learned: tuple[str, ...] = ()
+) -> Batch:
     """Read messages; the first call loads the model and the dictionary, about a second.
 
-    lessons: asked when `wanted` is not what was read with before.
+    lessons: asked when `wanted` is not what was read with before. learned: words that were found
+    in what is said here, `insights/new_words.py`; they are kept together.
     """
     model, trouble = _model(wanted, lessons)
-    words = _words(wanted.words)
+    words = _words(wanted.words, learned)
     readings = [
         Reading(mood, terms_of(words.cut(plain(text)), words.rarity))
         for text, mood in zip(texts, model.judge(texts), strict=True)
@@ -97,9 +101,12 @@ def _model(wanted: Wanted, lessons: Lessons) -> tuple[SentimentModel, str]:
     return _kept.model, _kept.trouble
 
 
-def _words(folder: str) -> Words:
+def _words(folder: str, learned: tuple[str, ...]) -> Words:
     if _kept.words is None:
         words = Words()
         words.load(Path(folder) if folder else None)
-        _kept.words = words
+        _kept.words, _kept.learned = words, ()
+    if _kept.learned != learned:
+        _kept.words.add_words(learned)
+        _kept.learned = learned
     return _kept.words

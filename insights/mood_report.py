@@ -9,8 +9,9 @@ of messages that would be as uncertain.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -58,10 +59,12 @@ class Moods(Protocol):
 
 
 class OfDay(Moods, Protocol):
-    """day: of Shanghai, counted from 1970."""
+    """day: of Shanghai, counted from 1970. people: members with judged messages on it."""
 
     @property
     def day(self) -> int: ...
+    @property
+    def people(self) -> int: ...
 
 
 class OfMember(Moods, Protocol):
@@ -81,6 +84,70 @@ class Word:
     people: int
 
 
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Of how many members the messages of a place are. beside: of how many those of all places
+    with fewer members are together, 0 for the smallest, None for all places."""
+
+    people: int = 0
+    beside: int | None = None
+
+    @property
+    def least(self) -> int:
+        """The fewest members that a figure of the place tells of, when others are subtracted."""
+        return min(self.people, self.beside or self.people)
+
+
+Places = Mapping[str | None, Crowd]
+"""By place; None: all places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowds:
+    """Who is behind the figures: members with judged messages and, of the week, with any.
+
+    Whoever may not see a small group must not get it as the rest either, so this looks at all
+    places at once. days: of all places, by day.
+    """
+
+    week: Places = field(default_factory=dict)
+    week_read: Places = field(default_factory=dict)
+    before: Places = field(default_factory=dict)
+    before_read: Places = field(default_factory=dict)
+    today: Places = field(default_factory=dict)
+    days: Mapping[int, int] = field(default_factory=dict)
+
+
+def crowds(
+    week: Sequence[OfMember],
+    before: Sequence[OfMember],
+    today: Sequence[OfMember],
+    days: Mapping[int, int],
+) -> Crowds:
+    """Who is behind it. days: day -> members with judged messages anywhere."""
+    return Crowds(
+        week=_places(week, _judged),
+        week_read=_places(week, _read),
+        before=_places(before, _judged),
+        before_read=_places(before, _read),
+        today=_places(today, _judged),
+        days=days,
+    )
+
+
+def _places(people: Iterable[OfMember], counted: Callable[[Sequence[Moods]], int]) -> Places:
+    members: dict[str, set[int]] = defaultdict(set)
+    for one in people:
+        if counted([one]):
+            members[one.place].add(one.member_id)
+    found: dict[str | None, Crowd] = {}
+    smaller: set[int] = set()
+    for place in sorted(members, key=lambda place: (len(members[place]), place)):
+        found[place] = Crowd(len(members[place]), len(smaller))
+        smaller |= members[place]
+    return found | {None: Crowd(len(smaller))}
+
+
 def first_second(day: int) -> float:
     """When a day of Shanghai begins, Unix seconds."""
     return float(day * _DAY_S - _SHANGHAI_S)
@@ -97,6 +164,7 @@ def build(
     words: Iterable[Word],
     titles: Mapping[str, str],
     now: float,
+    crowds: Crowds,
     *,
     scope: str = "",
 ) -> Report:
@@ -104,8 +172,10 @@ def build(
 
     scope: that place, and only its rows are given; "" for all. days: of the last TREND days up to
     now. people, words: of the last WEEK days. titles: what places are called; "" is what is said
-    in private. Nothing read: figures without values.
+    in private. crowds: of all places, also for the report of one. Nothing read: figures without
+    values.
     """
+    place = scope or None
     today = day_of(now)
     since = first_second(today - WEEK + 1)
     week = [one for one in days if one.day > today - WEEK]
@@ -114,26 +184,28 @@ def build(
     of_today = [one for one in days if one.day == today]
     figures = [
         *(
-            _share(name, attribute, week, people, earlier, since, now)
+            _share(name, attribute, week, people, earlier, since, now, crowds, place)
             for name, attribute in (
                 ("mood_negative", "negative"),
                 ("mood_neutral", "neutral"),
                 ("mood_positive", "positive"),
             )
         ),
-        _unsure(week, people, earlier, since, now),
+        _unsure(week, earlier, since, now, crowds, place),
         Figure(
             name="mood_messages",
             value=float(_read(week)),
             unit="count",
             n=_read(week),
-            people=len({one.member_id for one in people}),
+            people=_of(crowds.week_read, place).people,
+            beside=_of(crowds.week_read, place).beside,
             before=float(_read(earlier)) if earlier else None,
+            before_people=_of(crowds.before_read, place).least,
             since=since,
             until=now,
         ),
         *(
-            _plain(name, attribute, of_today, first_second(today), now)
+            _plain(name, attribute, of_today, first_second(today), now, _of(crowds.today, place))
             for name, attribute in (
                 ("mood_negative_today", "negative"),
                 ("mood_positive_today", "positive"),
@@ -150,12 +222,20 @@ def build(
         lists=_lists(
             Listing(name="mood_groups")
             if scope
-            else _groups(week, people, earlier, titles, since, now),
+            else _groups(week, people, earlier, titles, since, now, crowds),
             _topics(words, since, now),
         ),
-        charts=(_trend(days, people, today),),
+        charts=(_trend(days, people, today, _by_day(days) if scope else crowds.days),),
         note=note,
     )
+
+
+def _of(places: Places, place: str | None) -> Crowd:
+    return places.get(place, Crowd(0, None if place is None else 0))
+
+
+def _by_day(days: Iterable[OfDay]) -> Mapping[int, int]:
+    return {one.day: one.people for one in days}
 
 
 def _sum(moods: Iterable[Moods], attribute: str) -> int:
@@ -181,6 +261,8 @@ def _share(
     earlier: Sequence[Moods],
     since: float,
     until: float,
+    crowds: Crowds,
+    place: str | None,
     of: str = "",
 ) -> Figure:
     n, hits, judged_earlier = _judged(week), _sum(week, attribute), _judged(earlier)
@@ -201,8 +283,10 @@ def _share(
         low=low,
         high=high,
         n=n,
-        people=len(clusters),
+        people=_of(crowds.week, place).people,
+        beside=_of(crowds.week, place).beside,
         before=_sum(earlier, attribute) / judged_earlier if judged_earlier else None,
+        before_people=_of(crowds.before, place).least,
         note="" if n >= FEW else "mood_few" if n else "mood_none",
         since=since,
         until=until,
@@ -211,10 +295,11 @@ def _share(
 
 def _unsure(
     week: Sequence[Moods],
-    people: Sequence[OfMember],
     earlier: Sequence[Moods],
     since: float,
     until: float,
+    crowds: Crowds,
+    place: str | None,
 ) -> Figure:
     n, hits = _read(week), _sum(week, "unsure")
     return Figure(
@@ -224,16 +309,20 @@ def _unsure(
         numerator=float(hits),
         denominator=float(n),
         n=n,
-        people=len({one.member_id for one in people}),
+        people=_of(crowds.week_read, place).people,
+        beside=_of(crowds.week_read, place).beside,
         before=_sum(earlier, "unsure") / _read(earlier) if _read(earlier) else None,
+        before_people=_of(crowds.before_read, place).least,
         note="" if n else "mood_none",
         since=since,
         until=until,
     )
 
 
-def _plain(name: str, attribute: str, moods: Sequence[Moods], since: float, until: float) -> Figure:
-    """A share whose members are not known: without an interval."""
+def _plain(
+    name: str, attribute: str, moods: Sequence[Moods], since: float, until: float, crowd: Crowd
+) -> Figure:
+    """A share without an interval: how many messages are whose is not asked."""
     n, hits = _judged(moods), _sum(moods, attribute)
     return Figure(
         name=name,
@@ -242,6 +331,8 @@ def _plain(name: str, attribute: str, moods: Sequence[Moods], since: float, unti
         numerator=float(hits),
         denominator=float(n),
         n=n,
+        people=crowd.people,
+        beside=crowd.beside,
         note="" if n >= FEW else "mood_few" if n else "mood_none",
         since=since,
         until=until,
@@ -293,6 +384,7 @@ def _groups(
     titles: Mapping[str, str],
     since: float,
     until: float,
+    crowds: Crowds,
 ) -> Listing:
     places = {one.place for one in week}
     rows = []
@@ -307,7 +399,9 @@ def _groups(
             Row(
                 label=label,
                 figures=tuple(
-                    _share(name, attribute, here, theirs, before, since, until, label)
+                    _share(
+                        name, attribute, here, theirs, before, since, until, crowds, place, label
+                    )
                     for name, attribute in (
                         ("mood_negative", "negative"),
                         ("mood_positive", "positive"),
@@ -325,7 +419,8 @@ def _topics(words: Iterable[Word], since: float, until: float) -> Listing:
     for word in words:
         if word.n < TOPIC_LEAST or not word.negative:
             continue
-        low, high = interval(word.negative, word.n, float(word.n))
+        # By people: who complains of it ten times is one who complains.
+        low, high = interval(word.negative, word.n, float(max(min(word.people, word.n), 1)))
         figure = Figure(
             name="mood_negative",
             value=word.negative / word.n,
@@ -346,7 +441,9 @@ def _topics(words: Iterable[Word], since: float, until: float) -> Listing:
     return Listing(name="mood_topics", rows=tuple(rows[:TOPICS]))
 
 
-def _trend(days: Sequence[OfDay], people: Sequence[OfMember], today: int) -> Chart:
+def _trend(
+    days: Sequence[OfDay], people: Sequence[OfMember], today: int, members: Mapping[int, int]
+) -> Chart:
     numbers = range(today - TREND + 1, today + 1)
     by_day = {number: [one for one in days if one.day == number] for number in numbers}
     sizes = tuple(_judged(by_day[number]) for number in numbers)
@@ -354,7 +451,8 @@ def _trend(days: Sequence[OfDay], people: Sequence[OfMember], today: int) -> Cha
     for name, attribute in (("mood_negative", "negative"), ("mood_positive", "positive")):
         clusters = [(_judged([one]), getattr(one, attribute)) for one in people if _judged([one])]
         messages = sum(size for size, _ in clusters)
-        # A day's members are not known; the week says how much less than its messages it tells.
+        # Whose a day's messages are is not known; the week says how much less than its messages
+        # it tells.
         part = worth(clusters) / messages if messages else 1.0
         hits = [_sum(by_day[number], attribute) for number in numbers]
         bands = [interval(k, n, part * n) for k, n in zip(hits, sizes, strict=True)]
@@ -365,6 +463,7 @@ def _trend(days: Sequence[OfDay], people: Sequence[OfMember], today: int) -> Cha
                 low=tuple(low for low, _ in bands),
                 high=tuple(high for _, high in bands),
                 n=sizes,
+                people=tuple(members.get(number, 0) for number in numbers),
             )
         )
     labels = tuple(f"{datetime.fromtimestamp(number * _DAY_S, UTC):%m-%d}" for number in numbers)

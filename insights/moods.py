@@ -7,6 +7,9 @@ the beta-binomial that follows from it (Skellam 1948). Groups are looked at seve
 each look has its part of the day's error (Bonferroni), so that looking often finds nothing by
 itself. Of many topics those are told that pass Benjamini and Hochberg's step-up together.
 
+A message that no model wants to judge counts as one that is not negative: mostly it is a plain one,
+and where only the sure ones counted, most of a usual day would be negative.
+
 The constants keep the false alarms of a quiet bot with a few groups below one in a month; the
 tests simulate that month and print what planted drops are found. Wrong labels do no harm as such:
 the past holds the same wrong labels. Nothing here knows a store or who anybody is.
@@ -25,9 +28,11 @@ Kind = Literal["member_angry", "topic_negative", "mood_drop"]
 DAYS = 28
 """Days of the past that today is held against."""
 
-MEMBER_ALPHA = 1.5e-5
-"""Most probability, by their own past, of what a member says in an hour: some thousand messages
-a day make some thousand windows."""
+MEMBER_ALPHA = 1e-3
+"""A day's error over all members' hours in which so much was said that it could be anger: each has
+its part of it (Bonferroni), so that a large bot raises no more false alarms than a small one."""
+MEMBER_HOURS = 20
+"""So many of these hours are taken for granted: in the morning there was none yet."""
 MEMBER_WINDOW_S = 3600.0
 MEMBER_LEAST = 4
 """Negative messages below which nobody is called angry."""
@@ -43,7 +48,7 @@ GROUP_ALPHA = 1e-3
 LOOKS = ((0.25, 0.1), (0.5, 0.2), (0.75, 0.2), (1.0, 0.3), (1.5, 0.1), (2.0, 0.1))
 """(messages of the day, in usual days; the part of the day's error that this look may use)."""
 GROUP_LEAST = 20
-"""Judged messages below which no group is judged."""
+"""Messages below which no group is judged."""
 GROUP_DAYS = 7
 """Days of the past with messages that a group needs."""
 
@@ -69,7 +74,8 @@ _ALONE = 0.01
 
 
 class Message(Protocol):
-    """A judged message. label: -1, 0 or 1; negative: how probable; source, row_id: which it is."""
+    """A message that was read. label: -1, 0 or 1, None for unsure; negative: how probable; source,
+    row_id: which it is."""
 
     @property
     def source(self) -> str: ...
@@ -90,14 +96,14 @@ class Message(Protocol):
 
 
 Day = tuple[int, int]
-"""(judged messages, negative ones among them) of one day."""
+"""(messages, negative ones among them) of one day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
     """What is usual: the share of negative messages of a day is Beta(a, b).
 
-    days: how many days it is known from; daily: judged messages of a usual one of them.
+    days: how many days it is known from; daily: messages of a usual one of them.
     """
 
     a: float
@@ -124,7 +130,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A mood that turned. at: when it showed. n: judged messages, negative: among them; usual:
+    """A mood that turned. at: when it showed. n: messages, negative: among them; usual:
     the share that is usual, 0 to 1; p: the probability of as many by the past; people: who were
     negative; rows: which messages to show, worst first, no two of one member before all have one.
     """
@@ -146,7 +152,7 @@ class Turn:
 
 
 def past(days: Sequence[Day]) -> Past | None:
-    """What is usual after these days; None where nothing was judged.
+    """What is usual after these days; None where nothing was said.
 
     How much days differ is estimated from the variance between them (the analysis of variance
     estimator of the correlation within a day, Ridout, Demétrio and Firth 1999), drawn towards
@@ -182,9 +188,9 @@ def baseline(
 ) -> Baseline:
     """What is usual everywhere. places, terms: their days before `day`, in any order."""
     known: dict[str, Past] = {}
-    judged = negative = 0
+    said = negative = 0
     for place, days in places.items():
-        judged += sum(n for n, _ in days)
+        said += sum(n for n, _ in days)
         negative += sum(k for _, k in days)
         found = past(days)
         if found is not None and found.days >= GROUP_DAYS:
@@ -196,7 +202,7 @@ def baseline(
             if found is not None:
                 spoken[term] = found
     # A bot that starts knows of no mood: one in ten is what most groups have.
-    return Baseline(day, (negative + 1.0) / (judged + 10.0), known, spoken)
+    return Baseline(day, (negative + 1.0) / (said + 10.0), known, spoken)
 
 
 def tail(k: int, n: int, a: float, b: float) -> float:
@@ -222,11 +228,29 @@ def tail(k: int, n: int, a: float, b: float) -> float:
 # Members
 
 
-def angry(messages: Sequence[Message], records: Mapping[int, Day], everyone: float) -> list[Turn]:
+def busy_hours(messages: Iterable[Message]) -> int:
+    """Members' hours, none of which overlap, in which they wrote enough to be looked at.
+
+    messages: in the order of time.
+    """
+    begin: dict[int, float] = {}
+    count: Counter[int] = Counter()
+    found = 0
+    for one in messages:
+        if one.at - begin.get(one.member_id, -math.inf) > MEMBER_WINDOW_S:
+            begin[one.member_id], count[one.member_id] = one.at, 0
+        count[one.member_id] += 1
+        found += count[one.member_id] == MEMBER_LEAST
+    return found
+
+
+def angry(
+    messages: Sequence[Message], records: Mapping[int, Day], everyone: float, hours: int = 0
+) -> list[Turn]:
     """Members whose messages of an hour are more negative than they ever are; one turn each.
 
-    messages: judged, in the order of time, of hours at most of this day. records: member ->
-    their past before that. everyone: the usual share.
+    messages: in the order of time, of hours at most of this day. records: member -> their past
+    before that. everyone: the usual share. hours: `busy_hours` of everybody on that day.
     """
     by_member: dict[int, list[Message]] = defaultdict(list)
     for one in messages:
@@ -239,13 +263,13 @@ def angry(messages: Sequence[Message], records: Mapping[int, Day], everyone: flo
         worth = min(1.0, RECORD / n) if n else 1.0
         a = STRENGTH * everyone + worth * k
         b = STRENGTH * (1.0 - everyone) + worth * (n - k)
-        turn = _angry(mine, a, b)
+        turn = _angry(mine, a, b, MEMBER_ALPHA / max(hours, MEMBER_HOURS))
         if turn is not None:
             found.append(turn)
     return found
 
 
-def _angry(mine: Sequence[Message], a: float, b: float) -> Turn | None:
+def _angry(mine: Sequence[Message], a: float, b: float, alpha: float) -> Turn | None:
     for end, last in enumerate(mine):
         if last.label != -1:
             continue
@@ -258,7 +282,7 @@ def _angry(mine: Sequence[Message], a: float, b: float) -> Turn | None:
             if negative < MEMBER_LEAST or mine[begin].label != -1:
                 continue
             p = tail(negative, n, a, b)
-            if p <= MEMBER_ALPHA:
+            if p <= alpha:
                 window = mine[begin : end + 1]
                 places = Counter(one.place for one in window)
                 return Turn(
@@ -282,7 +306,7 @@ def _angry(mine: Sequence[Message], a: float, b: float) -> Turn | None:
 def dropped(messages: Sequence[Message], places: Mapping[str, Past]) -> list[Turn]:
     """Groups whose day is more negative than their days are; one turn each.
 
-    messages: judged, of one day so far, in the order of time.
+    messages: of one day so far, in the order of time.
     """
     by_place: dict[str, list[Message]] = defaultdict(list)
     for one in messages:
@@ -339,7 +363,7 @@ def _several(messages: Sequence[Message], known: Past) -> bool:
 def turned(messages: Sequence[Message], terms: Mapping[str, Past]) -> list[Turn]:
     """Topics that are spoken of more negatively today than they are; at most TOPICS, worst first.
 
-    messages: judged, of one day so far, in the order of time. Of terms that stand in the same
+    messages: of one day so far, in the order of time. Of terms that stand in the same
     messages the clearest is told.
     """
     by_term: dict[str, list[Message]] = defaultdict(list)

@@ -103,16 +103,21 @@ def publishable(figure: Figure) -> bool:
     return figure.denominator == figure.people and 0 <= figure.numerator <= figure.denominator
 
 
+def _may(figure: Figure) -> bool:
+    """Whether it counts members, or would if there were any."""
+    return publishable(figure) or (figure.value is None and figure.unit in ("count", "share"))
+
+
 def publish(report: Report, names: Collection[str], epsilon: float, least: int) -> Report:
     """The figures of these names with noise, and nothing else of the report.
 
     names: of figures in which each member counts once at most, chosen beforehand and not by
-    what they say. epsilon: what the whole report costs. least: a figure that seems to be of
-    fewer members is withheld; that is decided by the noisy number and costs nothing. The
-    interval is that of the noise alone. Lists and charts are left out. Errors: NotPublishable;
-    ValueError.
+    what they say; one without a value is published as of nobody, for that it has none would tell
+    of somebody. epsilon: what the whole report costs. least: a figure that seems to be of fewer
+    members is withheld; that is decided by the noisy number and costs nothing. The interval is
+    that of the noise alone. Lists and charts are left out. Errors: NotPublishable; ValueError.
     """
-    chosen = [one for one in report.figures if one.name in names and publishable(one)]
+    chosen = [one for one in report.figures if one.name in names and _may(one)]
     if not chosen:
         raise NotPublishable(f"no figure of {sorted(names)} is a count or a share of members")
     each = epsilon / len(chosen)
@@ -134,7 +139,7 @@ def _counts(one: Figure) -> list[int]:
 
 def _told(one: Figure, drawn: Sequence[int], epsilon: float, least: int) -> Figure:
     whole = max(0, sum(drawn))
-    plain = replace(one, n=0, people=None, before=None, note=NOISY)
+    plain = replace(one, n=0, people=None, before=None, note=NOISY, beside=None, before_people=None)
     if whole < least:
         return replace(
             plain, value=None, low=None, high=None, numerator=None, denominator=None, note=SMALL

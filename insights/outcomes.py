@@ -70,14 +70,18 @@ class Rate:
     high: float
 
 
-def rate(went_on: int, people: int) -> Rate:
-    """The share and its interval. Source: Wilson 1927, score interval."""
+def rate(went_on: int, people: int, worth: float | None = None) -> Rate:
+    """The share and its interval. Source: Wilson 1927, score interval.
+
+    worth: of how many who decide each for themselves it is as uncertain; None for all of them.
+    """
     if people == 0:
         return Rate(0, 0, math.nan, math.nan, math.nan)
+    n = people if worth is None else worth
     share, z2 = went_on / people, _Z * _Z
-    middle = (share + z2 / (2 * people)) / (1 + z2 / people)
-    spread = math.sqrt(share * (1 - share) / people + z2 / (4 * people * people))
-    half = _Z * spread / (1 + z2 / people)
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    spread = math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = _Z * spread / (1 + z2 / n)
     # At the ends the interval begins exactly there; rounding must not put it beyond.
     low = 0.0 if went_on == 0 else max(0.0, middle - half)
     high = 1.0 if went_on == people else min(1.0, middle + half)

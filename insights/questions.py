@@ -89,11 +89,16 @@ def asked(turns: Iterable[Turn], bot: Mapping[int, Sequence[float]]) -> list[Ask
 
 def _newest(waiting: dict[int, Asked], turn: Turn) -> Asked | None:
     """The question that these words are the next after; others wait on."""
-    late = [who for who, one in waiting.items() if turn.at - one.at > NEXT_S]
+    late: list[int] = []
+    newest: Asked | None = None
+    for who, one in waiting.items():
+        if turn.at - one.at > NEXT_S:
+            late.append(who)
+        elif who != turn.member_id and (newest is None or one.at > newest.at):
+            newest = one
     for who in late:
         del waiting[who]
-    near = [one for one in waiting.values() if one.by != turn.member_id]
-    return max(near, key=lambda one: one.at, default=None)
+    return newest
 
 
 def _take_on(turn: Turn, last: Asked | None, answers: Mapping[int, Asked]) -> None:

@@ -15,7 +15,8 @@ Retention rate: retained ÷ all. All are those who were active in the window bef
 those of them who were active again in this one. Beside it the stay rate, of memberships: who was
 there when the window began, and how many of them still were when it ended.
 
-Every rate is of people or of exposures, never of money, and has Wilson's 95 % interval. Pure.
+Every rate is of people or of exposures, never of money, and has Wilson's 95 % interval: by people,
+for who was shown ten things did not decide ten times. Pure.
 """
 
 from __future__ import annotations
@@ -103,11 +104,16 @@ class Spells(Protocol):
 
 
 class Share(NamedTuple):
-    """hits of so many, which are of so many different members."""
+    """hits of so many, which are of so many different members.
+
+    worth: of how many, were each of another member, the share would be as uncertain; None when
+    that is not known: of as many as there are members.
+    """
 
     hits: int
     of: int
     people: int
+    worth: float | None = None
 
 
 NOTHING = Share(0, 0, 0)
@@ -196,13 +202,48 @@ def interaction(
     if not fits.any():
         return {}
     slices = np.zeros(int(fits.sum()), np.int64) if by is None else by[fits]
-    total = np.bincount(slices)
-    hits = np.bincount(slices, hit[fits])
-    people = _distinct(slices, shown.member[fits])
+    of = _clusters(slices, shown.member[fits], hit[fits])
+    total = np.bincount(of.slice, of.size).astype(np.int64)
+    hits = np.bincount(of.slice, of.hits).astype(np.int64)
+    people = np.bincount(of.slice)
+    worth = _worth(of, total, hits, people)
     return {
-        int(one): Share(int(hits[one]), int(total[one]), int(people[one]))
+        int(one): Share(int(hits[one]), int(total[one]), int(people[one]), float(worth[one]))
         for one in np.flatnonzero(total)
     }
+
+
+class _Clusters(NamedTuple):
+    """A member in a slice each: exposures, and those with an interaction."""
+
+    slice: Ints
+    size: Ints
+    hits: Ints
+
+
+def _clusters(slices: Ints, member: Ints, hit: Bools) -> _Clusters:
+    width = int(member.max()) + 1
+    # Whether it was answered is the last bit: one sort is enough.
+    keys = np.sort((slices * width + member) * 2 + hit)
+    whose = keys >> 1
+    first = np.flatnonzero(np.concatenate([[True], whose[1:] != whose[:-1]]))
+    size = np.diff(first, append=len(keys))
+    return _Clusters(whose[first] // width, size, np.add.reduceat(keys & 1, first))
+
+
+def _worth(of: _Clusters, total: Ints, hits: Ints, people: Ints) -> Floats:
+    """Exposures of as many members as would be as uncertain, of each slice; nan without any.
+
+    Source: the linearized variance of a ratio over clusters (Cochran 1977, 6.3), as n of p(1-p)/n.
+    At least 1; where all are alike what varies is not seen, and members count.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = hits / total
+        rest = (of.hits - share[of.slice] * of.size) ** 2
+        spread = np.bincount(of.slice, rest) * people / (people - 1) / total.astype(np.float64) ** 2
+        found = np.where(spread > 1e-15, share * (1.0 - share) / spread, people)
+    found = np.where(people == 1, 1.0, np.clip(found, 1.0, np.maximum(total, 1)))
+    return np.where(total > 0, found, np.nan)
 
 
 def _sorted(keys: Ints) -> Ints:
@@ -216,13 +257,6 @@ def _sorted(keys: Ints) -> Ints:
 def different(member: Ints) -> int:
     """How many different ones there are."""
     return len(_sorted(member))
-
-
-def _distinct(slices: Ints, member: Ints) -> Ints:
-    """How many different members are in each slice."""
-    width = int(member.max()) + 1
-    counts: Ints = np.bincount(_sorted(slices * width + member) // width)
-    return counts
 
 
 def conversion(
@@ -349,7 +383,7 @@ def share_figure(
 
     none: the note of that, else the one that belongs to the name.
     """
-    found = rate(share.hits, share.of)
+    found = rate(share.hits, share.of, max(share.people, 1) if share.worth is None else share.worth)
     nothing = share.of == 0
     note = (none or _NONE_OF.get(name, "")) if nothing else "few" if share.of < LEAST else ""
     return Figure(
@@ -366,6 +400,7 @@ def share_figure(
         n=share.of,
         people=share.people,
         before=before.hits / before.of if before and before.of else None,
+        before_people=before.people if before and before.of else None,
         note=note,
     )
 

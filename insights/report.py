@@ -29,7 +29,10 @@ class Figure:
     interval, None without one. n: how many observations it stands on. people: how many different
     members those are of; None when it says nothing about people. since, until: its window, Unix
     seconds; until is not in it. before: the same over the window before, None when not known.
-    note: the key of a sentence that belongs to it; "" for none.
+    note: the key of a sentence that belongs to it; "" for none. beside: of a part of a whole, how
+    many members all smaller parts are of together: subtracting it and the larger ones tells of
+    those; 0 for the smallest, None when it is no part or that is not known. before_people: how
+    many members `before` tells of, None when not known.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Figure:
     people: int | None = None
     before: float | None = None
     note: str = ""
+    beside: int | None = None
+    before_people: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,8 @@ class Series:
     """One line, one row of bars, or one row of a heat map. name: a key or a label of the data.
 
     values: one for each label of the chart; None where there is none. low, high: a band or the
-    intervals, empty without one. n: sizes, for tables; empty without.
+    intervals, empty without one. n: sizes, for tables; empty without. people: how many members
+    each value is of, where n counts something else or nothing; empty without.
     """
 
     name: str
@@ -83,6 +89,7 @@ class Series:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     n: tuple[int, ...] = ()
+    people: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +134,14 @@ def to_json(report: Report) -> str:
 def from_json(data: str) -> Report:
     """Read back. Errors: ValueError when it is no report."""
     return msgspec.json.decode(data.encode(), type=Report)
+
+
+def known(data: str | None) -> Report | None:
+    """What is kept, read back; None when nothing is, or when it is no report any more: what is
+    left of one is worked out anew by the next run of its job."""
+    if data is None:
+        return None
+    try:
+        return from_json(data)
+    except ValueError:
+        return None

@@ -75,6 +75,14 @@ def from_json(data: str) -> Curves:
     return msgspec.json.decode(data.encode(), type=Curves)
 
 
+def known(data: str | None) -> Curves | None:
+    """What is kept, read back; None for nothing, and for what is no such thing any more."""
+    try:
+        return None if data is None else from_json(data)
+    except ValueError:
+        return None
+
+
 class Planned(NamedTuple):
     """A plan and what is known around it. now: conversions if the same money were given as it is
     given now, None when nothing is; less, more: with a fifth less and a fifth more money."""

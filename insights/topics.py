@@ -12,7 +12,7 @@ the same messages, or when `synonyms.txt` joins them.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,6 +51,8 @@ _PHRASE_CHARS = 8
 _RARE = 8.0
 """Nats: 可以, 问题 and 开始 say less than this of what a message is about."""
 _LONGEST_TERM = 20
+_LONGEST = 2000
+"""Characters of a message that are looked at."""
 _MARKS = re.compile(r"\[[\u3400-\u9fffA-Za-z]{1,8}\]|@[^\s@:,，：]{1,40}|/:[:\w,@~\-()*|<>]{1,8}")
 """WeChat's emoticons ([微笑], /::) as old clients send them) and whom a message calls."""
 _NO_TERM = re.compile(
@@ -75,8 +77,11 @@ _FILLERS = frozenset(_SAID_ANYWAY.split())
 
 
 def plain(text: str) -> str:
-    """A text without links, emoticons and whom it calls: give this to `Words.cut`."""
-    return _MARKS.sub(" ", LINK.sub(" ", text))
+    """A text without links, emoticons and whom it calls: give this to `Words.cut`.
+
+    Of a long one its beginning, for a cut looks at less.
+    """
+    return _MARKS.sub(" ", LINK.sub(" ", text[:_LONGEST]))
 
 
 def terms_of(words: Sequence[str], rarity: Rarity | None = None) -> list[str]:
@@ -185,10 +190,10 @@ class _Spoken:
         self.weight = {term: weights[term] for term in self.terms}
         self.people = {term: people[term] for term in self.terms}
         self.holding = {term: holding[term] for term in self.terms}
-        self.times: Counter[str] = Counter()
-        self.pairs: Counter[tuple[str, str]] = Counter()
-        self.before: Counter[tuple[str, str]] = Counter()
-        self.adjacent: Counter[tuple[str, str]] = Counter()
+        self.times: dict[str, int] = defaultdict(int)
+        self.pairs: dict[tuple[str, str], int] = defaultdict(int)
+        self.before: dict[tuple[str, str], int] = defaultdict(int)
+        self.adjacent: dict[tuple[str, str], int] = defaultdict(int)
         self.pair_people: dict[tuple[str, str], set[int]] = defaultdict(set)
         self._count()
 
@@ -200,13 +205,17 @@ class _Spoken:
                 continue
             seen.add((one.member, one.terms))
             kept = [term for term in one.terms if term in self.weight]
-            self.times.update(kept)
+            # Counter.update would cost more than the counting.
+            for term in kept:
+                self.times[term] += 1
             for pair in combinations(kept, 2):
                 self.before[pair] += 1
                 ordered = pair if pair[0] < pair[1] else (pair[1], pair[0])
                 self.pairs[ordered] += 1
                 self.pair_people[ordered].add(one.member)
-            self.adjacent.update(pair for pair in pairwise(one.terms) if pair in self.before)
+            for pair in pairwise(one.terms):
+                if pair in self.before:
+                    self.adjacent[pair] += 1
         self.total = len(seen)
 
     def together(self, one: str, other: str) -> float:

@@ -44,8 +44,9 @@ from handlers import ROUTERS
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router
-from sandbox import seeds
+from sandbox import history, seeds
 from sandbox.fake_gateway import FakeGateway
+from sandbox.fake_platform import FakeMember
 from sandbox.fake_qyapi import FakeQyapi
 from sandbox.fake_wechat import Account, FakeWeChat
 from sandbox.groups import Example, GroupRooms, Names, Speaker
@@ -53,6 +54,7 @@ from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 from sandbox.shop import Offer, Shop
 from store.catalogue import Item
 from store.documents import NewDocument
+from store.groups import place_of
 
 SEED = Path(__file__).parent / "seed"
 ITEMS = "items.jsonl"
@@ -77,6 +79,8 @@ GATEWAY, ROBOT = "qun", "board"
 
 GROUP_ID = "50001@chatroom"
 ROOMS = Names(group="周末读书会", board="公告群", bot="知群")
+OTHER_GROUP = ("50002@chatroom", "写作营同学群")
+"""Where people of the past talk, too; the page does not show what is said there."""
 _TRY = (
     "签到",
     "领券 早鸟",
@@ -102,6 +106,12 @@ OPERATOR = Person(
     "#4aa564",
     suggestions=(
         "/help",
+        "/report week",
+        "/why 2",
+        "/report mood",
+        "/report topic",
+        "/report members",
+        "/report to 即将流失 好久不见，新课开了，回来看看。不想收到请回复退订",
         "/campaign new",
         "/campaign list",
         "/campaign preview 1",
@@ -282,9 +292,13 @@ def _offer(item: Item) -> Offer:
 
 
 class Demo:
-    """Bot, fake, shop and page together; `url` is where the page is."""
+    """Bot, fake, shop and page together; `url` is where the page is.
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    past: whether something happened before it was opened (`sandbox/history.py`); it is written
+    and worked out in the background, half a minute after the start it can be asked about.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, *, past: bool = False) -> None:
         self.fake = FakeWeChat(ACCOUNT)
         # WeChat tells some time after a mass send how it went.
         self.fake.mass.finish_after_s = FINISH_S
@@ -307,6 +321,8 @@ class Demo:
         self.url = ""
         self._folder = folder
         self._port = port
+        self._past = past
+        self.looking_back: asyncio.Task[None] | None = None
         self.app: App | None = None
 
     async def start(self) -> None:
@@ -340,6 +356,16 @@ class Demo:
             Link("指标", f"{ops}/metrics"),
         )
         self.url = await self.phone.start(port=self._port)
+        if self._past:
+            self.looking_back = asyncio.create_task(self._look_back(app))
+
+    async def _look_back(self, app: App) -> None:
+        """Write what happened before, and work out what it means."""
+        places = [place_of(GATEWAY, group) for group in (OTHER_GROUP[0], GROUP_ID)]
+        if await history.write(app.store, time.time(), places):
+            await history.until_read(app.store)
+            assert app.insights is not None
+            app.insights.refresh()
 
     async def _seed(self, app: App) -> None:
         """FAQ, handbook, offers and quiz once; the catalogue each time, for the shop has moved."""
@@ -359,6 +385,11 @@ class Demo:
         await app.store.catalogue.put(here, now)
         await seeds.seed(app.store, now)
         await seeds.seed_group(app.store, GATEWAY, GROUP_ID, ROOMS.group, now, OWNER.id)
+        if self._past:
+            self.gateway.group(*OTHER_GROUP)
+            await seeds.seed_group(app.store, GATEWAY, *OTHER_GROUP, now)
+            for openid in history.openids():
+                self.fake.members.setdefault(openid, FakeMember(since=now))
         self.shop.offers = {item.id: _offer(item) for item in here}
 
     async def _open_shop(self, app: App) -> None:
@@ -386,6 +417,9 @@ class Demo:
 
     async def stop(self) -> None:
         """Close the page, the shop, the fakes and the bot."""
+        if self.looking_back is not None:
+            self.looking_back.cancel()
+            await asyncio.gather(self.looking_back, return_exceptions=True)
         await self.phone.close()
         await self.shop.close()
         await self.gateway.close()
@@ -403,7 +437,7 @@ async def demo(port: int = 8765, folder: Path | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     place = folder or Path(tempfile.mkdtemp(prefix="zhiqun-demo-"))
-    stage = Demo(place, port)
+    stage = Demo(place, port, past=True)
     try:
         try:
             await stage.start()

@@ -35,6 +35,8 @@ _PICKED_UP = 0.25
 _PICKED_UP_S = 1800.0
 """Small talk picks up what was said last, so often and within this time."""
 _RANT_S = 2400.0
+_FIRST, _TOGETHER = 3, 0.6
+"""The first item is bought so many times as often as any other, and so often the second with it."""
 
 Kind = Literal["mood_drop", "topic_negative", "topic_burst", "member_angry"]
 
@@ -71,10 +73,11 @@ class Plan:
     """What is to be thought up.
 
     now: Unix seconds at which it ends. first_id: the number of the first member. channel: of those
-    who write in private; places: the groups they are in. circles, leaders: circles in each group,
-    leaders in each circle. leaving: the share of members who go silent. quiet: nothing of what
-    follows is planted. angry: members who turn angry, on some day of the last `angry_days`.
-    items: ids of the catalogue, the first two of which are bought together.
+    who write in private; places: the groups they are in. circles, leaders: of each group; who
+    leads answers most of what their circle asks. leaving: the share of members who go silent.
+    early: the share of those who were there from the first day. quiet: no drops, bursts, sours,
+    angry. angry: members who turn angry, on some day of the last `angry_days`. items: ids of the
+    catalogue; the first is bought most, the second with it.
     """
 
     now: float
@@ -87,6 +90,7 @@ class Plan:
     circles: int = 3
     leaders: int = 2
     leaving: float = 0.2
+    early: float = 0.7
     per_day: float = 0.5
     quiet: bool = False
     drops: tuple[Drop, ...] = ()
@@ -131,12 +135,14 @@ class Truth(NamedTuple):
 class World:
     """rows: by table, for `store.history.fill`, each in the order of time. The rest is true of
     them. begin: midnight of the first day. curves: place -> (most, scale): in a week in which x
-    yuan are spent, 1 + most * log(1 + x / scale) members buy there."""
+    yuan are spent, 1 + most * log(1 + x / scale) members buy there; orders: how many orders one
+    who buys makes, on average."""
 
     rows: dict[str, list[tuple[Any, ...]]]
     people: list[Person]
     begin: float
     curves: dict[str, tuple[float, float]] = field(default_factory=dict)
+    orders: float = 1.0
     truths: list[Truth] = field(default_factory=list)
 
     @property
@@ -198,6 +204,7 @@ class _Simulation:
         self.keys = 0
         # Of the day that is being thought up.
         self.here: dict[tuple[str, int], list[Person]] = {}
+        self.leading: dict[str, list[Person]] = {}
         self.tempers: dict[str, float] = {}
         self.last: dict[str, tuple[float, tuple[str, ...], str]] = {}
 
@@ -222,9 +229,9 @@ class _Simulation:
         plan, rng = self.plan, self.rng
         place = plan.places[number % len(plan.places)]
         within = (number - plan.first_id) // len(plan.places)
-        leads = within < plan.leaders * plan.circles
+        leads = within < plan.leaders
         circle = within % plan.circles if leads else rng.randrange(plan.circles)
-        joined = 0 if leads or rng.random() < 0.7 else rng.randrange(plan.days)
+        joined = 0 if leads or rng.random() < plan.early else rng.randrange(plan.days)
         left = math.inf
         if not leads and rng.random() < plan.leaving:
             left = joined + 7 + rng.random() * max(plan.days - joined - 7, 1)
@@ -248,9 +255,11 @@ class _Simulation:
         start = self.begin + day * DAY_S
         weekday = int((start + _EAST_S) // DAY_S + 3) % 7
         here = [one for one in self.people if one.joined <= day < one.left]
-        self.here = defaultdict(list)
+        self.here, self.leading = defaultdict(list), defaultdict(list)
         for one in here:
             self.here[one.place, one.circle].append(one)
+            if one.leads:
+                self.leading[one.place].append(one)
         self.tempers = {place: rng.gauss(0.0, 0.35) for place in plan.places}
         self.last = {}
         busy = {place: rng.lognormvariate(-0.02, 0.2) for place in plan.places}
@@ -283,7 +292,7 @@ class _Simulation:
                 some = rng.sample(near, min(len(near), burst.people))
                 turns = [_Turn(start + self._second(), one, burst.term, 0.0, True) for one in some]
                 if turns:
-                    first = min(turns).at
+                    first = min(one.at for one in turns)
                     truths.append(Truth("topic_burst", first, burst.place, burst.term))
                 yield from turns
         for sour in plan.sours:
@@ -293,7 +302,8 @@ class _Simulation:
                     _Turn(start + self._second(), one, sour.topic, sour.bad, True) for one in some
                 ]
                 if turns:
-                    truths.append(Truth("topic_negative", min(turns).at, topic=sour.topic))
+                    first = min(one.at for one in turns)
+                    truths.append(Truth("topic_negative", first, topic=sour.topic))
                 yield from turns
         for one in rants:
             first = start + self._second()
@@ -336,11 +346,11 @@ class _Simulation:
             self._turned(one.place, one, other, at)
 
     def _helper(self, one: Person) -> Person | None:
-        """Who answers: mostly a leader of the own circle."""
-        circle = self.here[one.place, one.circle]
-        near = [other for other in circle if other.leads and other is not one]
-        if near and self.rng.random() < 0.75:
-            return self.rng.choice(near)
+        """Who answers: mostly a leader of the own circle; where it has none, often another."""
+        near = [other for other in self.leading[one.place] if other is not one]
+        own = [other for other in near if other.circle == one.circle]
+        if near and self.rng.random() < (0.75 if own else 0.4):
+            return self.rng.choice(own or near)
         return self._neighbour(one)
 
     def _neighbour(self, one: Person) -> Person | None:
@@ -398,10 +408,8 @@ class _Simulation:
         places = {one.number: place for place, one in enumerate(self.said, 1)}
         for place, one in enumerate(self.said, 1):
             answers = None if one.answers is None else places[one.answers]
-            self.rows["talk"].append(
-                (place, one.key, one.place, one.member_id, one.at, "text", one.text, f"s{place}")
-                + (answers, 0)
-            )
+            told = (one.key, one.place, one.member_id, one.at, "text", one.text, f"s{place}")
+            self.rows["talk"].append((place, *told, answers, 0))
         self.rows["interactions"].sort(key=lambda row: row[0])
 
     def _who(self) -> None:
@@ -420,12 +428,15 @@ class _Simulation:
     def _shop(self) -> None:
         plan, rng = self.plan, self.rng
         weekly: dict[tuple[str, int], int] = {}
+        if len(plan.items) > 1:
+            self.world.orders += _TOGETHER * _FIRST / (_FIRST + len(plan.items) - 1)
         # What is spent is noted by the week, and weeks begin on Mondays.
         monday = int(-((self.begin + _EAST_S) // DAY_S + 3) % 7)
         mondays = range(monday, plan.days - 6, 7) if plan.spending else ()
-        for number, place in enumerate(plan.places):
+        for place in plan.places:
             if plan.spending:
-                self.world.curves[place] = (6.0 + 4.0 * number, 300.0 + 250.0 * number)
+                most, scale = 4.0 * 6.0 ** rng.random(), 120.0 * 10.0 ** rng.random()
+                self.world.curves[place] = (most, scale)
             for first in mondays:
                 yuan = rng.choice((0, 100, 200, 400, 800, 1600))
                 weekly[place, first] = yuan
@@ -457,9 +468,9 @@ class _Simulation:
 
     def _bought(self, number: int, one: Person, at: float) -> int:
         plan, rng = self.plan, self.rng
-        which = rng.choices(range(len(plan.items)), (3, 1, 1)[: len(plan.items)])[0]
+        which = rng.choices(range(len(plan.items)), (_FIRST, *(1 for _ in plan.items[1:])))[0]
         basket = [which]
-        if which == 0 and rng.random() < 0.6 and len(plan.items) > 1:
+        if which == 0 and rng.random() < _TOGETHER and len(plan.items) > 1:
             basket.append(1)
         for place, item in enumerate(basket):
             number = self._event(

@@ -35,7 +35,7 @@ async def tick(store: Store, say: Say, tell: Tell, now: float) -> str:
     waiting = await store.alerts.untold(now - LATE_S)
     if not waiting:
         return ""
-    readers = await store.alerts.readers()
+    readers = [member_id for member_id, _ in await store.members.staff()]
     done = 0
     for alert in waiting:
         texts = await store.readings.texts(alert.rows)

@@ -9,13 +9,14 @@ states change by nothing but time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from insights import report
 from insights.behaviour import StateRules, day_of
 from scheduler import behaviour_work as work
+from scheduler.packed import Packed
 from store import Store, feature_reads
 from store.features import NOWHERE, Positions, Row
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 SLICE = 500
-"""Rows of each log, and rows that are written, in one transaction."""
+"""Rows of each log that one transaction takes in."""
 MOST_SLICES = 200
 """Of one round; what is left waits for the next."""
 SMALL = 5_000
@@ -85,10 +86,10 @@ async def _first(store: Store, crunch: Heavy, rules: StateRules, now: float, opt
     return f"{len(rows)} members looked at for the first time"
 
 
-async def _make(store: Store, rows: Sequence[Row], opt_in: bool) -> None:
+async def _make(store: Store, rows: Packed[Row], opt_in: bool) -> None:
     gone: set[int] = set()
-    for at in range(0, len(rows), SLICE):
-        gone |= await store.features.make(rows[at : at + SLICE], opt_in=opt_in)
+    for piece in rows.pieces():
+        gone |= await store.features.make(piece, opt_in=opt_in)
     await store.features.drop(gone)
 
 
@@ -104,8 +105,8 @@ async def refresh(
     if until is not None:
         await _mend(store, crunch, rules, until, now, opt_in)
     night = await crunch.heavy(work.concluded, store.db.path, rules, now, opt_in)
-    for at in range(0, len(night.judged), SLICE):
-        await store.features.judge(night.judged[at : at + SLICE])
+    for piece in night.judged.pieces():
+        await store.features.judge(piece)
     # The day that has ended: the night belongs to it.
     await store.features.count_states(work.iso(day_of(now) - 1))
     await store.interactions.put_finding(report.name_of("members"), night.report, now)
@@ -118,10 +119,11 @@ async def _mend(
 ) -> None:
     """Make agree what does not: consents given or taken, orders that found their buyer late."""
     found = await crunch.heavy(work.mended, store.db.path, rules, until, now, opt_in)
-    await store.features.drop(found.gone)
+    for gone in found.gone.pieces():
+        await store.features.drop(gone)
     await _make(store, found.made, opt_in)
-    for at in range(0, len(found.changed), SLICE):
-        rows = found.changed[at : at + SLICE]
-        was = {row.member_id: found.was[row.member_id] for row in rows}
+    for piece in found.changed.pieces():
+        was = {row.member_id: at for at, row in piece}
         # What changed meanwhile is found again the next night.
+        rows = [row for _, row in piece]
         await store.features.put(rows, was, until, until, now, opt_in=opt_in)

@@ -6,7 +6,7 @@ they give back is written by the job.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from insights.behaviour import (
     next_actions,
     rate,
 )
+from scheduler.packed import Packed
 from store import consents, feature_reads, features, insight_reads
 from store.dialect import Connection
 from store.feature_reads import Happening, Known, News, Shop
@@ -227,7 +228,7 @@ def judged_now(
 # In another process
 
 
-def made(path: Path, rules: StateRules, now: float, opt_in: bool) -> tuple[list[Row], Positions]:
+def made(path: Path, rules: StateRules, now: float, opt_in: bool) -> tuple[Packed[Row], Positions]:
     """Everybody's row from all that the logs hold, and how far they reach: the first time."""
     with insight_reads.reading(path) as conn:
         until = features.ends(conn)
@@ -246,16 +247,16 @@ def made(path: Path, rules: StateRules, now: float, opt_in: bool) -> tuple[list[
         row_of(member_id, total.done(), shops.get(member_id, Shop()), None, rules, now)
         for member_id, total in sums.items()
     ]
-    return judged_now(rows, told, rules, now), until
+    return Packed(judged_now(rows, told, rules, now)), until
 
 
 class Mended(NamedTuple):
-    """made: rows of who had none; changed: of who had, as of `was`; gone: who must have none."""
+    """made: rows of who had none; changed: (when it was updated, its row) of who had; gone: who
+    must have none."""
 
-    made: list[Row]
-    changed: list[Row]
-    was: dict[int, float]
-    gone: list[int]
+    made: Packed[Row]
+    changed: Packed[tuple[float, Row]]
+    gone: Packed[int]
 
 
 def mended(path: Path, rules: StateRules, until: Positions, now: float, opt_in: bool) -> Mended:
@@ -272,17 +273,16 @@ def mended(path: Path, rules: StateRules, until: Positions, now: float, opt_in: 
     rows = rows_after(again, rules, now)
     was = {one: own.row.updated_at for one, own in known.items() if own.row is not None}
     return Mended(
-        [row for row in rows if row.member_id not in was],
-        [row for row in rows if row.member_id in was],
-        was,
-        gone,
+        Packed(row for row in rows if row.member_id not in was),
+        Packed((was[row.member_id], row) for row in rows if row.member_id in was),
+        Packed(gone),
     )
 
 
 class Night(NamedTuple):
     """What the night concluded: rows that changed, the report and the model's check as JSON."""
 
-    judged: list[Judged]
+    judged: Packed[Judged]
     report: str
     model: str
     members: int
@@ -330,7 +330,7 @@ def concluded(path: Path, rules: StateRules, now: float, opt_in: bool) -> Night:
         days=CURVE_DAYS,
     )
     return Night(
-        _judged(rows, night, now),
+        Packed(_judged(rows, night, now)),
         report.to_json(member_report.report(night, now, rules)),
         msgspec.json.encode(churn.to_dict(risk.check)).decode(),
         len(rows),
@@ -362,9 +362,8 @@ def _before(conn: Connection, today: int) -> dict[str, int]:
     return {state: members for day, state, members in rows if days and day == max(days)}
 
 
-def _judged(rows: Sequence[Row], night: member_report.Night, now: float) -> list[Judged]:
+def _judged(rows: Sequence[Row], night: member_report.Night, now: float) -> Iterator[Judged]:
     """What is not as it stands in the rows."""
-    found = []
     for index, row in enumerate(rows):
         state, risk = STATES[night.states[index]], float(night.churn[index])
         recency, frequency, monetary = (int(scores[index]) for scores in night.scores)
@@ -381,8 +380,7 @@ def _judged(rows: Sequence[Row], night: member_report.Night, now: float) -> list
             row.updated_at,
         )
         if one[1:-1] != row[14:22]:
-            found.append(one)
-    return found
+            yield one
 
 
 def _curves(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -168,6 +169,9 @@ class Clock:
     """Runs jobs at their times, each at most once at a time."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
+        # A turn that comes while the last one still runs is left out, as it should be; it would
+        # be a warning each time, every second of a long batch.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         self._scheduler: Any = AsyncIOScheduler(timezone=SHANGHAI)
         for job in jobs:
             trigger: Any = (

@@ -105,7 +105,7 @@ def helps(questions: Collection[Asked]) -> list[Help]:
 def _heard(
     conn: Connection, place: str, since: float, until: float
 ) -> tuple[list[Turn], list[Asked]]:
-    turns = [Turn(*one[:5]) for one in reads.said(conn, place, since, until)]
+    turns = [Turn._make(one[:5]) for one in reads.said(conn, place, since, until)]
     return turns, asked(turns, reads.bot_answers(conn, place, since, until))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,6 +41,7 @@ RECENT_DAYS = 90
 
 MOST_WEEKS = 52
 
+T = TypeVar("T")
 Parts = tuple[tuple[Figure, ...], tuple[Chart, ...]]
 
 _LIVELY_DAYS = 28
@@ -96,8 +97,7 @@ class Made(NamedTuple):
 def night(path: Path, seed: int, now: float) -> Made:
     """Everything anew. seed: of the resampling, so that the same weeks give the same plan."""
     with insight_reads.reading(path) as conn:
-        data = forecast_reads.finding(conn, DAILY)
-        kept = {} if data is None else msgspec.json.decode(data, type=dict[str, Daily])
+        kept = _kept(forecast_reads.finding(conn, DAILY), dict[str, Daily])
         today = day_of(now)
         days = RECENT_DAYS if kept else KEPT_DAYS
         since, until = begin_of(today - days), begin_of(today)
@@ -127,6 +127,17 @@ def night(path: Path, seed: int, now: float) -> Made:
 
 def _json(data: object) -> str:
     return msgspec.json.encode(data).decode()
+
+
+def _kept(data: str | None, form: type[dict[str, T]]) -> dict[str, T]:
+    """What is kept, read back; {} for nothing, and for what is of this form no more: the days
+    that are still in the logs are counted again."""
+    if data is None:
+        return {}
+    try:
+        return msgspec.json.decode(data, type=form)
+    except msgspec.DecodeError:
+        return {}
 
 
 # Days
@@ -342,11 +353,8 @@ def forecast_parts(conn: Connection, place: str | None, now: float) -> Parts:
 
     "" is the private side. ((), ()) when the job has not run lately, or knows nothing of it.
     """
-    data = forecast_reads.finding(conn, FORECASTS)
-    if data is None:
-        return (), ()
     scope = EVERYTHING if place is None else _scope(place)
-    one = msgspec.json.decode(data, type=dict[str, Foreseen]).get(scope)
+    one = _kept(forecast_reads.finding(conn, FORECASTS), dict[str, Foreseen]).get(scope)
     if one is None:
         return (), ()
     return forecasts.parts(one.forecast, now, of=one.of, people=one.people)
@@ -354,11 +362,8 @@ def forecast_parts(conn: Connection, place: str | None, now: float) -> Parts:
 
 def hours_parts(conn: Connection, place: str | None) -> Parts:
     """Figures and chart of the best sending hours, of a group, or None for messages to members."""
-    data = forecast_reads.finding(conn, HOURS)
-    if data is None:
-        return (), ()
     scope = EVERYTHING if place is None else place
-    one = msgspec.json.decode(data, type=dict[str, Counted]).get(scope)
+    one = _kept(forecast_reads.finding(conn, HOURS), dict[str, Counted]).get(scope)
     if one is None:
         return (), ()
     return sending_hours.parts(one.sent, one.since, one.until, of=one.of)

@@ -94,9 +94,8 @@ def usual(path: Path, now: float) -> Baseline:
     places: dict[str, dict[int, Day]] = defaultdict(dict)
     with reading(path) as conn:
         for one in readings.mood_days(conn, since, until):
-            judged = one.negative + one.neutral + one.positive
-            if judged:
-                places[one.place][one.day] = (judged, one.negative)
+            said = one.negative + one.neutral + one.positive + one.unsure
+            places[one.place][one.day] = (said, one.negative)
         for kind, place, _, _, at in alerts.raised(conn, since):
             if kind == "mood_drop" and len(places[place]) > DAYS - SPENT_DAYS - 1:
                 places[place].pop(day_of(at), None)
@@ -126,7 +125,7 @@ def look(path: Path, known: Baseline, opt_in: bool, now: float) -> list[Turn]:
     today = day_of(now)
     midnight = first_second(today)
     with reading(path) as conn:
-        messages = readings.judged(conn, midnight, now + 1.0)
+        messages = readings.messages(conn, midnight, now + 1.0)
         if not messages:
             return []
         suspects = _suspects(messages)
@@ -137,7 +136,7 @@ def look(path: Path, known: Baseline, opt_in: bool, now: float) -> list[Turn]:
     told = {(kind, topic or place) for kind, place, member, topic, _ in raised if member is None}
     met = {member for _, _, member, _, at in raised if member is not None and at >= midnight}
     theirs = [one for one in messages if one.member_id in suspects and one.member_id not in met]
-    found = moods.angry(theirs, records, known.share)
+    found = moods.angry(theirs, records, known.share, moods.busy_hours(messages))
     found += [
         turn
         for turn in (
@@ -185,12 +184,19 @@ def reports(
 ) -> list[tuple[str, str]]:
     """In another process: (name of the finding, the report as JSON), that over all first."""
     day = day_of(now)
-    week = first_second(day - mood_report.WEEK + 1)
+    week, month = (first_second(day - n + 1) for n in (mood_report.WEEK, mood_report.TREND))
+    earlier = first_second(day - 2 * mood_report.WEEK + 1)
     with reading(path) as conn:
-        days = readings.mood_days(conn, first_second(day - mood_report.TREND + 1), now + 1.0)
+        days = readings.mood_days(conn, month, now + 1.0)
         people = readings.mood_people(conn, week, now + 1.0)
+        crowds = mood_report.crowds(
+            people,
+            readings.mood_people(conn, earlier, week),
+            readings.mood_people(conn, first_second(day), now + 1.0),
+            readings.mood_members(conn, month, now + 1.0),
+        )
         words = _words(readings.mood_words(conn, week, now + 1.0))
-    found = [mood_report.build(days, people, words[None], titles, now)]
+    found = [mood_report.build(days, people, words[None], titles, now, crowds)]
     said: Counter[str] = Counter()
     for one in days:
         if one.place and one.day > (day - 1 if only_today else day - mood_report.WEEK):
@@ -199,21 +205,42 @@ def reports(
         theirs = [one for one in days if one.place == place]
         members = [one for one in people if one.place == place]
         terms = words.get(place, [])
-        found.append(mood_report.build(theirs, members, terms, titles, now, scope=place))
+        found.append(mood_report.build(theirs, members, terms, titles, now, crowds, scope=place))
     return [(name_of("mood", one.scope), to_json(one)) for one in found]
 
 
 def _words(words: readings.Words) -> Mapping[str | None, list[Word]]:
     """Terms of each place, and under None of all."""
-    counts: dict[tuple[str | None, str], list[int]] = defaultdict(lambda: [0, 0])
-    people: dict[tuple[str | None, str], set[int]] = defaultdict(set)
+    places: dict[str, dict[str, _Used]] = defaultdict(dict)
     for place, _, member, label, terms in words:
+        there, negative = places[place], label == readings.NEGATIVE
         for term in terms.split():
-            for key in ((None, term), (place, term)):
-                counts[key][0] += 1
-                counts[key][1] += label == readings.NEGATIVE
-                people[key].add(member)
-    found: dict[str | None, list[Word]] = {None: []}
-    for (where, term), (n, k) in counts.items():
-        found.setdefault(where, []).append(Word(term, n, k, len(people[where, term])))
-    return found
+            used = there.get(term)
+            if used is None:
+                used = there[term] = _Used()
+            used.n += 1
+            used.negative += negative
+            used.people.add(member)
+    total: dict[str, _Used] = defaultdict(_Used)
+    for there in places.values():
+        for term, used in there.items():
+            all_of = total[term]
+            all_of.n += used.n
+            all_of.negative += used.negative
+            all_of.people |= used.people
+    found: dict[str | None, list[Word]] = {None: _listed(total)}
+    return found | {place: _listed(there) for place, there in places.items()}
+
+
+class _Used:
+    """How often a term was used, and by whom."""
+
+    __slots__ = ("n", "negative", "people")
+
+    def __init__(self) -> None:
+        self.n = self.negative = 0
+        self.people: set[int] = set()
+
+
+def _listed(used: Mapping[str, _Used]) -> list[Word]:
+    return [Word(term, one.n, one.negative, len(one.people)) for term, one in used.items()]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from insights import headlines
-from insights.report import from_json, name_of, to_json
+from insights.report import from_json, known, name_of, to_json
 from scheduler import outcomes_work
 from scheduler.outcomes_work import Rules
 from store import Store
@@ -69,8 +69,8 @@ async def _headlines(store: Store, own: str, now: float) -> None:
     report = from_json(own)
     others = {}
     for kind in sorted({kind for taken in headlines.TAKEN.values() for kind in taken}):
-        data = await store.interactions.finding(name_of(kind))
-        if data is not None:
-            others[kind] = from_json(data)
+        other = known(await store.interactions.finding(name_of(kind)))
+        if other is not None:
+            others[kind] = other
     joined = headlines.joined(report, others)
     await store.interactions.put_finding(name_of(report.kind), to_json(joined), now)

@@ -12,6 +12,8 @@ from store import Store
 _DAY_S = 86_400.0
 _ACCOUNT_S = 400 * _DAY_S
 """The account of noise and of erasures: a year, and some. Longer than any budget's window."""
+_REPORT_S = 14 * _DAY_S
+"""A report that no night brought up to date: of a group that is left, a community that ended."""
 
 
 class Settings(Protocol):
@@ -39,14 +41,16 @@ async def purge(store: Store, settings: Settings, now: float) -> str:
     gone: dict[str, int] = {}
     if settings.keep_interactions_days:
         before = now - settings.keep_interactions_days * _DAY_S
-        gone["interactions"] = await store.purging.remove("interactions", before)
+        gone["interactions"] = await store.purging.remove_log(before)
     if settings.keep_events_days:
         before = now - settings.keep_events_days * _DAY_S
         gone["events"] = await store.purging.remove("events", before)
     before = now - settings.keep_readings_days * _DAY_S
     gone["readings"] = await store.readings.remove(before)
-    gone["mood labels"] = await store.purging.remove("mood_labels", before)
+    gone["mood labels"] = await store.mood_labels.remove(before)
     gone["alerts"] = await store.alerts.remove(now - settings.keep_alerts_days * _DAY_S)
+    gone["reports"] = await store.purging.remove("reports", now - _REPORT_S)
+    gone["profiles"] = await store.consents.keep_to_rule()
     for table in ("noise_spent", "erasures"):
         gone[table] = await store.purging.remove(table, now - _ACCOUNT_S)
     told = ", ".join(f"{count} {kind}" for kind, count in gone.items() if count)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _DAYS_AT_ONCE = 5
-"""Days that one process counts: their rows are handed over whole."""
+"""Days that one process counts: their rows are handed over together."""
 
 
 class Crunch(Protocol):
@@ -40,12 +40,15 @@ async def refresh(
     """
     path = store.db.path
     learned = await crunch.heavy(topics_work.learn, path, cache, now)
-    await store.terms.retell(learned.retold)
+    for piece in learned.retold.pieces():
+        await store.terms.retell(piece)
     days = await crunch.heavy(topics_work.unfolded, path, learned.days, now)
     for at in range(0, len(days), _DAYS_AT_ONCE):
         some = days[at : at + _DAYS_AT_ONCE]
-        rows = await crunch.heavy(topics_work.folded, path, some)
-        await store.terms.put(rows, some[-1], now)
+        counted = await crunch.heavy(topics_work.folded, path, some)
+        for rows in counted.pieces():
+            await store.terms.put(rows)
+        await store.terms.reach(some[-1], now)
     if learned.words:
         data = await store.interactions.finding(NEW_WORDS)
         kept = topics_work.with_words(data, learned.words, now)

@@ -29,6 +29,7 @@ from insights.topic_report import (
 )
 from insights.topics import Message, Rarity, fold, plain, terms_of
 from knowledge.words import Words
+from scheduler.packed import Packed
 from store import alerts, terms
 from store.dialect import Connection
 from store.insight_reads import reading
@@ -74,7 +75,7 @@ class Learned:
     days: of messages in which a new word stands."""
 
     words: list[NewWord]
-    retold: list[tuple[str, int, str]]
+    retold: Packed[tuple[str, int, str]]
     days: list[int]
 
 
@@ -108,7 +109,7 @@ def learn(path: Path, cache: str, now: float) -> Learned:
             if not any(one.word in name for name in called)
         ]
         if not found:
-            return Learned([], [], [])
+            return Learned([], Packed(), [])
         fresh = [one.word for one in found]
         words.add_words(fresh)
         retold, days = [], set()
@@ -119,26 +120,34 @@ def learn(path: Path, cache: str, now: float) -> Learned:
                 new = " ".join(terms_of(words.cut(plain(one.text)), words.rarity))
                 if new != one.terms:
                     retold.append((one.source, one.row_id, new))
-        return Learned(found, retold, sorted(days))
+        return Learned(found, Packed(retold), sorted(days))
 
 
 def unfolded(path: Path, days: Sequence[int], now: float) -> list[int]:
-    """Finished days that are not in `term_days` as they were said, and `days`, oldest first."""
+    """Finished days that are not in `term_days` as they were said, and `days`, oldest first.
+
+    Not the oldest when more was counted of it than is there: its time is just over, the purge has
+    taken a part of it, and what was counted stays.
+    """
     last = day_of(now) - 1
     with reading(path) as conn:
         said = terms.said_days(conn, last - HISTORY + 1, last)
         kept = terms.kept_days(conn, last - HISTORY + 1, last)
-    return sorted(day for day in said if day in days or said[day] != kept.get(day))
+    first = min(said, default=0)
+    cut = {first} if said and kept.get(first, 0) > said[first] else set()
+    return sorted(
+        day for day in said if day not in cut and (day in days or said[day] != kept.get(day))
+    )
 
 
-def folded(path: Path, days: Sequence[int]) -> list[TermDay]:
+def folded(path: Path, days: Sequence[int]) -> Packed[TermDay]:
     """These days, as rows of `term_days`."""
     rows: list[TermDay] = []
     with reading(path) as conn:
         for day in days:
             said = terms.spoken(conn, starts(day), starts(day + 1))
             rows += map(TermDay._make, fold(_said(said), kept_terms))
-    return rows
+    return Packed(rows, terms.SLICE)
 
 
 def week(path: Path, cache: str, now: float) -> Made:
@@ -218,18 +227,17 @@ def _with(before: Iterable[Days], said: Iterable[Spoken]) -> Iterator[Days]:
 
 def with_words(data: str | None, found: Sequence[NewWord], now: float) -> str:
     """The finding NEW_WORDS with these, the newest first, as JSON."""
-    old = [] if data is None else json.loads(data).get("words", [])
-    fresh = [{"word": one.word, "people": one.people, "since": now} for one in found]
-    known = {one["word"] for one in fresh}
-    words = [*fresh, *(one for one in old if one.get("word") not in known)][:_KEPT_WORDS]
+    fresh = [terms.Learned(one.word, one.people, now) for one in found]
+    known = {one.word for one in fresh}
+    old = (one for one in terms.learned(data) if one.word not in known)
+    words = [one._asdict() for one in (*fresh, *old)][:_KEPT_WORDS]
     return json.dumps({"words": words}, ensure_ascii=False)
 
 
 def _words(conn: Connection, cache: str) -> Words:
     words = Words()
     words.load(Path(cache) if cache else None)
-    data = terms.finding(conn, NEW_WORDS)
-    words.add_words([] if data is None else terms.learned(data))
+    words.add_words([one.word for one in terms.learned(terms.finding(conn, NEW_WORDS))])
     return words
 
 
@@ -280,10 +288,8 @@ def _offers(conn: Connection) -> list[Offer]:
     return [Offer(one.ref, " ".join(one.words).lower(), one.weight) for one in terms.offered(conn)]
 
 
-def _lately(conn: Connection) -> list[tuple[str, int, float]]:
-    data = terms.finding(conn, NEW_WORDS)
-    words = [] if data is None else json.loads(data).get("words", [])
-    return [(one["word"], one["people"], one["since"]) for one in words[:_SHOWN_WORDS]]
+def _lately(conn: Connection) -> list[terms.Learned]:
+    return terms.learned(terms.finding(conn, NEW_WORDS))[:_SHOWN_WORDS]
 
 
 def _kept(conn: Connection, name: str) -> Report | None:

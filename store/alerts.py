@@ -162,17 +162,6 @@ class Alerts:
 
         return await self._db.read(run)
 
-    async def readers(self) -> list[int]:
-        """Owners and operators: who is told."""
-
-        def run(conn: Connection) -> list[int]:
-            rows = conn.execute(
-                "select id from members where role in ('owner', 'operator') order by id"
-            )
-            return [row[0] for row in rows]
-
-        return await self._db.read(run)
-
     async def remove(self, before: float) -> int:
         """Forget alerts of before then; says how many. In slices."""
         done = 0

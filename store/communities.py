@@ -211,12 +211,11 @@ def standing(conn: Connection, scope: str) -> list[Kept]:
 def said(conn: Connection, place: str, since: float, until: float) -> Iterator[Said]:
     """What was said in a place from `since` on and before `until`, in order; nothing hidden."""
     rows = conn.execute(
-        "select id, member_id, at, text, reply_to, addressed from talk where place = ? "
+        "select id, member_id, at, text, reply_to, addressed <> 0 from talk where place = ? "
         "and at >= ? and at < ? and hidden = 0 and member_id is not null order by at, id",
         (place, since, until),
     )
-    for turn_id, member_id, at, text, reply_to, addressed in rows:
-        yield Said(turn_id, member_id, at, text, reply_to, bool(addressed))
+    yield from map(Said._make, rows)
 
 
 def bot_answers(conn: Connection, place: str, since: float, until: float) -> dict[int, list[float]]:

@@ -6,7 +6,9 @@ no consent of their own; profiling does: features, churn, leaders, recommendatio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from store import scrub, used_up
@@ -20,8 +22,12 @@ PURPOSES = (PROFILING,)
 BEFORE = "before"
 """In `consents.source`: they decided so before they were forgotten."""
 
+_SLICE = 100
+"""Members a transaction."""
+
 _PROFILE = ("member_features", "member_findings", "community_members", "alerts")
-"""What was concluded about members one by one, besides readings: none of it once they refuse."""
+"""What was concluded about members one by one, besides readings and what was learned of them:
+none of it once they refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,34 @@ def withheld(conn: Connection, purpose: str, *, opt_in: bool = False) -> set[int
 
 def drop_profile(conn: Connection, member_id: int) -> int:
     """Remove what was concluded about a member; says how many rows and lines of reports."""
-    # Here, for it asks this module who may be looked at.
-    from store import readings
+    return _drop_rows(conn, member_id) + scrub.drop_rows(conn, {member_id})
 
-    rows = readings.drop_of(conn, member_id)
+
+def _drop_rows(conn: Connection, member_id: int) -> int:
+    """All of it but the lines of reports."""
+    # Here, for they ask this module who may be looked at.
+    from store import mood_labels, readings
+
+    rows = readings.drop_of(conn, member_id) + mood_labels.drop_of(conn, member_id)
     for table in _PROFILE:
         rows += conn.execute(f"delete from {table} where member_id = ?", (member_id,)).rowcount
-    return rows + scrub.drop_rows(conn, {member_id})
+    return rows
+
+
+def _drop_unasked(conn: Connection, members: Sequence[int]) -> None:
+    """Of those among them who have not agreed meanwhile."""
+    agreed_now = agreed(conn, PROFILING)
+    for member_id in members:
+        if member_id not in agreed_now:
+            _drop_rows(conn, member_id)
+
+
+def agreed(conn: Connection, purpose: str) -> dict[int, float]:
+    """Since when those agreed who said so: what they did before is not looked at anew."""
+    rows = conn.execute(
+        "select member_id, at from consents where purpose = ? and granted = 1", (purpose,)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 class Consents:
@@ -106,6 +133,27 @@ class Consents:
             return done > 0
 
         return await self._db.write(run)
+
+    async def keep_to_rule(self) -> int:
+        """Where nobody is profiled unasked: remove what was concluded about who decided nothing
+        while silence still meant yes. Says of how many; some at a time, for answers wait for the
+        same writer, and reports once for all."""
+        if not self.opt_in:
+            return 0
+        own = " union ".join(
+            f"select member_id from {table} where member_id is not null"
+            for table in (*_PROFILE, "readings", "mood_labels")
+        )
+        sql = (
+            f"select member_id from ({own}) as known where member_id not in "
+            f"(select member_id from consents where purpose = '{PROFILING}' and granted = 1)"
+        )
+        unasked = await self._db.read(lambda conn: [row[0] for row in conn.execute(sql)])
+        for at in range(0, len(unasked), _SLICE):
+            await self._db.write(partial(_drop_unasked, members=unasked[at : at + _SLICE]))
+        if unasked:
+            await self._db.write(partial(scrub.drop_rows, numbers=frozenset(unasked)))
+        return len(unasked)
 
     async def of(self, member_id: int) -> list[Consent]:
         """What a member decided, by purpose; [] for nothing."""

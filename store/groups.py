@@ -36,7 +36,8 @@ class GroupRules:
     "off", or "" for the configured time. muted_until: Unix seconds; until then it says nothing at
     all. eager_s: a question that nobody answered for so long is answered when the answer is very
     sure; 0 never. order: "off", "watch" (report only) or "act" (warn, too). kick, silence: what
-    the bot may do to who sends adverts, where the route can.
+    the bot may do to who sends adverts, where the route can. weekly: whether a few of its figures
+    are posted once a week, with noise.
     """
 
     welcome: str | None = None
@@ -49,6 +50,7 @@ class GroupRules:
     order: str = "watch"
     kick: bool = False
     silence: bool = False
+    weekly: bool = False
 
     def quiet_until(self, now: float) -> float:
         """The end of the quiet hours that `now` falls into; `now` itself outside of them."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from store import scrub
 from store.db import Database
 from store.dialect import Connection
 
@@ -136,13 +137,18 @@ class Interactions:
         return await self._db.read(run)
 
     async def put_finding(self, name: str, data: str, now: float) -> None:
-        """Replace the newest result of a job. data: JSON."""
+        """Replace the newest result of a job. data: JSON.
+
+        A report has no line about who was forgotten, or refused to be profiled, while it was
+        worked out.
+        """
 
         def run(conn: Connection) -> None:
+            kept = scrub.of_those_there(conn, data) if name.startswith("report:") else data
             conn.execute(
                 "insert into findings (name, data, made_at) values (?, ?, ?) on conflict (name) "
                 "do update set data = excluded.data, made_at = excluded.made_at",
-                (name, data, now),
+                (name, kept, now),
             )
 
         await self._db.write(run)

@@ -332,6 +332,17 @@ class Members:
 
         return await self._db.read(run)
 
+    async def staff(self) -> list[tuple[int, str]]:
+        """(number, role) of all operators and owners, by number."""
+
+        def run(conn: Connection) -> dict[int, str]:
+            rows = conn.execute("select id, role from members where role in ('operator', 'owner')")
+            return {row[0]: row[1] for row in rows}
+
+        found = await self._db.read(run)
+        found |= dict.fromkeys(await self.owners(), "owner")
+        return sorted(found.items())
+
     async def has_owner(self) -> bool:
         """Whether anybody is owner, by the table or by the configuration."""
         if self._owners:

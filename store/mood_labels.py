@@ -26,6 +26,7 @@ LEAST = 10
 """Labels below which nothing is learned: with fewer, better or worse is chance."""
 LABELS_KEPT = 5000
 """The newest are learned."""
+_SLICE = 2000
 
 
 class Label(NamedTuple):
@@ -123,6 +124,16 @@ class MoodLabels:
         """What the model has learned."""
         return await self._db.read(_model)
 
+    async def remove(self, before: float) -> int:
+        """Forget labels of before then, and what the model learned of them; says how many."""
+        where = "id in (select id from mood_labels where at < ? order by at limit ?)"
+        done = 0
+        while True:
+            rows = await self._db.write(lambda conn: _gone(conn, where, before, _SLICE))
+            done += rows
+            if rows < _SLICE:
+                return done
+
     # Learning
 
     async def want(self, key: str, by: int, deed: Deed) -> bool:
@@ -189,8 +200,12 @@ def _said(conn: Connection, source: str, row_id: int) -> str:
 
 
 def _finding(conn: Connection, name: str) -> dict[str, Any] | None:
+    """What is kept under a name; None for nothing, and for what cannot be read."""
     row = conn.execute("select data from findings where name = ?", (name,)).fetchone()
-    return None if row is None else dict(json.loads(row[0]))
+    try:
+        return None if row is None else dict(json.loads(row[0]))
+    except (ValueError, TypeError):
+        return None
 
 
 def _put(conn: Connection, name: str, data: dict[str, Any], now: float) -> None:
@@ -202,13 +217,18 @@ def _put(conn: Connection, name: str, data: dict[str, Any], now: float) -> None:
 
 
 def _model(conn: Connection) -> Learned:
-    found = _finding(conn, MODEL)
-    return Learned() if found is None else Learned(**found)
+    try:
+        return Learned(**(_finding(conn, MODEL) or {}))
+    except TypeError:
+        return Learned()
 
 
 def _wanted(conn: Connection) -> Wanted | None:
-    found = _finding(conn, WANTED)
-    return None if found is None else Wanted(**found)
+    try:
+        found = _finding(conn, WANTED)
+        return None if found is None else Wanted(**found)
+    except TypeError:
+        return None
 
 
 def _other(conn: Connection) -> None:

@@ -26,6 +26,8 @@ NEGATIVE, NEUTRAL, POSITIVE = -1, 0, 1
 
 CORRECTED = "operator"
 """In `readings.model`: an operator said so."""
+UNREADABLE = "unreadable"
+"""In `readings.model`: no model could read it."""
 
 _SLICE = 2000
 _COMMAND = re.compile(r"\s*[/／]\s*[A-Za-zＡ-Ｚａ-ｚ]")
@@ -88,7 +90,8 @@ class Judged(NamedTuple):
 
 
 class MoodDay(NamedTuple):
-    """Moods of a place on a day. day: of Shanghai, counted from 1970. unsure: not said."""
+    """Moods of a place on a day. day: of Shanghai, counted from 1970. unsure: not said. people:
+    members with messages that were judged."""
 
     place: str
     day: int
@@ -96,6 +99,7 @@ class MoodDay(NamedTuple):
     neutral: int
     positive: int
     unsure: int
+    people: int
 
 
 class MoodOf(NamedTuple):
@@ -109,7 +113,7 @@ class MoodOf(NamedTuple):
     unsure: int
 
 
-Words = Iterable[tuple[str, int, int, int, str]]
+Words = Iterable[tuple[str, int, int, int | None, str]]
 """(place, day, member, label, terms with blanks between) of messages: `mood_words`."""
 
 _DAY = "(cast(at as bigint) + 28800) / 86400"
@@ -331,11 +335,22 @@ def drop_of(conn: Connection, member_id: int, source: str = "") -> int:
 def mood_days(conn: Connection, since: float, until: float) -> list[MoodDay]:
     """Moods by place and day, in the order of days."""
     rows = conn.execute(
-        f"select place, {_DAY}, {_SUMS} from readings where at >= ? and at < ? "
-        "group by 1, 2 order by 2, 1",
+        f"select place, {_DAY}, {_SUMS}, "
+        "count(distinct case when label is not null then member_id end) "
+        "from readings where at >= ? and at < ? group by 1, 2 order by 2, 1",
         (since, until),
     )
     return [MoodDay._make(row) for row in rows]
+
+
+def mood_members(conn: Connection, since: float, until: float) -> dict[int, int]:
+    """Day -> members with messages that were judged, wherever; a day without is not in it."""
+    rows = conn.execute(
+        f"select {_DAY}, count(distinct member_id) from readings where at >= ? and at < ? "
+        "and label is not null group by 1",
+        (since, until),
+    )
+    return dict(rows.fetchall())
 
 
 def mood_people(conn: Connection, since: float, until: float) -> list[MoodOf]:
@@ -350,20 +365,20 @@ def mood_people(conn: Connection, since: float, until: float) -> list[MoodOf]:
 
 def mood_words(
     conn: Connection, since: float, until: float
-) -> Iterator[tuple[str, int, int, int, str]]:
-    """Every judged message that has terms; see `Words`."""
+) -> Iterator[tuple[str, int, int, int | None, str]]:
+    """Every message that has terms; see `Words`."""
     yield from conn.execute(
         f"select place, {_DAY}, member_id, label, terms from readings where at >= ? and at < ? "
-        "and label is not null and terms <> ''",
+        "and terms <> ''",
         (since, until),
     )
 
 
-def judged(conn: Connection, since: float, until: float) -> list[Judged]:
-    """What was judged from `since` on and before `until`, in the order of time."""
+def messages(conn: Connection, since: float, until: float) -> list[Judged]:
+    """What was read from `since` on and before `until`, in the order of time."""
     rows = conn.execute(
         "select source, row_id, place, member_id, at, label, negative, terms from readings "
-        "where at >= ? and at < ? and label is not null order by at, source, row_id",
+        "where at >= ? and at < ? order by at, source, row_id",
         (since, until),
     )
     return [Judged._make((*row[:-1], tuple(row[-1].split()))) for row in rows]
@@ -372,13 +387,13 @@ def judged(conn: Connection, since: float, until: float) -> list[Judged]:
 def records(
     conn: Connection, member_ids: Collection[int], since: float, until: float
 ) -> dict[int, tuple[int, int]]:
-    """Member -> (judged messages, negative ones among them); who has none is not in it."""
+    """Member -> (messages, negative ones among them); who has none is not in it."""
     found: dict[int, tuple[int, int]] = {}
     for piece in pieces(sorted(member_ids)):
         rows = conn.execute(
             "select member_id, count(*), sum(case when label = -1 then 1 else 0 end) "
             f"from readings where member_id in ({', '.join('?' * len(piece))}) "
-            "and at >= ? and at < ? and label is not null group by 1",
+            "and at >= ? and at < ? group by 1",
             (*piece, since, until),
         )
         found |= {member: (count, negative) for member, count, negative in rows}

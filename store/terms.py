@@ -92,9 +92,21 @@ class Crowd(NamedTuple):
     members: frozenset[int]
 
 
-def learned(data: str) -> list[str]:
-    """The words in the finding NEW_WORDS, as JSON; [] when it was emptied."""
-    return [str(one["word"]) for one in json.loads(data).get("words", []) if "word" in one]
+class Learned(NamedTuple):
+    """A word that no dictionary has. people: who used it; since: when it was found."""
+
+    word: str
+    people: int
+    since: float
+
+
+def learned(data: str | None) -> list[Learned]:
+    """What the finding NEW_WORDS says, JSON, newest first; [] for none and for what is damaged."""
+    try:
+        words = [] if data is None else json.loads(data)["words"]
+        return [Learned(str(one["word"]), one["people"], one["since"]) for one in words]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def day_of(at: float) -> int:
@@ -126,16 +138,12 @@ class Terms:
         """Words that were learned here, for `Words.add_words`: [] for none."""
 
         def run(conn: Connection) -> list[str]:
-            data = finding(conn, NEW_WORDS)
-            return [] if data is None else learned(data)
+            return [one.word for one in learned(finding(conn, NEW_WORDS))]
 
         return await self._db.read(run)
 
-    async def put(self, rows: Sequence[TermDay], last: int, now: float) -> int:
-        """Write days, and then that they are there up to `last`; says how many rows.
-
-        Days that are there are written over; what a kill leaves half done is done again.
-        """
+    async def put(self, rows: Sequence[TermDay]) -> int:
+        """Write days; says how many rows. Days that are there are written over."""
         insert = (
             "insert into term_days (place, day, term, turns, people, mood) "
             "values (?, ?, ?, ?, ?, ?) on conflict (place, day, term) do update set "
@@ -145,6 +153,10 @@ class Terms:
         for at in range(0, len(rows), SLICE):
             piece = [(row.scope, names[row.day], *row[2:]) for row in rows[at : at + SLICE]]
             await self._many(insert, piece)
+        return len(rows)
+
+    async def reach(self, last: int, now: float) -> None:
+        """Write down that days are there up to `last`; what a kill leaves before is done again."""
         await self._db.write(
             lambda conn: (
                 conn.execute(
@@ -155,7 +167,6 @@ class Terms:
                 ).rowcount
             )
         )
-        return len(rows)
 
     async def trim(self, today: int) -> int:
         """Forget words of few people on days that are no longer compared with; says how many."""

@@ -114,8 +114,9 @@ function picture(media, owner) {
   image.alt = "[图片]";
   image.src = `/media/${encodeURIComponent(media)}`;
   image.addEventListener("load", () => {
-    // Posters with a code stand; covers and charts lie, and nobody scans them.
-    row.hidden = image.naturalWidth > image.naturalHeight;
+    // Posters with a code stand high; covers and charts do not, and nobody scans them.
+    row.hidden = image.naturalHeight < image.naturalWidth * 1.3;
+    box.classList.toggle("wide", row.hidden);
     $("chat").scrollTop = $("chat").scrollHeight;
   });
   const row = make("div", "scan", "扫码关注：");

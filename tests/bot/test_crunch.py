@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,3 +82,18 @@ async def test_nothing_starts_once_it_is_closed() -> None:
     await crunch.close()
     with pytest.raises(CrunchError):
         await crunch.quick(whoami)
+
+
+async def test_what_was_on_its_way_when_it_was_closed_does_not_start() -> None:
+    free = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        # The one thread that hands work over is busy until it is closed.
+        threads.submit(free.wait)
+        crunch = Crunch()
+        asked = asyncio.create_task(crunch.quick(whoami))
+        await asyncio.sleep(0)
+        await crunch.close()
+        free.set()
+        with pytest.raises(CrunchError):
+            await asked

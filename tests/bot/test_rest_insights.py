@@ -93,11 +93,12 @@ async def test_figures_of_few_members_are_for_owners_only(world: ApiWorld) -> No
 
 
 async def test_lines_about_a_member_are_for_owners_only(world: ApiWorld) -> None:
-    await keep(world, figure(50), row=Row(member_id=7, figures=(figure(50),)))
+    lin = (await world.store.members.meet("mp", "oTEST_lin", NOW)).id
+    await keep(world, figure(50), row=Row(member_id=lin, figures=(figure(50),)))
     hidden = await world.call("GET", "/insights/reports/week", scopes=READ)
     assert all(row["member"] is None for one in hidden.json["lists"] for row in one["rows"])
     shown = await world.call("GET", "/insights/reports/week", scopes=OWN)
-    assert shown.json["lists"][0]["rows"][0]["member"] == 7
+    assert shown.json["lists"][0]["rows"][0]["member"] == lin
 
 
 async def test_a_report_of_a_group_is_asked_by_its_number(world: ApiWorld) -> None:
@@ -112,6 +113,12 @@ async def test_a_report_of_a_group_is_asked_by_its_number(world: ApiWorld) -> No
 
 async def test_a_report_nobody_made_is_not_found(world: ApiWorld) -> None:
     assert (await world.call("GET", "/insights/reports/mood", scopes=READ)).status == 404
+
+
+@pytest.mark.parametrize("data", ["{}", '{"kind": 3}', "[]", "no JSON"])
+async def test_what_is_left_of_a_report_is_none(world: ApiWorld, data: str) -> None:
+    await world.store.interactions.put_finding("report:week:", data, NOW)
+    assert (await world.call("GET", "/insights/reports/week", scopes=READ)).status == 404
 
 
 async def test_working_out_anew_is_begun_or_refused(
@@ -147,6 +154,7 @@ async def test_features_go_out_under_pseudonyms(world: ApiWorld) -> None:
     assert lines[0]["member"].startswith("m_")
     assert lines[0]["reasons"] == ["a", "b"]
     assert b"oTEST_lin" not in got.body
+    assert lines[0]["last_at"] == "1970-01-01T00:00:00.000+08:00", "not the second"
     none = await world.call("GET", "/insights/members?state=lost", scopes={"insights:own"})
     assert none.body == b""
     assert (await world.call("GET", "/insights/members", scopes=READ)).status == 403

@@ -156,6 +156,8 @@ async def test_an_id_is_a_trace_wherever_it_stands(database: Path) -> None:
         ("events.order_id", Needle("order", "order-77"), False),
         ("talk.text", ID, False),
         ("findings.data", NAME, False),
+        ("findings.data", Needle("name", "active_members"), True),
+        ("talk.place", Needle("name", "active_members"), False),
         ("sends.reply", WORDS, False),
     ],
 )

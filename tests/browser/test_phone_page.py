@@ -2,9 +2,9 @@
 
 The browser is headless Chromium, found on this machine and never downloaded; without one
 these tests skip. With ZHIQUN_SCREENSHOTS=DIR set, the page as the README shows it is
-written to DIR/phone.png:
+written to DIR/phone.png, and reports on a phone as docs/insights.md shows them to DIR/report-….png:
 
-    ZHIQUN_SCREENSHOTS=docs/images python -m pytest tests/browser
+    ZHIQUN_SCREENSHOTS=docs/images python -m pytest tests/browser -m browser
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMEDRIVER = shutil.which("chromedriver")
 WAIT_S = 20.0
+WORKED_OUT_S = 300.0
+"""On a busy machine; the demo's past is worked out beside everything else."""
+CHARTS = ".row.in .picture img"
 
 pytestmark = [
     pytest.mark.browser,
@@ -192,13 +195,13 @@ def browser(url: str, chromium: Any) -> Iterator[Browser]:
     assert problems == []
 
 
-def _keep(picture: bytes) -> None:
-    """The README's picture, when somebody asks for it."""
+def _keep(picture: bytes, name: str = "phone") -> None:
+    """A picture for the guides, when somebody asks for it."""
     assert picture.startswith(b"\x89PNG")
     folder = os.environ.get("ZHIQUN_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "phone.png").write_bytes(picture)
+        (Path(folder) / f"{name}.png").write_bytes(picture)
 
 
 def test_the_first_minute_on_the_phone(browser: Browser) -> None:
@@ -361,3 +364,41 @@ def test_what_a_member_writes_is_never_markup(browser: Browser) -> None:
     browser.wait("#wire .card.delivery:first-child", "200 已回复")
     assert browser.driver.title == "知行小课"
     assert browser.all("#chat img, #wire img") == []
+
+
+@pytest.mark.nightly
+def test_reports_are_read_on_a_phone(browser: Browser) -> None:
+    """The demo's own past, worked out in the background, at the size of a phone."""
+
+    def shown(picture: Any) -> bool:
+        return int(picture.get_property("naturalWidth")) == 1080
+
+    def phone(scale: float, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    phone(1.5, 390, 844)
+    try:
+        browser.become("苏老师")
+        if "取消" not in browser.wait("[data-test=follow]").text:
+            browser.click("[data-test=follow]", "关注")
+        give_up = time.monotonic() + WORKED_OUT_S
+        while not any("【留存】" in text for text in browser.texts(".row.in .bubble")):
+            assert time.monotonic() < give_up, "the past is not worked out"
+            browser.say("/report retention")
+            time.sleep(5)
+        for kind, title in (("week", "【一周】"), ("retention", "【留存】"), ("mood", "【情绪】")):
+            seen = len(browser.all(CHARTS))
+            browser.say(f"/report {kind}")
+            browser.wait(".row.in .bubble", title)
+            give_up = time.monotonic() + WAIT_S
+            while len(found := browser.all(CHARTS)) == seen or not shown(found[-1]):
+                assert time.monotonic() < give_up, f"no chart of {kind}"
+                time.sleep(0.1)
+            browser.driver.execute_script(
+                "document.getElementById('phone').scrollIntoView();"
+                "const chat = document.getElementById('chat'); chat.scrollTop = chat.scrollHeight"
+            )
+            _keep(browser.driver.get_screenshot_as_png(), f"report-{kind}")
+    finally:
+        phone(1.0, 1280, 800)

@@ -233,6 +233,8 @@ async def test_more_money_than_the_data_bears_is_left(desk: Desk) -> None:
 async def test_it_refuses_where_nothing_can_be_told(desk: Desk) -> None:
     await two_groups(desk)
     assert "夜里会算一次" in await desk.boss("/budget 1000")
+    await desk.store.interactions.put_finding(spending_report.CURVES, '{"places": 1}', desk.at)
+    assert "夜里会算一次" in await desk.boss("/budget 1000"), "damaged: made anew in the night"
     await fitted(desk)
     assert "还没有记花费" in await desk.boss("/budget 1000")
     await fitted(desk, NONE)

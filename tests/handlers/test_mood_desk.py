@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from handlers import mood_text
-from insights.mood_report import build, day_of
+from insights.mood_report import build, crowds, day_of
 from insights.report import to_json
 from store.alerts import Alert, NewAlert, key_of
 from store.mood_labels import LEAST, Learned
@@ -37,15 +37,16 @@ async def rows(desk: Desk, sql: str) -> list[tuple[Any, ...]]:
     return await desk.store.db.read(lambda conn: conn.execute(sql).fetchall())
 
 
-async def report(desk: Desk, negative: int = 10) -> None:
+async def report(desk: Desk, negative: int = 10, people: int = 10) -> None:
     """The report as the job leaves it."""
     today = day_of(desk.at)
     days = [
-        MoodDay("qun:1", today, negative, 30, 20, 5),
-        MoodDay("qun:1", today - 8, 5, 40, 5, 0),
+        MoodDay("qun:1", today, negative, 30, 20, 5, 10),
+        MoodDay("qun:1", today - 8, 5, 40, 5, 0, 10),
     ]
-    people = [MoodOf("qun:1", 100 + n, negative // 10, 3, 2, 0) for n in range(10)]
-    found = build(days, people, [], {"qun:1": "学习群"}, desk.at)
+    members = [MoodOf("qun:1", 100 + n, negative // 10, 3, 2, 0) for n in range(people)]
+    who = crowds(members, members, members, {today: people})
+    found = build(days, members, [], {"qun:1": "学习群"}, desk.at, who)
     await desk.store.interactions.put_finding("report:mood:", to_json(found), desk.at)
 
 
@@ -67,10 +68,18 @@ async def test_the_mood_in_short(desk: Desk) -> None:
     assert "近 24 小时提醒 1 次" in await desk.boss("/mood")
 
 
+async def test_few_people_are_not_told_as_a_quiet_day(desk: Desk) -> None:
+    await report(desk, people=2)
+    said = await desk.say("/mood", "o_eye")
+    assert "今天说话的人太少" in said
+    assert "负面 人数太少，不显示" in said
+    assert "16.7%" not in said
+
+
 async def test_a_quiet_day_is_told_as_one(desk: Desk) -> None:
     await report(desk)
     desk.later(days=1)
-    found = build([], [], [], {}, desk.at)
+    found = build([], [], [], {}, desk.at, crowds([], [], [], {}))
     await desk.store.interactions.put_finding("report:mood:", to_json(found), desk.at)
     said = await desk.boss("/mood")
     assert "今天还没有能判断的消息" in said
@@ -185,6 +194,21 @@ async def test_analysts_read_numbers_but_no_messages_and_nobody(desk: Desk) -> N
     for typed in ("list", "wrong 1 负面", "retrain", "ok 1", "false 1"):
         assert await desk.say(f"/mood {typed}", "o_eye") == desk.texts("operator.read_only")
     assert await desk.say("/mood") == desk.texts("operator.not_allowed")
+
+
+async def test_analysts_hear_of_no_alert_of_few(desk: Desk) -> None:
+    for number, people in enumerate((3, 40)):
+        data = {"people": people, "n": 50, "negative": 20, "usual": 0.1, "rows": []}
+        topic = f"话题{people}"
+        new = NewAlert(
+            key=key_of(number), kind="topic_negative", at=desk.at, topic=topic, data=data
+        )
+        await desk.store.alerts.raise_(new)
+    assert "话题3" in await desk.boss("/mood alerts")
+    seen = await desk.say("/mood alerts", "o_eye")
+    assert "话题40" in seen
+    assert "话题3 " not in seen
+    assert seen.count("话题") == 1
 
 
 # Words of alerts

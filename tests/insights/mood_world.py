@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insights.moods import DAYS, Baseline, Day, Turn, angry, baseline, dropped, turned
+from insights.moods import DAYS, Baseline, Day, Turn, angry, baseline, busy_hours, dropped, turned
 
 DAY_S = 86_400
 TERMS = 120
@@ -159,7 +159,7 @@ class World:
         said = said[: bisect.bisect_right([one.at for one in said], (day + until) * DAY_S)]
         usual = self.baseline(day)
         return [
-            *angry(said, self.records(day), usual.share),
+            *angry(said, self.records(day), usual.share, busy_hours(said)),
             *dropped(said, usual.places),
             *turned(said, usual.terms),
         ]

@@ -26,7 +26,7 @@ def figure(people: int | None, of: str = "", name: str = "active", unit: Unit = 
         high=9.0,
         n=people or 0,
         people=people,
-        before=5.0,
+        before=50.0,
     )
 
 
@@ -98,10 +98,100 @@ def test_lines_of_a_list_are_parts_though_their_figures_do_not_say_of_whom() -> 
         for label, people in (("甲", 3), ("乙", 30), ("丙", 40))
     )
     (made,) = masked(report(lists=(Listing(name="groups", rows=rows),)), LEAST, owner=False).lists
-    assert [row.figures[0].value is None for row in made.rows] == [True, True, False]
-    assert [row.label for row in made.rows] == ["甲", "乙", "丙"], (
-        "that there is such a group stays"
+    assert [(row.label, row.figures[0].value) for row in made.rows] == [("丙", 40.0)]
+    assert made.note == FEW, "and it is said that there are others"
+
+
+def test_a_line_of_which_something_may_be_shown_stays() -> None:
+    row = Row(label="退款", figures=(figure(40, name="people"), figure(3, name="angry")))
+    (made,) = masked(report(lists=(Listing(name="topics", rows=(row,)),)), LEAST, owner=False).lists
+    assert [one.value for one in made.rows[0].figures] == [40.0, None]
+    assert made.note == ""
+
+
+def test_a_line_about_a_member_is_whole_for_who_looks_after_members() -> None:
+    rows = (Row(member_id=3, figures=(figure(1),)), Row(label="甲", figures=(figure(40),)))
+    made = report(lists=(Listing(name="a", rows=rows),))
+    assert masked(made, LEAST, owner=False).lists == made.lists
+
+
+def share(hits: float, of: int, people: int | None = None) -> Figure:
+    return replace(
+        figure(of if people is None else people, unit="share"),
+        value=hits / of,
+        numerator=hits,
+        denominator=of,
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "seen"),
+    [
+        (share(3, 200), False),
+        (share(197, 200), False),
+        (share(0, 200), True),
+        (share(200, 200), True),
+        (share(50, 200), True),
+        (share(3, 900, people=200), True),
+    ],
+)
+def test_a_share_of_members_tells_of_those_it_is_true_of(one: Figure, seen: bool) -> None:
+    (made,) = masked(report(one), LEAST, owner=False).figures
+    assert (made.value is not None) is seen
+    assert seen or (made.numerator, made.denominator) == (None, None)
+
+
+def test_what_was_before_is_hidden_when_it_was_of_few() -> None:
+    was_few = replace(figure(12), before=3.0)
+    told = replace(figure(12, unit="share"), before=0.5, before_people=3)
+    many = replace(figure(12, unit="share"), before=0.5, before_people=30)
+    made = masked(report(was_few, told, many), LEAST, owner=False)
+    assert [(one.value, one.before) for one in made.figures] == [
+        (12.0, None),
+        (12.0, None),
+        (12.0, 0.5),
+    ]
+
+
+def test_a_number_that_could_not_be_worked_out_is_not_told_by_its_parts() -> None:
+    spent = replace(figure(60, unit="cents"), value=None, numerator=123456.0, denominator=60.0)
+    (made,) = masked(report(spent), LEAST, owner=False).figures
+    assert (made.value, made.numerator, made.denominator) == (None, None, None)
+
+
+def test_a_part_that_gives_smaller_ones_away_is_hidden_wherever_it_stands() -> None:
+    parts = [replace(figure(50), beside=beside) for beside in (0, 4, 10, None)]
+    seen = [masked(report(one), LEAST, owner=False).figures[0].value for one in parts]
+    assert seen == [50.0, None, 50.0, 50.0]
+
+
+def test_a_report_of_few_has_no_charts() -> None:
+    shares = Series(name="s", values=(0.2, None, 0.0), low=(0.1, None, 0.0))
+    made = replace(report(figure(4)), charts=(chart("lines", "share", shares),))
+    (seen,) = masked(made, LEAST, owner=False).charts
+    assert seen.series == (Series(name="s", values=(None, None, 0.0), low=(None, None, 0.0)),)
+    assert masked(made, LEAST, owner=True) == made
+
+
+def test_messages_of_one_are_no_crowd() -> None:
+    series = Series(name="s", values=(0.2, 0.5), n=(40, 400), people=(12, 1))
+    seen = drawn(chart("lines", "share", series))
+    assert (seen.values, seen.n, seen.people) == ((0.2, None), (40, 0), (12, 0))
+
+
+def test_a_hidden_bar_is_not_called_by_what_few_said() -> None:
+    series = Series(name="s", values=(3.0, 30.0, 40.0), n=(3, 30, 40))
+    of_words = Chart(
+        name="c", kind="bars", unit="count", labels=("张老师", "退款", "作业"), series=(series,)
+    )
+    of_hours = replace(of_words, labels=("8", "9", "10"))
+    of_states = replace(of_words, labels=("state:core", "state:lost", "state:active"))
+    made = masked(report(charts=(of_words, of_hours, of_states)), LEAST, owner=False)
+    assert [one.labels for one in made.charts] == [
+        ("", "", "作业"),
+        of_hours.labels,
+        of_states.labels,
+    ]
 
 
 def test_counts_out_of_the_same_whole_are_its_parts_whatever_they_are_called() -> None:
@@ -164,9 +254,9 @@ def test_one_hidden_bar_hides_the_next_smallest() -> None:
 
 
 def test_a_count_without_sizes_is_its_own_size_and_a_forecast_is_of_nobody() -> None:
-    series = Series(name="s", values=(0.0, 4.0, 25.0, None, 3.5))
-    seen = drawn(chart("lines", "count", series, split=4))
-    assert seen.values == (0.0, None, 25.0, None, 3.5)
+    series = Series(name="s", values=(0.0, 4.0, 25.0, None, 40.0, 3.5))
+    seen = drawn(chart("lines", "count", series, split=5))
+    assert seen.values == (0.0, None, None, None, 40.0, 3.5), "4 is not all less 40, either"
     shares = Series(name="s", values=(0.5, 4.0))
     assert drawn(chart("lines", "share", shares)) == shares
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from insights.anonymity import masked
 from insights.headlines import (
     DAY_S,
     TAKEN,
@@ -102,6 +103,14 @@ def test_every_figure_has_its_window_and_the_one_before() -> None:
     assert all(one.before is not None for one in found.values())
     alone = by_name(numbers())
     assert all(one.before is None for one in alone.values())
+
+
+def test_of_how_many_it_was_before_is_told_for_who_may_not_see_few() -> None:
+    before = numbers(active=3, buyers=2, conversion=Share(1, 3, 3))
+    seen = masked(headlines("week", numbers(), before, "", NOON), 10, owner=False)
+    found = {one.name: one.before for one in seen.figures}
+    assert (found["messages"], found["active_members"], found["conversion_rate"]) == (None,) * 3
+    assert found["interaction_rate"] == 0.1
 
 
 def test_a_difference_that_may_be_chance_is_said_to_be() -> None:

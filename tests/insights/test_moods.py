@@ -12,7 +12,18 @@ import pytest
 from scipy.stats import betabinom
 
 from insights import mood_report
-from insights.mood_report import CHARTS, FIGURES, LISTS, NOTES, Word, build, day_of, first_second
+from insights.anonymity import FEW, masked
+from insights.mood_report import (
+    CHARTS,
+    FIGURES,
+    LISTS,
+    NOTES,
+    Word,
+    build,
+    crowds,
+    day_of,
+    first_second,
+)
 from insights.moods import (
     EXAMPLES,
     GROUP_LEAST,
@@ -24,7 +35,7 @@ from insights.moods import (
     tail,
     turned,
 )
-from insights.report import from_json, to_json
+from insights.report import Report, from_json, to_json
 from store.readings import MoodDay, MoodOf
 from tests.insights.mood_world import Planted, Said, World
 
@@ -179,14 +190,34 @@ def test_planted_drops_are_found() -> None:
 # The report
 
 
-def days(*rows: tuple[int, int, int, int, int], place: str = "qun:1") -> list[MoodDay]:
-    return [MoodDay(place, TODAY - ago, *counts) for ago, *counts in rows]
+def days(
+    *rows: tuple[int, int, int, int, int], place: str = "qun:1", people: int = 20
+) -> list[MoodDay]:
+    return [MoodDay._make((place, TODAY - ago, *counts, people)) for ago, *counts in rows]
+
+
+def built(
+    of: Sequence[MoodDay],
+    people: Sequence[MoodOf],
+    words: Sequence[Word],
+    titles: dict[str, str],
+    now: float,
+    *,
+    scope: str = "",
+    before: Sequence[MoodOf] = (),
+) -> Report:
+    """The report when whoever wrote in the week wrote every day, and only they."""
+    members = {one.day: one.people for one in of}
+    shown = [one for one in of if not scope or one.place == scope]
+    theirs = [one for one in people if not scope or one.place == scope]
+    who = crowds(people, before or people, people, members)
+    return build(shown, theirs, words, titles, now, who, scope=scope)
 
 
 def test_shares_stand_on_judged_messages_and_say_how_many_were_not() -> None:
     of = days((0, 10, 60, 30, 20), (8, 5, 90, 5, 0))
     people = [MoodOf("qun:1", n, 1, 6, 3, 2) for n in range(10)]
-    found = build(of, people, [], {"qun:1": "学习群"}, NOW)
+    found = built(of, people, [], {"qun:1": "学习群"}, NOW)
     figures = {one.name: one for one in found.figures}
     negative = figures["mood_negative"]
     assert (negative.value, negative.n, negative.people) == (0.1, 100, 10)
@@ -217,11 +248,11 @@ def test_members_not_messages_make_an_interval_narrow() -> None:
 
 
 def test_nothing_and_little_are_said_to_be_that() -> None:
-    empty = build([], [], [], {}, NOW)
+    empty = built([], [], [], {}, NOW)
     assert empty.note == "mood_none"
     assert {one.value for one in empty.figures} == {None, 0.0}
     assert empty.charts[0].series[0].values == (None,) * mood_report.TREND
-    few = build(days((0, 1, 2, 0, 0)), [MoodOf("qun:1", 1, 1, 2, 0, 0)], [], {}, NOW)
+    few = built(days((0, 1, 2, 0, 0)), [MoodOf("qun:1", 1, 1, 2, 0, 0)], [], {}, NOW)
     assert few.note == "mood_few"
 
 
@@ -229,20 +260,26 @@ def test_groups_and_topics_that_are_surely_negative_come_first() -> None:
     of = [*days((0, 3, 0, 0, 0)), *days((0, 40, 50, 10, 0), place="qun:2")]
     people = [MoodOf("qun:1", 1, 3, 0, 0, 0)]
     people += [MoodOf("qun:2", n, 2, 3, 0, 0) for n in range(2, 22)]
-    words = [Word("退款", 60, 30, 9), Word("作业", 10, 6, 5), Word("直播", 9, 9, 1)]
-    found = build(of, people, words, {"qun:2": "二群", "qun:1": "一群"}, NOW)
+    words = [Word("退款", 60, 30, 29), Word("作业", 10, 6, 5), Word("直播", 9, 9, 1)]
+    found = built(of, people, words, {"qun:2": "二群", "qun:1": "一群"}, NOW)
     groups, topics = found.lists
     assert [row.label for row in groups.rows] == ["二群", "一群"]
     assert [row.label for row in topics.rows] == ["退款", "作业"]
 
 
+def test_a_topic_that_few_complain_of_often_is_not_surer_than_one_that_many_do() -> None:
+    words = [Word("退款", 60, 30, 30), Word("作业", 60, 36, 4)]
+    (*_, topics) = built(days((0, 66, 54, 0, 0)), [], words, {}, NOW).lists
+    assert [row.label for row in topics.rows] == ["退款", "作业"]
+
+
 def test_of_one_group_the_list_of_groups_is_left_out() -> None:
-    found = build(days((0, 10, 60, 30, 0)), [], [], {}, NOW, scope="qun:1")
+    found = built(days((0, 10, 60, 30, 0)), [], [], {}, NOW, scope="qun:1")
     assert (found.scope, found.lists) == ("qun:1", ())
 
 
 def test_the_chart_has_28_days_and_gaps_where_nothing_was_said() -> None:
-    found = build(days((0, 5, 5, 0, 0), (27, 1, 9, 0, 0)), [], [], {}, NOW)
+    found = built(days((0, 5, 5, 0, 0), (27, 1, 9, 0, 0)), [], [], {}, NOW)
     (chart,) = found.charts
     negative = chart.series[0]
     assert len(chart.labels) == 28
@@ -250,9 +287,64 @@ def test_the_chart_has_28_days_and_gaps_where_nothing_was_said() -> None:
     assert (negative.values[0], negative.values[1], negative.values[-1]) == (0.1, None, 0.5)
 
 
+def wrote(place: str, members: range, negative: int = 1, positive: int = 1) -> list[MoodOf]:
+    return [MoodOf(place, n, negative, 0, positive, 0) for n in members]
+
+
+def test_one_loud_member_is_not_shown_by_the_day_either() -> None:
+    of = days(*((ago, 20, 5, 5, 0) for ago in range(20)), people=1)
+    seen = masked(built(of, wrote("qun:1", range(1), 140, 70), [], {}, NOW), 10, owner=False)
+    assert {one.value for one in seen.figures} == {None}
+    assert {one.note for one in seen.figures} == {FEW}
+    for series in seen.charts[0].series:
+        assert {*series.values, *series.low, *series.high} == {None}
+
+
+def test_a_day_of_few_is_left_out_of_a_chart_of_many() -> None:
+    of = [*days((3, 20, 20, 20, 0), people=40), *days((0, 20, 5, 5, 0), people=2)]
+    people = wrote("qun:1", range(40))
+    (chart,) = masked(built(of, people, [], {}, NOW), 10, owner=False).charts
+    assert chart.series[0].values[-4] == pytest.approx(1 / 3)
+    assert chart.series[0].values[-1] is None
+
+
+def test_a_week_before_of_few_is_not_held_against_this_one() -> None:
+    of = days((0, 40, 40, 20, 0), (8, 9, 1, 0, 0))
+    people, before = wrote("qun:1", range(40)), wrote("qun:1", range(2))
+    made = built(of, people, [], {}, NOW, before=before)
+    assert made.figures[0].before == 0.9
+    seen = masked(made, 10, owner=False)
+    assert [one.before for one in seen.figures] == [None] * len(seen.figures)
+    assert seen.figures[0].value == 0.4
+
+
+def test_a_group_hidden_to_protect_a_smaller_one_is_hidden_in_its_own_report_too() -> None:
+    people = [*wrote("a", range(5)), *wrote("b", range(5, 17)), *wrote("c", range(20, 60))]
+    of = [day for place in "abc" for day in days((0, 40, 40, 20, 0), place=place)]
+    titles = {place: place for place in "abc"}
+
+    def open_(scope: str) -> bool:
+        seen = masked(built(of, people, [], titles, NOW, scope=scope), 10, owner=False)
+        values = {one.value is not None for one in seen.figures}
+        values |= {one is not None for one in seen.charts[0].series[0].values if one}
+        assert len(values) == 1, "all of it or nothing"
+        return values.pop()
+
+    assert [open_(place) for place in ("", "a", "b", "c")] == [True, False, False, True]
+    (groups,) = masked(built(of, people, [], titles, NOW), 10, owner=False).lists
+    assert [row.label for row in groups.rows if row.figures[0].value is not None] == ["c"]
+
+
+def test_the_same_few_members_of_two_groups_count_once() -> None:
+    people = [*wrote("a", range(6)), *wrote("b", range(6)), *wrote("c", range(20, 60))]
+    who = crowds(people, people, people, {})
+    assert [who.week[place].beside for place in "abc"] == [0, 6, 6]
+    assert who.week[None].people == 46
+
+
 def test_every_name_is_declared() -> None:
     words = [Word("退款", 60, 30, 9)]
-    found = build(days((0, 10, 10, 10, 1)), [], words, {}, NOW)
+    found = built(days((0, 10, 10, 10, 1)), [], words, {}, NOW)
     assert {one.name for one in found.figures} <= FIGURES
     assert {one.name for one in found.lists} <= LISTS
     assert {one.name for one in found.charts} <= CHARTS

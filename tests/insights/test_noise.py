@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -200,6 +201,21 @@ def test_a_share_of_nobody_or_of_all_stays_a_share() -> None:
     for one in publish(report(*ends), {"kept"}, 20.0, 1).figures:
         if one.value is not None:
             assert 0 <= (one.low or 0) <= one.value <= (one.high or 0) <= 1
+
+
+def test_what_has_no_value_takes_its_part_of_the_noise_all_the_same() -> None:
+    none = replace(figure("empty"), value=None, people=None)
+    made = publish(report(figure(), none), {"active", "empty"}, 1.0, 10)
+    assert [(one.name, one.note) for one in made.figures] == [("active", NOISY), ("empty", SMALL)]
+    alone = publish(report(figure(), figure("empty")), {"active", "empty"}, 1.0, 10)
+    widths = [(one.figures[0].high or 0) - (one.figures[0].low or 0) for one in (made, alone)]
+    assert widths[0] == widths[1], "the noise says nothing about the other figure"
+
+
+def test_nothing_else_that_counts_people_goes_with_it() -> None:
+    told = replace(figure(), beside=12, before_people=3)
+    (one,) = publish(report(told), {"active"}, 1.0, 10).figures
+    assert (one.beside, one.before_people) == (None, None)
 
 
 def test_a_report_without_such_figures_is_refused_in_words() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from insights.mood_report import worth
 from insights.outcomes import funnel
 from insights.rates import (
     MOST_ROWS,
@@ -32,6 +33,7 @@ from insights.rates import (
     share_figure,
     stayed,
 )
+from insights.report import Figure
 
 HOUR = 3600.0
 DAY = 86_400.0
@@ -222,6 +224,50 @@ def test_who_left_one_of_two_accounts_is_still_there() -> None:
     newcomer_and_gone = there((1, 8 * DAY, ever), (2, 0.0, DAY))
     assert stayed(spells, WEEK) == {0: Share(2, 3, 3)}
     assert stayed(newcomer_and_gone, WEEK) == {}
+
+
+def rate_of(members: Sequence[int], hit: Sequence[bool]) -> Figure:
+    """Of exposures in a group, one of these members each."""
+    its = columns([(one, WEEK.since + number, GROUP) for number, one in enumerate(members)])
+    return share_figure("interaction_rate", interaction(its, np.array(hit), WEEK)[0], WEEK)
+
+
+def width(figure: Figure) -> float:
+    assert figure.low is not None
+    assert figure.high is not None
+    return figure.high - figure.low
+
+
+def test_who_was_shown_much_decides_for_themselves_only() -> None:
+    hit = [number % 2 == 0 for number in range(400)]
+    each = rate_of(range(1, 401), hit)
+    one = rate_of([1] * 400, hit)
+    assert (one.value, one.n, one.people) == (0.5, 400, 1)
+    assert width(each) == pytest.approx(0.098, abs=0.001), "of 400 people"
+    assert width(one) > 0.75, "of one"
+    # Twenty who answer everything or nothing are twenty answers.
+    clan = rate_of([number % 20 + 1 for number in range(400)], hit)
+    assert width(clan) == pytest.approx(width(rate_of(range(1, 21), hit[:20])), abs=0.03)
+    # Where everybody answers alike, it is members who count.
+    assert width(rate_of([1, 2] * 200, [True] * 400)) == pytest.approx(0.658, abs=0.001)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shown=st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.booleans()), min_size=1))
+def test_what_a_share_is_worth_is_what_a_slow_count_finds(
+    shown: list[tuple[int, bool, bool]],
+) -> None:
+    its = columns([(member, WEEK.since, OTHER if there else GROUP) for member, there, _ in shown])
+    hit = np.array([answer for *_, answer in shown])
+    for place, share in interaction(its, hit, WEEK, its.place).items():
+        mine = [one for one in shown if (OTHER if one[1] else GROUP) == place]
+        clusters = [
+            (len(theirs), sum(theirs))
+            for who in {one[0] for one in mine}
+            if (theirs := [answer for member, _, answer in mine if member == who])
+        ]
+        assert share[:3] == (sum(one[2] for one in mine), len(mine), len(clusters))
+        assert share.worth == pytest.approx(worth(clusters))
 
 
 def test_a_rate_of_few_says_so_and_one_of_none_says_why() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from functools import cache
 
@@ -11,6 +12,7 @@ import pytest
 
 from insights import topic_report
 from insights.bursts import History, rising
+from insights.digest import LINK
 from insights.report import Figure, Listing, Row, from_json, to_json
 from insights.topic_report import Offer, Talk, Up, report, today, typical, with_today
 from insights.topics import MOST_TERMS, Message, fold, plain, terms_of, topics
@@ -70,6 +72,16 @@ def test_a_message_has_a_dozen_terms_at_most_each_once_and_without_blanks() -> N
 
 def test_a_text_is_plain_without_links_emoticons_and_names() -> None:
     assert plain("去 www.example.com 看[破涕为笑] @小王 作业").split() == ["去", "看", "作业"]
+
+
+@pytest.mark.parametrize("unit", ["1", "a-", "a.", "x" * 63 + ".", "www"])
+def test_a_long_run_without_blanks_takes_no_longer_than_other_texts(unit: str) -> None:
+    text = unit * (20_000 // len(unit))
+    began = time.process_time()
+    LINK.sub(" ", text)
+    plain(text)
+    # Before its labels were bounded: 13 s for digits.
+    assert time.process_time() - began < 3.0
 
 
 # Topics

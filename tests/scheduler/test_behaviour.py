@@ -135,7 +135,7 @@ async def test_the_first_round_over_a_long_log_is_another_process_s(store: Store
     here = Here()
     rows, _ = behaviour_work.made(store.db.path, RULES, NOW, False)
     # Killed half way: some rows are there, and nothing says how far they reach.
-    await store.features.make([row._replace(acts=1) for row in rows[:20]], opt_in=False)
+    await store.features.make([row._replace(acts=1) for row in list(rows)[:20]], opt_in=False)
     assert "40 members" in await tick(store, here, RULES, NOW)
     assert here.ran == ["made"]
     assert plain(await rows_of(store)) == plain({row.member_id: row for row in rows})

@@ -13,7 +13,16 @@ from insights import spending_report
 from insights.forecast import begin_of
 from insights.report import Report, from_json
 from scheduler import forecasts
-from scheduler.forecasts_work import DAILY, Daily, counted, forecast_parts, hours_parts, merged
+from scheduler.forecasts_work import (
+    DAILY,
+    FORECASTS,
+    HOURS,
+    Daily,
+    counted,
+    forecast_parts,
+    hours_parts,
+    merged,
+)
 from store import Store
 from store.dialect import Connection
 from store.insight_reads import TAP, WORDS, Acts
@@ -122,6 +131,18 @@ async def test_days_are_remembered_when_their_talk_is_forgotten(store: Store) ->
     after = (await parts(store, "qun:1"))[0][0]
     assert (after.n, after.value) == (before.n, before.value)
     assert before.n == 39  # the first day is a part of one
+
+
+@pytest.mark.parametrize("data", ["", "[]", '{"": {"first": "soon"}}', "null"])
+async def test_damaged_findings_are_made_anew(store: Store, data: str) -> None:
+    group = await store.groups.meet("qun", "1", 1.0, name="学习群")
+    await talk(store, group.place, TODAY - 60, 60, 5)
+    for name in (DAILY, FORECASTS, HOURS):
+        await store.interactions.put_finding(name, data, NOW)
+    assert await parts(store, None) == ((), ())
+    assert await store.db.read(lambda conn: hours_parts(conn, None)) == ((), ())
+    assert (await refresh(store)).startswith("2 forecasts")
+    assert (await parts(store, group.place))[0]
 
 
 async def test_running_it_again_changes_nothing(store: Store) -> None:

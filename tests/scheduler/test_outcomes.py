@@ -283,6 +283,12 @@ async def test_what_others_found_is_in_the_headlines(world: World) -> None:
     assert named(week)["mood_negative"].value == 0.1
 
 
+async def test_what_others_left_broken_is_left_out(world: World) -> None:
+    await world.store.interactions.put_finding(name_of("mood"), '{"kind": ""}', NOW)
+    _, week = await world.refresh()
+    assert "mood_negative" not in named(week)
+
+
 async def test_done_again_it_comes_to_the_same(world: World) -> None:
     busy(world)
     first = await world.refresh()

@@ -14,6 +14,7 @@ from scheduler import readings
 from scheduler.readings import PAST_BATCHES, PAST_ROWS, Reader, Readings
 from store import Store
 from store.ledgers import Deed
+from store.readings import UNREADABLE
 from store.talk import NewTalk
 from tests.blank import blank
 
@@ -30,6 +31,7 @@ class Here:
         self.calls: list[int] = []
         self.broken = 0
         self.meanwhile: Callable[[], Any] | None = None
+        self.poison: dict[str, Exception] = {}
 
     async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
         given: Any = args
@@ -37,6 +39,9 @@ class Here:
         if self.broken:
             self.broken -= 1
             raise RuntimeError("ended")
+        for text, error in self.poison.items():
+            if text in texts:
+                raise error
         self.calls.append(len(texts))
         done = run(*args)
         if self.meanwhile is not None:
@@ -63,6 +68,17 @@ async def say(store: Store, text: str, at: float = NOW) -> None:
 async def fill(store: Store, count: int, at: float) -> None:
     """A log of so many turns, written at once."""
     rows = [(n.to_bytes(16, "big"), at + n, f"第{n}句") for n in range(count)]
+    await store.db.write(
+        lambda conn: conn.executemany(
+            "insert into talk (key, place, member_id, at, kind, text) "
+            "values (?, 'qun:1', 1, ?, 'text', ?)",
+            rows,
+        )
+    )
+
+
+async def fill_more(store: Store, count: int) -> None:
+    rows = [((1000 + n).to_bytes(16, "big"), NOW, f"再说{n}") for n in range(count)]
     await store.db.write(
         lambda conn: conn.executemany(
             "insert into talk (key, place, member_id, at, kind, text) "
@@ -134,6 +150,58 @@ async def test_a_process_that_ends_is_complained_of_once_and_tried_again(store: 
     assert await job.tick(NOW + 2) == "", "said already"
     assert await job.tick(NOW + 3) == ""
     assert len(await kept(store)) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("第37句"), RuntimeError("killed")])
+async def test_a_message_that_nobody_can_read_is_passed_and_the_others_are_read(
+    store: Store, error: Exception
+) -> None:
+    crunch = Here()
+    job = Readings(store, crunch, reader())
+    await job.tick(NOW)
+    await fill(store, 64, NOW)
+    crunch.poison = {"第37句": error}
+    said = [await job.tick(NOW + second) for second in range(1, 20)]
+    rows = await kept(store)
+    assert len(rows) == 64
+    assert [row[0] for row in rows if row[3] == UNREADABLE] == [38]
+    assert rows[37][1:3] == (None, ""), "no mood and no words of it"
+    assert any("t:38" in one for one in said)
+    assert not any("37句" in one for one in said), "what somebody wrote is in no log"
+    crunch.poison, crunch.calls = {}, []
+    await fill_more(store, 64)
+    for second in range(20, 24):
+        await job.tick(NOW + second)
+    assert len(await kept(store)) == 128
+    assert len(crunch.calls) < 5, "and batches are large again"
+
+
+async def test_an_old_message_that_nobody_can_read_does_not_hold_up_those_before_it(
+    store: Store,
+) -> None:
+    await fill(store, 40, NOW - DAY_S)
+    crunch = Here()
+    crunch.poison = {"第20句": KeyError("x")}
+    job = Readings(store, crunch, reader())
+    for second in range(20):
+        await job.tick(NOW + second)
+    assert len(await kept(store)) == 40
+    assert await store.readings.position("readings:t:past") == 0
+
+
+async def test_no_message_is_passed_while_nothing_at_all_can_be_read(store: Store) -> None:
+    crunch = Here()
+    job = Readings(store, crunch, reader())
+    await job.tick(NOW)
+    await fill(store, 3, NOW)
+    crunch.broken = 50
+    for second in range(1, 20):
+        await job.tick(NOW + second)
+    assert await kept(store) == []
+    crunch.broken = 0
+    for second in range(20, 24):
+        await job.tick(NOW + second)
+    assert [row[3] == UNREADABLE for row in await kept(store)] == [False] * 3
 
 
 async def test_what_is_recalled_while_it_is_read_is_not_kept(store: Store) -> None:

@@ -218,6 +218,26 @@ async def test_what_was_read_late_is_counted_anew(world: World) -> None:
     assert {day for day in after if after[day] != before[day]} == {"2026-11-18"}
 
 
+async def test_a_day_that_the_purge_has_cut_stays_as_it_was_counted(world: World) -> None:
+    world.weeks(12)
+    await world.write()
+    await world.night()
+    before = await world.counted()
+    # At noon of a day, with a week of keeping: half of what was said a week ago goes.
+    await world.store.readings.remove(starts(TODAY - 7) + 36_010)
+    assert (await world.night(NIGHT + 60)).startswith("0 days counted")
+    assert await world.counted() == before
+
+
+async def test_a_first_day_is_counted_though_nothing_was_before(world: World) -> None:
+    world.weeks(1)
+    await world.write()
+    assert (await world.night()).startswith("1 days counted")
+    world.says(1, starts(TODAY - 1) + 40_000, "作业")
+    await world.write()
+    assert (await world.night(NIGHT + 60)).startswith("1 days counted")
+
+
 async def test_a_kill_in_between_is_made_good_by_the_next_night(world: World) -> None:
     world.weeks(12)
     await world.write()
@@ -298,6 +318,7 @@ def test_learned_words_are_kept_newest_first_and_once() -> None:
     assert [word for word in ("甲乙", "丙丁") if word in again] == ["甲乙", "丙丁"]
     assert again.index("甲乙") < again.index("丙丁")
     assert again.count("甲乙") == 1
+    assert "甲乙" in topics_work.with_words("no JSON", [NewWord("甲乙", 3, 5, 5.0, 2.0)], 1.0)
 
 
 async def test_what_is_said_after_a_word_was_learned_is_cut_with_it(world: World) -> None:

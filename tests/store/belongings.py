@@ -52,6 +52,12 @@ _ROWS = (
     "insert into optouts (member_id, topic, since) values (:member, :word || ' topic', 0)",
     "insert into notice_grants (channel, member_id, template_id, count, updated_at) "
     "values ('mp', :member, :word, 1, 0)",
+    "insert into communities (id, scope, name, born_at, origin, size, seen_at) "
+    "values (1, '', '圈子 1', 0, 'born', 9, 1) on conflict do nothing",
+    "insert into community_members (scope, member_id, community_id, since) "
+    "values ('', :member, 1, 0)",
+    "insert into member_findings (name, scope, member_id, rank, value, data, made_at) "
+    "values ('leader', '', :member, 1, 0.5, :word, 0)",
     "insert into readings (source, row_id, place, member_id, at, label, negative, positive, terms, "
     "model) values ('t', 90000 + :member, 'qun:1', :member, 0, 1, 0.1, 0.8, :word, 'zhiqun')",
     "insert into mood_labels (source, row_id, member_id, text, label, at, by) "

@@ -96,10 +96,3 @@ async def test_an_alert_goes_with_its_member_and_with_age(store: Store) -> None:
     await store.members.erase(lin, NOW)
     assert await store.alerts.remove(NOW - 1e6) == 1
     assert [one.id for one in await store.alerts.newest(5)] == [3]
-
-
-async def test_owners_and_operators_are_told(store: Store) -> None:
-    numbers = [(await store.members.meet("mp", f"o_{n}", NOW)).id for n in range(4)]
-    for number, role in zip(numbers, ("member", "analyst", "operator", "owner"), strict=True):
-        await store.members.set_role(number, role)
-    assert await store.alerts.readers() == numbers[2:]

@@ -26,8 +26,13 @@ PROFILE = (
     "values ('mp:g', :m, 1, 0)",
     "insert into alerts (key, kind, at, member_id, data) "
     "values (randomblob(16), 'mood_member', 0, :m, '{}')",
+    "insert into mood_labels (source, row_id, member_id, text, label, at, by, learned_at) "
+    "values ('t', :m, :m, '太慢了', -1, 0, 'member:9', 1)",
 )
-TABLES = ("member_features", "readings", "member_findings", "community_members", "alerts")
+TABLES = (
+    *("member_features", "readings", "member_findings", "community_members", "alerts"),
+    "mood_labels",
+)
 
 
 async def profiled(store: Store, member_id: int) -> None:
@@ -91,6 +96,24 @@ async def test_refusing_removes_what_was_concluded_and_nobody_elses(store: Store
     assert await concluded(store, mei) == list(TABLES)
     left = json.loads(await store.interactions.finding("report:leaders:") or "")
     assert left["lists"][0]["rows"] == [{"member_id": mei}]
+    assert (await store.mood_labels.model()).version == 1, "and the model learns anew without them"
+
+
+async def test_when_silence_means_no_from_now_on_what_was_concluded_goes(store: Store) -> None:
+    silent, yes = await met(store), await met(store, MEI)
+    await store.consents.decide(yes, PROFILING, True, NOW, CHANNEL)
+    for member in (silent, yes):
+        await profiled(store, member)
+    assert await store.consents.keep_to_rule() == 0
+    assert await concluded(store, silent) == list(TABLES)
+    store.consents.under("2", opt_in=True)
+    row = f'{{"lists": [{{"rows": [{{"member_id": {silent}}}]}}]}}'
+    await store.interactions.put_finding("report:leaders:", row, NOW)
+    assert await store.consents.keep_to_rule() == 1
+    left = await store.interactions.finding("report:leaders:")
+    assert left == '{"lists": [{"rows": []}]}'
+    assert (await concluded(store, silent), await concluded(store, yes)) == ([], list(TABLES))
+    assert await store.consents.keep_to_rule() == 0
 
 
 async def test_granting_again_brings_nothing_back(store: Store) -> None:

@@ -75,6 +75,37 @@ async def test_each_kind_goes_when_its_time_is_over(store: Store) -> None:
     assert [count(store, one) for one in ("interactions", "readings", "alerts")] == [1, 1, 1]
 
 
+async def test_a_report_that_no_night_made_anew_goes(store: Store) -> None:
+    for name, days in (("report:topic:gone", 15), ("report:topic:", 1), ("mood_model", 99)):
+        await store.interactions.put_finding(name, "{}", NOW - days * DAY)
+    assert await purge(store, Settings(), NOW) == "1 reports forgotten"
+    assert await store.interactions.finding("report:topic:gone") is None
+    assert await store.interactions.finding("mood_model") == "{}"
+
+
+async def test_with_a_label_goes_what_the_model_learned_of_it(store: Store) -> None:
+    for number, learned in ((1, "null"), (2, "5")):
+        await put(
+            store,
+            "insert into mood_labels (source, row_id, text, label, at, by, learned_at) "
+            f"values ('i', {number}, '话', 1, {number}, 'cli', {learned})",
+        )
+        await store.mood_labels.remove(number + 1.0)
+        assert (await store.mood_labels.model()).version == number - 1
+
+
+async def test_who_decided_nothing_loses_their_profile_once_silence_means_no(store: Store) -> None:
+    lin = await answered(store, 1)
+    await put(
+        store,
+        "insert into readings (source, row_id, place, member_id, at, negative, positive, model) "
+        f"values ('i', 1, '', {lin}, {NOW}, 0, 0, 'zhiqun')",
+    )
+    store.consents.under("2", opt_in=True)
+    assert await purge(store, Settings(), NOW) == "1 profiles forgotten"
+    assert count(store, "readings") == 0
+
+
 async def test_the_last_row_of_a_log_stays_for_the_jobs_that_count_by_it(store: Store) -> None:
     for number in range(1, 4):
         await answered(store, number)
@@ -94,6 +125,16 @@ async def test_looks_go_and_what_points_and_books_stand_on_stays(store: Store) -
     assert set(LOOKS) < set(KINDS)
 
 
+async def test_a_log_is_read_no_further_than_it_is_old(store: Store) -> None:
+    """What a merge or a clock put out of order goes with its slice."""
+    for number, days in enumerate((9, 1, 8, 0, 0), 1):
+        await answered(store, number, at=NOW - days * DAY)
+    assert await store.purging.remove_log(NOW - 5 * DAY) == 2
+    kept = ask_file(store.db.path, "select at from interactions order by id")
+    assert [NOW - at for (at,) in kept] == [DAY, 0, 0]
+    assert await store.purging.remove_log(NOW - 5 * DAY) == 0
+
+
 async def test_more_than_a_slice_goes_in_several(store: Store) -> None:
     lin = await answered(store, 1)
     await put(
@@ -102,7 +143,7 @@ async def test_more_than_a_slice_goes_in_several(store: Store) -> None:
         f"with recursive n(i) as (select 1 union all select i + 1 from n where i < {2 * SLICE + 5})"
         f" select i, 'mp', {lin}, 'text', '', 'faq', '' from n",
     )
-    gone = await store.purging.remove("interactions", NOW - DAY)
+    gone = await store.purging.remove_log(NOW - DAY)
     assert gone == 2 * SLICE + 4
     assert count(store, "interactions") == 2, "of these the last, and the one of today"
 

@@ -219,19 +219,20 @@ async def test_sums_by_day_member_and_word(store: Store) -> None:
     with reading(store.db.path) as conn:
         until = NOW + 2 * DAY_S
         assert readings.mood_days(conn, NOW, until) == [
-            (PLACE, day, 1, 1, 1, 1),
-            (PLACE, day + 1, 0, 0, 1, 0),
+            (PLACE, day, 1, 1, 1, 1, 1),
+            (PLACE, day + 1, 0, 0, 1, 0, 1),
         ]
+        assert readings.mood_members(conn, NOW, until) == {day: 1, day + 1: 1}
         assert readings.mood_people(conn, NOW, until) == [
             (PLACE, lin, 1, 1, 1, 1),
             (PLACE, mei, 0, 0, 1, 0),
         ]
         assert list(readings.mood_words(conn, NOW, until)) == [
-            (PLACE, day, lin, label, "课程 退款") for label in (-1, 0, 1)
+            (PLACE, day, lin, label, "课程 退款") for label in labels
         ]
-        assert [one.row_id for one in readings.judged(conn, NOW, NOW + DAY_S)] == rows[:3]
-        assert readings.judged(conn, NOW, until)[0].terms == ("课程", "退款")
-        assert readings.records(conn, {lin, mei, 999}, NOW, until) == {lin: (3, 1), mei: (1, 0)}
+        assert [one.row_id for one in readings.messages(conn, NOW, NOW + DAY_S)] == rows
+        assert readings.messages(conn, NOW, until)[0].terms == ("课程", "退款")
+        assert readings.records(conn, {lin, mei, 999}, NOW, until) == {lin: (4, 1), mei: (1, 0)}
         assert readings.mood_days(conn, 0.0, NOW) == []
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from insights.report import Chart, Figure, Listing, Report, Row, Series, from_json, to_json
 from store import Store
 from store.dialect import Connection
-from store.scrub import Said, without
+from store.scrub import Said, _may_hold, without
 from tests.store.rows import LIN, MEI, NOW, answered, ask_file
 
 SAID = "我的孩子在三班读书"
@@ -133,6 +136,93 @@ async def test_of_a_question_that_others_asked_too_only_their_wording_goes(store
 def test_whatever_the_shape(value: Any, left: Any) -> None:
     their = Said("前面 一句够长的话 后面", frozenset({"林小满"}))
     assert without(value, {7, 1}, their) == left
+
+
+KEYS = ("count", "share", "score", "mood", "bars", "lines", "angry", "c", "s", "few_people", "t")
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_who_is_called_like_a_key_takes_no_key_with_them(store: Store, name: str) -> None:
+    lin = await answered(store, 1, text="active_members 是什么")
+    sql = "insert into member_settings (member_id, name, value) values (?, 'name', ?)"
+    await store.db.write(partial(_execute, sql=sql, args=(lin, name)))
+    made = report(Row(label="退款", figures=(replace(figure(0.5), note="few_people"),)))
+    made = replace(made, scope="count", figures=(replace(figure(1.0), name="active_members"),))
+    await store.interactions.put_finding(NAME, to_json(made), NOW)
+    data = json.dumps({"label": "x", "scope": "share", "rows": [["t", 5]]})
+    sql = "insert into alerts (key, kind, at, data) values (x'01', 'topic_burst', 0, ?)"
+    await store.db.write(partial(_execute, sql=sql, args=(data,)))
+    await store.members.erase(lin, NOW)
+    assert await kept(store) == made
+    ((left,),) = ask_file(store.db.path, "select data from alerts")
+    assert json.loads(left) == json.loads(data)
+
+
+def test_a_line_of_a_chart_that_is_called_like_them_is_called_nothing() -> None:
+    lines = [{"name": "林小满", "values": [1]}, {"name": "curve", "values": [1]}]
+    their = Said("", frozenset({"林小满", "curve"}))
+    assert without({"series": lines}, set(), their)["series"] == [
+        {"name": "", "values": [1]},
+        {"name": "curve", "values": [1]},
+    ]
+
+
+async def test_a_report_that_was_worked_out_meanwhile_does_not_bring_them_back(
+    store: Store,
+) -> None:
+    lin, mei, ann = [await answered(store, n, who) for n, who in enumerate((LIN, MEI, "o_ann"), 1)]
+    made = to_json(report(*(Row(member_id=one) for one in (lin, mei, ann)), Row(label="退款")))
+    await store.members.erase(lin, NOW)
+    await store.consents.decide(ann, "profiling", False, NOW, "mp")
+    await store.interactions.put_finding(NAME, made, NOW)
+    assert (await kept(store)).lists[0].rows == (Row(member_id=mei), Row(label="退款"))
+    await store.interactions.put_finding("other", f'{{"member_id": {lin}}}', NOW)
+    assert await store.interactions.finding("other") == f'{{"member_id": {lin}}}'
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_what_operators_were_shown_of_them_cannot_be_asked_about(
+    store: Store, refused: bool
+) -> None:
+    lin, mei, boss = [await answered(store, n, w) for n, w in enumerate((LIN, MEI, "o_boss"), 1)]
+    for member, label in ((boss, f"成员 {lin}"), (mei, f"成员 {lin}0"), (lin, "退款")):
+        shown = {"role": "operator", "asked": [{"l": "退款"}, {"l": label}]}
+        await store.members.set_state(member, "report", shown, NOW + 9)
+    if refused:
+        await store.consents.decide(lin, "profiling", False, NOW, "mp")
+    else:
+        await store.members.erase(lin, NOW)
+    assert await store.members.state(boss, "report", NOW) is None
+    assert await store.members.state(mei, "report", NOW) is not None
+
+
+def test_much_is_looked_for_in_much_without_a_search_for_each() -> None:
+    """The only writer waits meanwhile, and with it every answer."""
+    rng, letters = random.Random(7), "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出"
+    words = "\n".join("".join(rng.choices(letters, k=30)) for _ in range(4000))
+    texts = ["".join(rng.choices(letters, k=12)) for _ in range(4000)] + [words[31:51]]
+    began = time.process_time()
+    searched = [text in words for text in texts]
+    between = time.process_time()
+    their = Said(words, frozenset())
+    assert [their.has(text) for text in texts] == searched
+    assert sum(searched) >= 1
+    assert time.process_time() - between < (between - began) / 2
+
+
+def test_a_word_that_is_a_key_everywhere_is_looked_for_where_it_is_none() -> None:
+    their = Said("topic_people", frozenset({"count", "林"}))
+    for text in ('{"name":"topic_people","unit": "count"}', '{"count": 1, "topic_people" : 2}'):
+        assert not _may_hold(text, set(), their)
+    for text in ('{"label":"count"}', '["topic_people", 1]', '{"name":"林","values":[]}'):
+        assert _may_hold(text, set(), their)
+
+
+def test_what_looks_like_json_and_is_none_is_left_alone() -> None:
+    for text in ('{"a": "\\x 我的孩子在三班读书"', '"\\', "", '{"member_id": }'):
+        assert not _may_hold(text, {1}, Said("我的孩子在三班读书", frozenset({"林"})))
+    their = Said("我的孩子在三班读书", frozenset())
+    assert _may_hold('{"a": "\\u6211的孩子在三班读书"}', set(), their)
 
 
 def _execute(conn: Connection, sql: str, args: tuple[object, ...]) -> None:

@@ -93,8 +93,10 @@ def test_days_are_those_of_shanghai() -> None:
 async def test_days_are_written_once_and_written_over(group: Group) -> None:
     terms = group.store.terms
     many = [row(PLACE, f"词{number}", 1, 1) for number in range(SLICE + 5)]
-    assert await terms.put(many, TODAY, NOON) == SLICE + 5
-    await terms.put([row(PLACE, "词0", 4, 2)], TODAY - 1, NOON)
+    assert await terms.put(many) == SLICE + 5
+    await terms.put([row(PLACE, "词0", 4, 2)])
+    for day in (TODAY, TODAY - 1):
+        await terms.reach(day, NOON)
     found = await group.rows()
     assert len(found) == SLICE + 5
     assert found[PLACE, "词0"] == (4, 2)
@@ -104,7 +106,7 @@ async def test_days_are_written_once_and_written_over(group: Group) -> None:
 async def test_words_of_few_people_are_forgotten_when_their_day_is_old(group: Group) -> None:
     old = TODAY - YOUNG_DAYS - 1
     rows = [row("", "独", 1, 1, old), row("", "众", 9, 3, old), row("", "新", 1, 1)]
-    await group.store.terms.put(rows, TODAY, NOON)
+    await group.store.terms.put(rows)
     assert await group.store.terms.trim(TODAY) == 1
     assert await group.store.terms.trim(TODAY) == 0
     with reading(group.store.db.path) as conn:
@@ -117,7 +119,8 @@ async def count_today(group: Group) -> None:
     rows = [row(scope, "", 4, 2) for scope in (EVERYTHING, PLACE)]
     rows += [row(scope, "退款", 3, 2) for scope in (EVERYTHING, PLACE)]
     rows += [row(scope, "秘密", 1, 1) for scope in (EVERYTHING, PLACE)]
-    await group.store.terms.put(rows, TODAY, NOON)
+    await group.store.terms.put(rows)
+    await group.store.terms.reach(TODAY, NOON)
 
 
 async def test_who_is_forgotten_takes_their_words_along(group: Group) -> None:
@@ -178,7 +181,12 @@ async def test_learned_words_are_kept_in_a_finding(group: Group) -> None:
     data = json.dumps({"words": [{"word": "小鹅通", "people": 5, "since": NOON}]})
     await group.store.interactions.put_finding(NEW_WORDS, data, NOON)
     assert await group.store.terms.words() == ["小鹅通"]
-    assert learned("{}") == []
+
+
+@pytest.mark.parametrize("data", ["{}", "", "[]", "null", '{"words": [1]}', '{"words": [{}]}', "{"])
+async def test_learned_words_that_are_damaged_are_none(group: Group, data: str) -> None:
+    await group.store.interactions.put_finding(NEW_WORDS, data, NOON)
+    assert await group.store.terms.words() == []
 
 
 async def test_items_and_gaps_are_what_a_topic_may_be_about(group: Group) -> None:
