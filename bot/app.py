@@ -334,6 +334,7 @@ class App:
         )
         assert self._outgoing is not None
         assert self.insights is not None
+        await self.store.consents.keep_to_rule()
         sides = (timetable, self._outgoing, self._groups, self.insights)
         self._clock = Clock([job for side in sides for job in side.jobs()])
         self._clock.start()
