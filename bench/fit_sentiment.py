@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -70,6 +71,8 @@ SNOWED = 400
 """Rows of each domain that SnowNLP is calibrated on."""
 SHIFTS = np.arange(-2.0, 1.01, 0.1)
 """Log odds of neutral that are tried, added to what balanced classes say."""
+TILTS = np.arange(-1.0, 0.51, 0.25)
+"""The same for each unit of `lengths`: chatter is short, and neutral more often than a story."""
 
 
 class Asked(NamedTuple):
@@ -134,7 +137,7 @@ def fit_line(seen: Any, asked: Asked) -> Line:
     scale = rarity * np.sqrt(np.abs(np.log(sides[0] / sides[1])) + LEAST)
     x.data *= scale[x.indices]
     # liblinear's coordinate descent runs in one thread and asks no BLAS: the same everywhere.
-    model = LogisticRegression(C=C, solver="liblinear", dual=True, max_iter=100, tol=1e-2)
+    model = LogisticRegression(C=C, solver="liblinear", dual=True, max_iter=1000, tol=1e-2)
     model.random_state = 0
     model.fit(x, answers, weights)
     table = np.zeros(1 << BITS)
@@ -232,25 +235,26 @@ def fit(rows: Rows) -> tuple[SentimentModel, dict[str, Any]]:
     long = lengths(seen)
     print("positive or negative", file=sys.stderr)
     line, how, praise = ask_praise(rows, seen)
-    three = np.flatnonzero(np.isin(rows.domains, (*THREE, CHAT)))
+    here = np.isin(rows.domains, (*THREE, CHAT))
+    three, part = np.flatnonzero(here), only(rows, here)
     print("neutral or not", file=sys.stderr)
-    neutral, domains = rows.labels[three] == 0, rows.domains[three]
-    asked = Asked(three, neutral, domains, even(domains, neutral))
+    neutral = part.labels == 0
+    asked = Asked(three, neutral, part.domains, even(part.domains, neutral))
     scores = folds(seen, asked)[three]
     wide = calibrate(scores, long[three], neutral, asked.weights)
     odds = calibrated(scores, long[three], wide)
-    shift, tried = best_shift(praise[three], odds, rows.labels[three], domains)
-    wide[2] += shift
+    shift, tilt, tried = best_shift(part, praise[three], odds, long[three])
+    wide[2:] += shift, tilt
     model = whole([line, fit_line(seen, asked)], [how, wide])
-    sided, chat = (rows.labels != 0) & (rows.domains != CHAT), domains == CHAT
-    chance = 1.0 / (1.0 + np.exp(-praise[sided]))
-    sides = chances_of(praise[three], odds + shift)[chat]
+    sided, chat = (rows.labels != 0) & (rows.domains != CHAT), part.domains == CHAT
+    sides = chances_of(praise[three], calibrated(scores, long[three], wide))[chat]
     labels = [int(one.argmax()) - 1 if one.max() >= SURE else None for one in sides]
     return model, {
-        "folds": told(only(rows, sided), chance),
+        "folds": told(only(rows, sided), 1.0 / (1.0 + np.exp(-praise[sided]))),
         "three_class": tried,
-        "chat": said(only(rows, rows.domains == CHAT), labels),
+        "chat": said(only(part, chat), labels),
         "shift": round(shift, 2),
+        "tilt": round(tilt, 2),
     }
 
 
@@ -261,20 +265,21 @@ def chances_of(praise: Floats, neutral: Floats) -> Floats:
 
 
 def best_shift(
-    praise: Floats, odds: Floats, labels: Ints, domains: NDArray[np.str_]
-) -> tuple[float, dict[str, float]]:
-    """What is added to the log odds of neutral: best for mean macro-F1 over the domains."""
-    best: tuple[float, float, dict[str, float]] = (-1.0, 0.0, {})
-    for shift in SHIFTS:
-        called = chances_of(praise, odds + shift).argmax(axis=1) - 1
-        each = {
-            str(name): round(macro_f1(labels[domains == name], called[domains == name]), 4)
-            for name in np.unique(domains)
-        }
+    rows: Rows, praise: Floats, odds: Floats, long: Floats
+) -> tuple[float, float, dict[str, float]]:
+    """Lift and lift by length of the log odds of neutral: best for mean macro-F1 over the domains.
+
+    praise, odds, long: of each of the rows.
+    """
+    best: tuple[float, float, float, dict[str, float]] = (-1.0, 0.0, 0.0, {})
+    places = {str(name): rows.domains == name for name in np.unique(rows.domains)}
+    for shift, tilt in itertools.product(SHIFTS, TILTS):
+        called = chances_of(praise, odds + shift + tilt * long).argmax(axis=1) - 1
+        each = {name: macro_f1(rows.labels[at], called[at]) for name, at in places.items()}
         mean = float(np.mean(list(each.values())))
         if mean > best[0]:
-            best = (mean, float(shift), each)
-    return best[1], best[2]
+            best = (mean, float(shift), float(tilt), each)
+    return best[1], best[2], {name: round(value, 4) for name, value in best[3].items()}
 
 
 def fit_snow(rows: Rows) -> dict[str, float]:

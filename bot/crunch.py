@@ -1,8 +1,8 @@
 """Work that takes the processor: in processes beside the bot, never on its loop or in its threads.
 
-Two of them, each started when first needed. The heavy one does one job and ends, so that its
-memory goes back; the quick one keeps its model and answers in moments, also while the heavy one
-takes minutes. Both are spawned, never forked, yield the processor to answers, and end with the
+Two of them, each started when first needed. The heavy one ends when no job has come for a while,
+so that its memory goes back; the quick one keeps its model and answers in moments, also while the
+heavy one takes minutes. Both are spawned, never forked, yield the processor to answers, and end with the
 bot, also when it is killed.
 """
 
@@ -24,6 +24,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _NICE = 10
+_REST_S = 10.0
 _COLLECT = (200_000, 20, 100)
 
 
@@ -32,9 +33,14 @@ class CrunchError(RuntimeError):
 
 
 class Crunch:
-    """The two processes. Functions are module-level ones; they and their arguments are pickled."""
+    """The two processes. Functions are module-level ones; they and their arguments are pickled.
 
-    def __init__(self) -> None:
+    rest_s: so long the heavy one waits for another job: the steps of a night share what it loaded.
+    """
+
+    def __init__(self, rest_s: float = _REST_S) -> None:
+        self._rest_s = rest_s
+        self._resting: asyncio.TimerHandle | None = None
         self._heavy: ProcessPoolExecutor | None = None
         self._quick: ProcessPoolExecutor | None = None
         self._one = asyncio.Lock()
@@ -43,18 +49,29 @@ class Crunch:
     async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
         """Run what takes seconds or minutes; one at a time. Errors: its own; CrunchError."""
         async with self._one:
+            if self._resting is not None:
+                self._resting.cancel()
             if self._heavy is None:
-                self._heavy = _pool(1)
+                self._heavy = _pool()
             try:
                 return await self._ended(self._heavy, run, *args)
             except CrunchError:
                 self._heavy = None
                 raise
+            finally:
+                loop = asyncio.get_running_loop()
+                self._resting = loop.call_later(self._rest_s, self._rest)
+
+    def _rest(self) -> None:
+        """Let the heavy one go, unless a job came meanwhile."""
+        if self._heavy is not None and not self._one.locked():
+            self._heavy.shutdown(wait=False)
+            self._heavy = None
 
     async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
         """Run what takes moments; what it keeps in memory stays. Errors: its own; CrunchError."""
         if self._quick is None:
-            self._quick = _pool(None)
+            self._quick = _pool()
         pool = self._quick
         try:
             return await self._ended(pool, run, *args)
@@ -80,6 +97,8 @@ class Crunch:
     async def close(self) -> None:
         """End both, whatever they do: nothing they do is kept before it is told."""
         self._closed = True
+        if self._resting is not None:
+            self._resting.cancel()
         for pool in (self._heavy, self._quick):
             if pool is not None:
                 workers = list((pool._processes or {}).values())
@@ -92,14 +111,12 @@ class Crunch:
 _ONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def _pool(tasks: int | None) -> ProcessPoolExecutor:
+def _pool() -> ProcessPoolExecutor:
     # Two cores: a linear algebra that takes both would leave none for the answers. It reads these
     # when it is loaded, which in a spawned process is before anything of ours runs there.
     for name in _ONE:
         os.environ.setdefault(name, "1")
-    return ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=_prepare, max_tasks_per_child=tasks
-    )
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_prepare)
 
 
 def _prepare() -> None:

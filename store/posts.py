@@ -104,8 +104,8 @@ class NewPost:
 
     key: 16 bytes that name it for ever; the same key is planned once. channel: the one that
     posts. kind: what it is for: "welcome", "digest", "campaign", "notice", "order", "quiz",
-    "eager", "late" or "weekly". not_after: it is not posted later than this; None: it waits as long as it
-    takes. member_id: whom it is about.
+    "eager", "late" or "weekly". not_after: it is not posted later than this; None: it waits as
+    long as it takes. member_id: whom it is about.
     """
 
     key: bytes

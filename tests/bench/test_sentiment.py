@@ -12,8 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.fit_sentiment import VERSION, even, fit, fit_praise, hash_of
-from bench.sentiment import ece, figures, load, macro_f1, means, measure, only
+from bench.fit_sentiment import PLAIN, VERSION, even, fit, fit_praise, hash_of, who_praises
+from bench.sentiment import (
+    CHAT,
+    HELD,
+    WRITTEN,
+    ece,
+    figures,
+    joined,
+    load,
+    load_chat,
+    macro_f1,
+    means,
+    measure,
+    only,
+    said,
+)
 from insights.sentiment import SHIPPED, SentimentModel
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +91,41 @@ def test_every_domain_and_in_it_both_answers_weigh_the_same() -> None:
     assert sums == pytest.approx([2.0] * 4)
 
 
+@pytest.mark.parametrize("path", [WRITTEN, HELD])
+def test_our_own_sentences_are_read_whole(path: Path) -> None:
+    rows = load_chat(path)
+    assert len(rows.texts) == len(path.read_text("utf-8").splitlines()) - 1
+    assert len(set(rows.texts)) == len(rows.texts)
+    assert all(text.strip() == text != "" for text in rows.texts)
+    assert set(rows.domains) == {CHAT}
+    assert set(rows.labels) == {-1, 0, 1}
+
+
+def test_plain_chat_is_asked_twice_and_leans_to_no_side(tmp_path: Path) -> None:
+    path = tmp_path / "chat.tsv"
+    path.write_text('label\ttext\nneu\t几点开始\nneu\t在哪里\npos\t"好\nneg\t差\n', "utf-8")
+    rows = joined(load(written(tmp_path / "few.csv")), load_chat(path))
+    assert rows.texts[-2] == '"好'
+    asked = who_praises(rows)
+    plain = asked.domains == PLAIN
+    assert [rows.texts[row] for row in asked.rows[plain]] == ["几点开始", "在哪里"] * 2
+    assert asked.answers[plain].tolist() == [True, True, False, False]
+    totals = {
+        (str(name), side): asked.weights[(asked.domains == name) & (asked.answers == side)].sum()
+        for name in (PLAIN, CHAT)
+        for side in (True, False)
+    }
+    assert len(set(np.round(list(totals.values()), 6))) == 1
+
+
+def test_what_is_said_of_a_label_is_told_in_shares() -> None:
+    rows = load_chat(HELD)
+    told = said(rows, [int(label) for label in rows.labels])
+    assert [told[name][name] for name in ("neg", "neu", "pos")] == [1.0] * 3
+    silent = said(rows, [None] * len(rows.texts))["neu"]
+    assert (silent["neg"], silent["neu"], silent["pos"]) == (0.0, 0.0, 0.0)
+
+
 def test_the_command_prints_one_object_with_every_key(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.sentiment", "--snow-sample", "0", "--file"]
     command += [str(written(tmp_path / "few.csv"))]
@@ -87,6 +136,7 @@ def test_the_command_prints_one_object_with_every_key(tmp_path: Path) -> None:
     assert set(told["by_domain"]) == {"course", "elsewhere"}
     assert all(set(one) == GIVEN for one in told["by_domain"].values())
     assert set(told["three_class"]) == {"course"}
+    assert set(told["chat"]) == {"neg", "neu", "pos"}
     assert "baselines" not in told
 
 
@@ -127,10 +177,10 @@ def test_the_shipped_model_holds_on_dev() -> None:
 
 @pytest.mark.nightly
 def test_the_script_reproduces_the_shipped_file(tmp_path: Path) -> None:
-    """About 20 s on an idle core."""
+    """About 25 s of a core."""
     if not DATA.exists():
         pytest.skip("the shared data is not here")
-    model, _ = fit(load(DATA / "train.csv.gz"))
+    model, _ = fit(joined(load(DATA / "train.csv.gz"), load_chat()))
     model.save(tmp_path / "again.npz")
     assert model.name.startswith(f"zhiqun-{VERSION}-")
     assert hash_of(tmp_path / "again.npz") == hash_of(SHIPPED)

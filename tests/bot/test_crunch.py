@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import threading
@@ -19,6 +20,11 @@ def whoami() -> int:
 
 def niceness() -> int:
     return os.nice(0)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a child of ours still runs."""
+    return any(one.pid == pid for one in multiprocessing.active_children())
 
 
 def fall() -> None:
@@ -50,10 +56,23 @@ async def test_linear_algebra_takes_one_core_there() -> None:
         await crunch.close()
 
 
-async def test_a_heavy_job_has_a_process_of_its_own_each_time() -> None:
+async def test_jobs_that_follow_each_other_share_a_heavy_process() -> None:
     crunch = Crunch()
     try:
-        assert await crunch.heavy(whoami) != await crunch.heavy(whoami)
+        assert await crunch.heavy(whoami) == await crunch.heavy(whoami) != os.getpid()
+        assert await crunch.quick(whoami) != await crunch.heavy(whoami)
+    finally:
+        await crunch.close()
+
+
+async def test_a_heavy_process_without_work_ends_and_gives_its_memory_back() -> None:
+    crunch = Crunch(rest_s=0.0)
+    try:
+        first = await crunch.heavy(whoami)
+        async with asyncio.timeout(30):
+            while is_alive(first):
+                await asyncio.sleep(0.02)
+        assert await crunch.heavy(whoami) != first
     finally:
         await crunch.close()
 

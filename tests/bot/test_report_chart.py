@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,3 +100,39 @@ def test_whatever_the_numbers_are_it_can_be_drawn(
     one = Series(name="线\x00🎉", values=tuple(values))
     labels = tuple("名字" * n for n in range(len(values)))
     picture(Chart(name="图" * 80, kind=kind, unit="cents", labels=labels, series=(one,) * lines))
+
+
+def test_where_two_bands_meet_both_are_seen() -> None:
+    def band(low: float, high: float) -> Series:
+        return Series(name="", values=(0.5, 0.5), low=(low, low), high=(high, high))
+
+    def band_colours(*series: Series) -> set[object]:
+        chart = Chart(name="", kind="lines", unit="share", labels=("1", "2"), series=series)
+        image = picture(chart)
+        counts = image.getcolors(1 << 20) or []
+        return {colour for count, colour in counts if count > 20_000}
+
+    apart = band_colours(band(0.0, 0.4), band(0.6, 1.0))
+    assert len(band_colours(band(0.0, 0.7), band(0.3, 1.0))) == len(apart) + 1
+
+
+def test_rows_and_last_columns_of_a_heat_map_without_a_value_take_no_room() -> None:
+    def heat(labels: int, rows: int) -> Chart:
+        series = (
+            Series(name="09-14", values=(1.0, 0.8) + (None,) * (labels - 2)),
+            *(Series(name="09-21", values=(None,) * labels) for _ in range(rows - 1)),
+        )
+        names = tuple(str(n) for n in range(labels))
+        return Chart(name="", kind="heat", unit="share", labels=names, series=series)
+
+    assert picture(heat(9, 6)).tobytes() == picture(heat(2, 1)).tobytes()
+
+
+def test_what_it_is_held_against_has_a_mark_of_its_own_on_an_interval() -> None:
+    plan = Series(name="plan", values=(10.0,), low=(5.0,), high=(15.0,))
+    usual = Series(name="usual", values=(20.0,))
+    chart = Chart(name="", kind="intervals", unit="count", labels=("a",), series=(plan, usual))
+    assert near(picture(chart), COLOURS[1]) > 200
+    nothing = replace(usual, values=(None,))
+    alone = picture(replace(chart, series=(plan, nothing)))
+    assert near(picture(chart), COLOURS[1]) > near(alone, COLOURS[1]) + 100

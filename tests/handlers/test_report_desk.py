@@ -500,3 +500,16 @@ async def test_nothing_is_published_where_nothing_can_be_posted(desk: Reader) ->
         assert "发不了消息" in await desk.boss(f"/report publish {name}")
     desk.side = None
     assert "没有打开" in await desk.boss("/report publish 只听群")
+
+
+async def test_a_group_is_told_weekly_when_an_operator_wants_it(desk: Reader) -> None:
+    group = await desk.group()
+    assert desk.rules(group).weekly is False
+    assert "每周发一条" in await desk.boss("/group weekly 1 on")
+    assert desk.rules(group).weekly is True
+    assert "周报：开" in await desk.boss("/group 1")
+    assert "每周发一条" in await desk.boss("/group weekly 1 每天")
+    assert await desk.say("/group weekly 1 off", "o_eye") == desk.texts("operator.read_only")
+    assert desk.rules(group).weekly is True
+    assert "不发周报" in await desk.boss("/group 周报 1 关")
+    assert desk.rules(group).weekly is False

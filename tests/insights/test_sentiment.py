@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.sentiment import HELD, WRITTEN, load_chat
 from insights.sentiment import DRIFT, SHIPPED, ModelFile, SentimentModel, Weights
 from insights.sentiment_faces import spelled
 from insights.sentiment_text import BITS, MAX_CHARS, level, read
@@ -34,6 +35,14 @@ BAD = (
     "讲得太乱，完全听不懂，浪费时间",
 )
 CHAT = ("好的", "收到", "？", "1", "嗯嗯", "在吗", "几点上课", "明天见")
+PLAIN = (
+    "请问作业什么时候交？",
+    "有人知道透视表怎么做吗？",
+    "什么时候开课呀",
+    "怎么退款",
+    "不好意思来晚了",
+    "想学Python，从哪门课开始",
+)
 texts = st.text(max_size=60)
 chinese = st.text(alphabet="老师课程不没好差太喜欢讨厌[微笑]泪0123 ，。!😭👍\n", max_size=40)
 
@@ -47,6 +56,39 @@ def lean(text: str, model: SentimentModel = MODEL) -> float:
 def test_praise_and_complaint_are_told_apart() -> None:
     assert [mood.label for mood in MODEL.judge(GOOD)] == [1] * len(GOOD)
     assert [mood.label for mood in MODEL.judge(BAD)] == [-1] * len(BAD)
+
+
+def held(label: int) -> list[int | None]:
+    """What is said of sentences of our own with this label, none of which was trained on."""
+    rows = load_chat(HELD)
+    texts = [text for text, one in zip(rows.texts, rows.labels, strict=True) if one == label]
+    return [mood.label for mood in MODEL.judge(texts)]
+
+
+def test_no_sentence_held_back_was_trained_on() -> None:
+    assert not {level(text) for text in load_chat(HELD).texts} & {
+        level(text) for text in load_chat(WRITTEN).texts
+    }
+
+
+def test_plain_questions_and_notices_are_hardly_ever_complaints() -> None:
+    said = held(0)
+    assert said.count(-1) <= 0.03 * len(said)
+    assert said.count(1) <= 0.03 * len(said)
+    assert said.count(0) >= 0.5 * len(said)
+
+
+def test_complaints_and_praise_of_a_community_are_still_heard() -> None:
+    bad, good = held(-1), held(1)
+    assert bad.count(-1) >= 0.75 * len(bad)
+    assert bad.count(1) == good.count(-1) == 0
+    assert good.count(1) >= 0.5 * len(good)
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_a_question_is_not_taken_for_a_mood(text: str) -> None:
+    """The model before this one called each of them negative or positive."""
+    assert MODEL.judge([text])[0].label in (None, 0)
 
 
 @pytest.mark.parametrize("text", CHAT)

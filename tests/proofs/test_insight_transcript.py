@@ -168,7 +168,7 @@ async def test_from_the_week_to_those_who_are_about_to_leave(chat: Chat) -> None
     await chat.says("/report mood", "各群的情绪", "今天的负面")
     worst = chat.last.split("各群的情绪")[1]
     assert worst.index("周末读书会") < worst.index("写作营同学群")
-    await chat.says("/report mood 周末读书会", "【情绪·周末读书会】", "回放：负面 100%")
+    await chat.says("/report mood 周末读书会", "【情绪·周末读书会】", "回放：负面")
     await chat.says(f"/why {chat.number('回放：负面')}", "回放")
     await chat.says("/report topic 周末读书会", "回放")
     await chat.says(f"/why {chat.number('回放')}", "例：", "直播回放")

@@ -24,7 +24,6 @@ from store.terms import (
     day_of,
     days,
     kept_days,
-    learned,
     merge,
     named,
     names,
