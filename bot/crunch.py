@@ -2,8 +2,8 @@
 
 Two of them, each started when first needed. The heavy one ends when no job has come for a while,
 so that its memory goes back; the quick one keeps its model and answers in moments, also while the
-heavy one takes minutes. Both are spawned, never forked, yield the processor to answers, and end with the
-bot, also when it is killed.
+heavy one takes minutes. Both are spawned, never forked, yield the processor to answers, and end
+with the bot, also when it is killed.
 """
 
 from __future__ import annotations
