@@ -330,7 +330,7 @@ class World:
     ) -> None:
         """Who spoke after another in a conversation turned to them; all of it as of `until`."""
         if since:
-            conn.execute("delete from edges")
+            insight_crowd.clear_edges(conn)
         low, high = 0, int(np.searchsorted(talk.at, until))
         order = np.lexsort((talk.at[low:high], chat[low:high]))
         who, at, group, of = (

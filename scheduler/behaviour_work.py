@@ -346,11 +346,9 @@ def _marks(
     place: Mapping[int, int], rows: Iterable[tuple[int, float, float]], today: int
 ) -> churn.Marks:
     return churn.marks(
-        [
-            (place[member_id], max(today - day_of(at), 0), float(value))
-            for member_id, at, value in rows
-            if member_id in place
-        ]
+        (place[member_id], max(today - day_of(at), 0), value)
+        for member_id, at, value in rows
+        if member_id in place
     )
 
 

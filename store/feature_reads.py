@@ -391,11 +391,11 @@ def state_days(conn: Connection, since: str) -> list[tuple[str, str, int]]:
     ).fetchall()
 
 
-def moods(conn: Connection, since: float) -> list[tuple[int, float, float]]:
+def moods(conn: Connection, since: float) -> Iterator[tuple[int, float, float]]:
     """(member, when, how much more positive than negative, -1 to 1) of what they wrote."""
-    return conn.execute(
+    yield from conn.execute(
         "select member_id, at, positive - negative from readings where at >= ?", (since,)
-    ).fetchall()
+    )
 
 
 def lessons(conn: Connection, since: float) -> list[tuple[int, float, int]]:

@@ -60,6 +60,11 @@ def filling(path: Path) -> Iterator[Connection]:
         conn.close()
 
 
+def clear_edges(conn: Connection) -> None:
+    """Nobody turned to anybody yet."""
+    conn.execute("delete from edges")
+
+
 def add(conn: Connection, table: str, rows: Iterable[Sequence[Any]]) -> int:
     """Write rows of a table of COLUMNS; says how many."""
     columns = COLUMNS[table]
