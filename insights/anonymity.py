@@ -140,12 +140,25 @@ def _shown(one: Figure, least: int, hide: bool) -> Figure:
     if one.value is None:
         # What a number that could not be worked out would have been made of is nobody's business.
         one = replace(one, numerator=None, denominator=None, low=None, high=None)
-    before: float | None = one.before_people
-    if before is None and one.unit == "count" and one.people and one.value == one.people:
-        before = one.before
-    if before is not None and 0 < before < least:
-        return replace(one, before=None, before_people=None)
+    if any(0 < size < least for size in _before_sizes(one)):
+        note = "" if one.note == "within_chance" else one.note
+        return replace(one, before=None, before_people=None, note=note)
     return one
+
+
+def _before_sizes(one: Figure) -> list[int]:
+    """How many members what it was before tells of; of a share of members also those that it was
+    true of, and the others. A count of people was one before, also where it is nobody now."""
+    if one.before is None:
+        return []
+    if one.before_people is None:
+        people = one.unit == "count" and one.people is not None and one.value == one.people
+        return [round(one.before)] if people else []
+    sizes = [one.before_people]
+    if one.unit == "share" and one.denominator is not None and one.denominator == one.people:
+        hits = round(one.before * one.before_people)
+        sizes += [hits, one.before_people - hits]
+    return sizes
 
 
 def _blank(one: Figure) -> Figure:

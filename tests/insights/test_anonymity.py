@@ -153,6 +153,27 @@ def test_what_was_before_is_hidden_when_it_was_of_few() -> None:
     ]
 
 
+def test_a_count_of_nobody_now_does_not_tell_of_the_few_before() -> None:
+    """付费成员 0, the day before 1: what that one did is nobody's business."""
+    few = replace(figure(0, name="paying_members"), before=1.0, note="within_chance")
+    many = replace(figure(0, name="lost_followers"), before=12.0)
+    nobody = replace(figure(12, name="new_followers"), before=0.0)
+    made = masked(report(few, many, nobody), LEAST, owner=False)
+    assert [(one.value, one.before) for one in made.figures] == [(0.0, None), (0.0, 12), (12.0, 0)]
+    assert made.figures[0].note == "", "that the two are alike tells of it, too"
+    assert masked(report(few), LEAST, owner=True).figures == (few,)
+
+
+@pytest.mark.parametrize(
+    ("was", "of", "seen"),
+    [(1, 26, False), (25, 26, False), (0, 26, True), (26, 26, True), (13, 26, True)],
+)
+def test_a_share_before_tells_of_those_it_was_true_of(was: int, of: int, seen: bool) -> None:
+    one = replace(share(0, 27), before=was / of, before_people=of)
+    (made,) = masked(report(one), LEAST, owner=False).figures
+    assert (made.value, made.before) == (0.0, was / of if seen else None)
+
+
 def test_a_number_that_could_not_be_worked_out_is_not_told_by_its_parts() -> None:
     spent = replace(figure(60, unit="cents"), value=None, numerator=123456.0, denominator=60.0)
     (made,) = masked(report(spent), LEAST, owner=False).figures
