@@ -58,7 +58,7 @@ _EVENTS = 20
 _LOOK_S = 0.1
 _CONNECTIONS = 32
 _PATIENCE_S = 3600.0
-_PARTS = 9
+_PARTS = 8
 """Of the refresh, each of which is counted when it ends."""
 
 
@@ -190,8 +190,11 @@ async def _untold(member_id: int | None, words: str, key: bytes) -> bool:
     return False
 
 
-async def _night(settings: Path, now: float) -> dict[str, Any]:
-    """What is new, then all parts of the nightly refresh, as the bot runs them, each weighed."""
+async def _night(settings: Path, now: float, events: int) -> dict[str, Any]:
+    """What is new, then all parts of the nightly refresh, as the bot runs them, each weighed.
+
+    events: so many single things are taken in afterwards, one by one.
+    """
     read = config.load(settings, os.environ)
     store = Store(read.store.path)
     await store.open()
@@ -224,7 +227,7 @@ async def _night(settings: Path, now: float) -> dict[str, Any]:
                         failed.append(key)
                         said = repr(error)
                 say(f"{key}: {steps[key].told()} {said}")
-        events = [await _one_event(read.store.path, fold, now + n) for n in range(1, _EVENTS)]
+        each = [await _one_event(read.store.path, fold, now + n) for n in range(events)]
     finally:
         await side.close()
         await crunch.close()
@@ -233,7 +236,7 @@ async def _night(settings: Path, now: float) -> dict[str, Any]:
         **total.told(),
         "steps": {name: weight.told() for name, weight in steps.items()},
         "failed": failed,
-        "one_event_ms": round(statistics.median(events) * 1e3, 2),
+        "one_event_ms": round(statistics.median(each) * 1e3, 2) if each else None,
     }
 
 
@@ -247,15 +250,15 @@ async def _one_event(path: Path, fold: Callable[[float], Awaitable[str]], at: fl
     return time.perf_counter() - began
 
 
-def _nightly(settings: Path, now: float) -> dict[str, Any]:
-    return asyncio.run(_night(settings, now))
+def _nightly(settings: Path, now: float, events: int) -> dict[str, Any]:
+    return asyncio.run(_night(settings, now, events))
 
 
-def night(settings: Path, now: float) -> dict[str, Any]:
+def night(settings: Path, now: float, events: int = 0) -> dict[str, Any]:
     """A night in a fresh process, so that its memory is its own."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(_nightly, settings, now).result()
+        return pool.submit(_nightly, settings, now, events).result()
 
 
 # Answers beside it
@@ -373,7 +376,7 @@ def run(*, members: int, acts: int, rounds: int, folder: Path) -> dict[str, Any]
     told |= filling.rates
     filling.go_on()
     say("the night after")
-    told["nightly"] = night(settings, now)
+    told["nightly"] = night(settings, now, _EVENTS)
     told["file_mb"] = round(path.stat().st_size / 2**20, 1)
     if rounds:
         with ExitStack() as stack:

@@ -8,7 +8,8 @@ silent, days on which a mood falls, a topic turns sour or bursts, members who tu
 spent brings, what is bought together. The jobs of the bot live through the last 30 days of it
 (`bench/planted_run.py`), and `planted` says how much of the truth they told, and of what they told
 how much is true. `quiet` are the alerts of 30 days of three groups of 80 members in which nothing
-was planted. Seeds 1 to N, all numbers over all of them together.
+was planted. All numbers are over all seeds together; `--first` takes other ones. `model` is what
+judged the messages when the run began: another one finds other turns.
 
 `recall` counts truths that were told on their day (bursts: or in the night after), `precision`
 alerts that are news of a truth or follow from one. `hours`: from the first message that was part
@@ -37,6 +38,7 @@ import numpy as np
 
 from bench.planted_run import NOW, Lived, live
 from insights.churn import auc
+from insights.sentiment import SentimentModel
 from insights.spending import BEYOND
 from insights.spending import Plan as Split
 from insights.spending import plan as split_budget
@@ -439,10 +441,11 @@ def _quiet(seed: int) -> Lived:
     return asyncio.run(live(quiet(seed), LIVED_DAYS, conclude=False))
 
 
-def run(seeds: int, members: int, days: int) -> dict[str, Any]:
+def run(seeds: int, members: int, days: int, first: int = 1) -> dict[str, Any]:
     """Live through all of them, two at a time, each in a process of its own."""
     begun = time.perf_counter()
-    numbers = range(1, seeds + 1)
+    numbers = range(first, first + seeds)
+    model = SentimentModel.load().name
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
         some = [pool.submit(_planted, seed, members, days) for seed in numbers]
@@ -450,7 +453,8 @@ def run(seeds: int, members: int, days: int) -> dict[str, Any]:
         found = measure([one.result() for one in some])
         months = [one.result() for one in others]
     return {
-        "seeds": seeds,
+        "seeds": list(numbers),
+        "model": model,
         "members": members,
         "days": days,
         "lived_days": LIVED_DAYS,
@@ -464,10 +468,11 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="python -m bench.planted", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--members", type=int, default=MEMBERS)
     parser.add_argument("--days", type=int, default=DAYS)
     args = parser.parse_args()
-    told = run(args.seeds, args.members, args.days)
+    told = run(args.seeds, args.members, args.days, args.first)
     print(json.dumps(told, ensure_ascii=False, indent=2))
 
 

@@ -70,7 +70,8 @@ def report(args: argparse.Namespace) -> int:
     kind = texts(f"report.title_{found.kind}")
     title = texts("report.title_of", title=kind, group=group) if group else kind
     if args.json:
-        json.dump(_plain(texts, found, title, called), sys.stdout, ensure_ascii=False, indent=1)
+        plain = _plain(texts, config, found, title, called)
+        json.dump(plain, sys.stdout, ensure_ascii=False, indent=1)
         print()
     elif args.csv:
         _write_csv(args.csv, texts, found, called)
@@ -113,7 +114,6 @@ def _figure(texts: Texts, one: Figure) -> dict[str, Any]:
     return {
         "name": one.name,
         "title": texts(f"figure.{one.name}"),
-        "why": texts(f"why.{one.name}"),
         "of": one.of,
         "value": one.value,
         "unit": one.unit,
@@ -134,12 +134,20 @@ def _called(row: Row, called: Callable[[int], str]) -> str:
     return row.label if row.member_id is None else called(row.member_id)
 
 
-def _plain(texts: Texts, found: Report, title: str, called: Callable[[int], str]) -> dict[str, Any]:
+def _plain(
+    texts: Texts, config: Config, found: Report, title: str, called: Callable[[int], str]
+) -> dict[str, Any]:
     """The whole report, each figure with what it means."""
     import msgspec
 
+    from bot.insight_means import states_of
     from bot.rest import stamp
-    from handlers.report_text import drawing
+    from handlers.report_text import drawing, meaning
+
+    states = states_of(config.insights)
+
+    def explained(one: Figure) -> dict[str, Any]:
+        return _figure(texts, one) | {"why": meaning(texts, one.name, states)}
 
     return {
         "kind": found.kind,
@@ -148,7 +156,7 @@ def _plain(texts: Texts, found: Report, title: str, called: Callable[[int], str]
         "since": stamp(found.since),
         "until": stamp(found.until),
         "note": texts(f"note.{found.note}") if found.note else "",
-        "figures": [_figure(texts, one) for one in found.figures],
+        "figures": [explained(one) for one in found.figures],
         "lists": [
             {
                 "name": one.name,
@@ -158,7 +166,7 @@ def _plain(texts: Texts, found: Report, title: str, called: Callable[[int], str]
                     {
                         "label": _called(row, called),
                         "details": list(row.details),
-                        "figures": [_figure(texts, figure) for figure in row.figures],
+                        "figures": [explained(figure) for figure in row.figures],
                     }
                     for row in one.rows
                 ],

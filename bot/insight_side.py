@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields
 from typing import Protocol
 
 import structlog
@@ -20,7 +19,7 @@ from bot.config import Config
 from bot.crunch import Crunch, CrunchError
 from bot.erasing import erase_backups
 from bot.group_means import channels_of
-from bot.insight_means import InsightMeans
+from bot.insight_means import InsightMeans, states_of
 from bot.report_chart import draw
 from handlers import mood_text, report_text
 from handlers.report_means import Published, Started
@@ -119,9 +118,7 @@ class InsightSide:
             sure=settings.sure,
             words=self._cache,
         )
-        self._rules = StateRules(
-            **{one.name: getattr(rules, one.name) for one in fields(StateRules)}
-        )
+        self._rules = states_of(rules)
         self._readings = Readings(
             store,
             self._crunch,
@@ -144,6 +141,11 @@ class InsightSide:
         """Figures of fewer members than this are for owners only."""
         return self._config.privacy.least_people
 
+    @property
+    def states(self) -> StateRules:
+        """What the states of members mean here, in days."""
+        return self._rules
+
     async def picture(self, chart: Chart, foot: str, channel: str) -> str:
         """The chart as a picture that this channel can show; "" where it cannot."""
         if channel not in self._official and channel not in self._pictures:
@@ -165,7 +167,7 @@ class InsightSide:
     @property
     def means(self) -> InsightMeans:
         """What the REST API needs of insights."""
-        return InsightMeans(self._texts, self.least_people, self.refresh)
+        return InsightMeans(self._texts, self.least_people, self.refresh, self._rules)
 
     def drawn(self, name: str) -> bytes | None:
         """The bytes of a picture of ours, while it is remembered."""
@@ -343,7 +345,8 @@ class InsightSide:
             ),
             ("forecasts", lambda now: forecasts.refresh(store, crunch, now)),
             ("outcomes", lambda now: outcomes.refresh(store, crunch, rules, now)),
-            *self._todays(),
+            # The mood of today is in its report already.
+            *(step for step in self._todays() if step[0] != "mood"),
         ]
 
     async def _each(self, steps: Sequence[Step]) -> str:

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from bot.rest import NDJSON, NUMBER, Answer, Call, Operation, Param, Problem, not_found, stamp
 from handlers.report_means import Started
+from handlers.report_text import meaning
 from insights.anonymity import masked
 from insights.mood_report import day_of, first_second
 from insights.report import KINDS, Chart, Figure, Report, Row, known, name_of
@@ -192,11 +193,17 @@ def _word(call: Call, key: str, otherwise: str) -> str:
     return texts(key) if texts is not None and key in texts.keys() else otherwise  # noqa: SIM118
 
 
+def _definition(call: Call, name: str) -> str:
+    means = call.deps.insights
+    known = means.texts is not None and f"why.{name}" in means.texts.keys()  # noqa: SIM118
+    return meaning(means.texts, name, means.states) if means.texts is not None and known else ""
+
+
 def _figure(call: Call, one: Figure) -> FigureOut:
     return FigureOut(
         name=one.name,
         title=_word(call, f"figure.{one.name}", one.name),
-        definition=_word(call, f"why.{one.name}", ""),
+        definition=_definition(call, one.name),
         of=one.of,
         value=one.value,
         unit=one.unit,

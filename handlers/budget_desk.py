@@ -32,11 +32,21 @@ MOST_CENTS = 10_000_000_00
 OLDEST_DAYS = 364
 """Older costs are in no curve."""
 
+_NUMERALS = "0123456789¥￥-+一二两三四五六七八九十百千半几"
 _SHOWN = 10
 _COSTS = 20
 _AMOUNT = re.compile(r"[¥￥]?([0-9]{1,9}(?:,[0-9]{3})*(?:\.[0-9]{1,2})?)(万)?(?:元|块)?")
-_DAY = re.compile(r"(?:(20[0-9]{2})[-/.年])?([0-9]{1,2})[-/.月]([0-9]{1,2})日?")
+_DAY = re.compile(r"(?:(20[0-9]{2})[-/.年])?([0-9]{1,2})[-/.月]([0-9]{1,2})[日号]?")
+_DAY_OF_MONTH = re.compile(r"([0-9]{1,2})[日号]")
+_WEEKDAY = re.compile(r"(这|本|上)?(?:个)?(?:周|星期|礼拜)([一二三四五六日天])")
+_AHEAD = re.compile(
+    r"(?:明|后|大后)[天晚早].*|(?:明|后)日|(?:下|下下)(?:个)?(?:周|星期|礼拜|月).*|明年.*"
+    r"|(?:上|这|本)个?月.*|月[初中底末]|[0-9]{1,2}月(?:[初中底末]|份)?|周末|今晚|昨晚"
+)
+"""What names a time, but no day that a cost can be recorded for: never a note."""
+_SHORT_NUMBER = re.compile(r"[0-9]{1,2}[-/.][0-9]{1,2}")
 _BOUND = re.compile(r"(.+?)(<=|>=|≤|≥|＜=|＞=)(.+)")
+_BLANKS = re.compile(r"\s{0,9}(<=|>=|≤|≥|＜=|＞=)\s{0,9}")
 _WEEKS: Mapping[str, int] = {"这周": 0, "本周": 0, "这个星期": 0, "上周": 1, "上个星期": 1}
 _DAYS: Mapping[str, int] = {"今天": 0, "昨天": 1, "前天": 2}
 
@@ -53,8 +63,8 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
         return await _costs(ctx, more)
     if verb == "remove":
         return changes.read_only(ctx) or await _remove(ctx, more)
-    if verb and verb[0] in "0123456789¥￥":
-        return await _plan(ctx, rest.split())
+    if verb and verb[0] in _NUMERALS:
+        return await _plan(ctx, _BLANKS.sub(r"\1", rest).split())
     return Reply.text(ctx.texts("budget.usage"))
 
 
@@ -75,12 +85,20 @@ def cents_of(text: str) -> int | None:
 def day_of(text: str, today: date) -> date | None:
     """ "2026-11-16", "11月16日", 昨天 as a day; 这周 and 上周 as its Monday; None for no day.
 
-    A day without a year is the last one that there was.
+    A day without a year, and a day of the week or of the month alone, is the last that there was.
     """
     if text in _WEEKS:
         return today - timedelta(days=today.weekday() + 7 * _WEEKS[text])
     if text in _DAYS:
         return today - timedelta(days=_DAYS[text])
+    if (named := _WEEKDAY.fullmatch(text)) is not None:
+        monday = today - timedelta(days=today.weekday() + 7 * (named[1] == "上"))
+        day = monday + timedelta(days="一二三四五六日".index(named[2].replace("天", "日")))
+        return day - timedelta(days=7) if named[1] is None and day > today else day
+    if (only := _DAY_OF_MONTH.fullmatch(text)) is not None:
+        last = today.replace(day=1) - timedelta(days=1)
+        month = today if int(only[1]) <= today.day else last
+        text = f"{month.year}-{month.month}-{only[1]}"
     found = _DAY.fullmatch(text)
     if found is None:
         return None
@@ -109,9 +127,19 @@ def _typed(ctx: Context, words: Sequence[str]) -> _Typed | None:
     known = [at for at in ways if ctx.store.groups.called(" ".join(words[:at]))]
     at = known[-1] if known else ways[0]
     rest = list(words[at + 1 :])
-    looks = bool(rest) and (rest[0] in _WEEKS or rest[0] in _DAYS or _DAY.fullmatch(rest[0]))
-    day = rest.pop(0) if looks else "这周"
+    day = "这周"
+    if rest and _names_a_day(rest[0]):
+        day = rest.pop(0)
+    elif rest and _names_a_day(rest[-1]) and not _SHORT_NUMBER.fullmatch(rest[-1]):
+        day = rest.pop()
     return _Typed(" ".join(words[:at]), words[at], day, " ".join(rest))
+
+
+def _names_a_day(word: str) -> bool:
+    """Whether a word is a day, one that can be understood or not: it is no note then."""
+    known = word in _WEEKS or word in _DAYS
+    forms = (_DAY, _DAY_OF_MONTH, _WEEKDAY, _AHEAD)
+    return known or any(form.fullmatch(word) is not None for form in forms)
 
 
 def _group(ctx: Context, name: str) -> Group | Reply:
@@ -294,10 +322,16 @@ def _said(texts: Texts, curves: Curves, found: Planned) -> list[str]:
         lines.append(texts("budget.plan_more", count=len(more), amount=amount))
     if plan.budget - plan.spent >= 1.0:
         lines.append(texts("budget.plan_unspent", rest=_whole(plan.budget - plan.spent)))
+    most = {one.place: one.most for one in curves.places}
+    untried = [one.place for one in plan.shares if one.spent > most[one.place] + 1.0]
+    if untried:
+        named = "、".join(curves.title(place) for place in untried[:_SHOWN])
+        lines.append(texts("budget.plan_untried", groups=named))
     numbers = {"low": _orders(plan.least), "high": _orders(plan.most)}
     lines.append(texts("budget.plan_total", expected=_orders(plan.expected), **numbers))
     if found.now is not None and plan.expected - found.now >= 0.05:
-        lines.append(texts("budget.plan_gain", gain=_orders(plan.expected - found.now)))
+        around = {"low": _orders(found.gain_low or 0.0), "high": _orders(found.gain_high or 0.0)}
+        lines.append(texts("budget.plan_gain", gain=_orders(plan.expected - found.now), **around))
     if plan.price > 0:
         prices = {"low": f"{plan.price_low * 100:.2g}", "high": f"{plan.price_high * 100:.2g}"}
         lines.append(texts("budget.plan_price", price=f"{plan.price * 100:.2g}", **prices))

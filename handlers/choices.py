@@ -41,6 +41,11 @@ _MARK_LEAST = 4
 
 _ASKED_CHARS = 200
 _STATE = "choices"
+
+_STAYS = ("report", "mood_list")
+"""What was shown and asks nothing: the numbers of the last report (`report_text.ASKED`) and the
+list of `/mood list`. Leaving a question does not take them away."""
+
 _HAN = "一二三四五六七八九十"
 NUMBER = rf"([0-9]{{1,2}})[.、。]?|([{_HAN}])[.、。]?"
 _NUMBER = re.compile(NUMBER)
@@ -276,12 +281,15 @@ def _shown(state: Mapping[str, Any]) -> Shown:
 
 @router.text("退出|取消|不删了|算了|返回|不要了|退出吧|我要退出", name="cancel", where="both")
 async def leave(message: Message, ctx: Context) -> Reply:
-    """Forget every list and every question that waits for an answer; in a group, its list."""
+    """Forget every list and every question that waits for an answer; in a group, its list.
+
+    What an operator reads stays open to why.
+    """
     if ctx.place:
         listed = await ctx.store.members.clear_states(ctx.member.id, _name(ctx))
         return Reply.text(ctx.texts("common.cancelled" if listed else "common.nothing_to_cancel"))
     forgetting = await ctx.store.members.clear_states(ctx.member.id, "forget")
-    others = await ctx.store.members.clear_states(ctx.member.id)
+    others = await ctx.store.members.clear_states(ctx.member.id, keep=_STAYS)
     if forgetting:
         return Reply.text(ctx.texts("privacy.forget_cancelled"))
     return Reply.text(ctx.texts("common.cancelled" if others else "common.nothing_to_cancel"))

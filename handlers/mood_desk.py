@@ -1,12 +1,14 @@
 """/mood: how messages sound, which were judged wrongly, what was told of, and whether rightly.
 
 Analysts read the shares and the alerts; members' messages, and what teaches the model, are for
-operators. What an operator corrects counts in the figures at once and teaches the model when
-somebody says so; learning happens elsewhere (`scheduler/mood_learning.py`) and is told when done.
+operators. What an operator corrects counts when the figures are next made and teaches the model
+when somebody says so; learning happens elsewhere (`scheduler/mood_learning.py`) and is told when
+done.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from handlers import changes, mood_text
@@ -18,6 +20,7 @@ from handlers.router import folded
 from insights.anonymity import FEW
 from insights.order_reading import lesson, masked
 from insights.report import Figure, Report
+from store.alerts import Alert
 from store.ledgers import Deed
 from store.mood_labels import LEAST
 
@@ -44,7 +47,7 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
         return await _alerts(ctx)
     if verb in ("list", "wrong", "retrain", "ok", "false"):
         if (refused := changes.read_only(ctx)) is not None:
-            return refused
+            return Reply.text(ctx.texts("mood.list_private")) if verb == "list" else refused
         if verb == "list":
             return await _list(ctx, more)
         if verb == "wrong":
@@ -65,10 +68,14 @@ async def _now(ctx: Context) -> Reply:
         return Reply.text(f"{texts('mood.none')}\n{texts('mood.usage')}")
     figures = {one.name: one for one in found.figures}
     lines = [_today(ctx, figures), _week(ctx, figures)]
-    groups = _groups(ctx, found)
+    groups = _groups(ctx, found, figures.get("mood_negative"))
     if groups:
         lines.append(texts("mood.groups", groups=groups))
-    alerts = sum((await ctx.store.alerts.counts(ctx.at - _DAY_S)).values())
+    if ctx.is_operator():
+        alerts = sum((await ctx.store.alerts.counts(ctx.at - _DAY_S)).values())
+    else:
+        newest = _open_to_all(ctx, await ctx.store.alerts.newest(_ALERTS))
+        alerts = sum(one.at >= ctx.at - _DAY_S for one in newest)
     if alerts:
         lines.append(texts("mood.alerts_today", count=alerts))
     labels, waiting = await ctx.store.mood_labels.count()
@@ -113,18 +120,24 @@ def _week(ctx: Context, figures: dict[str, Figure]) -> str:
     )
 
 
-def _groups(ctx: Context, found: Report) -> str:
+def _groups(ctx: Context, found: Report, over_all: Figure | None) -> str:
+    """Those that are no better than all together, the worst first; "" for none."""
     rows = next((one.rows for one in found.lists if one.name == "mood_groups"), ())
-    shown = [
-        ctx.texts(
-            "mood.group",
-            group=mood_text.place(ctx.texts, row.label),
-            negative=said(row.figures[0].value, "share"),
-        )
+    usual = 0.0 if over_all is None else over_all.value or 0.0
+    shares = [
+        (row.figures[0].value, row.label)
         for row in rows
         if row.figures and row.figures[0].value is not None
     ]
-    return "、".join(shown[:_GROUPS])
+    worst = [(share, label) for share, label in shares if share > 0.0 and share >= usual]
+    return "、".join(
+        ctx.texts(
+            "mood.group",
+            group=mood_text.place(ctx.texts, label),
+            negative=said(share, "share"),
+        )
+        for share, label in sorted(worst[:_GROUPS], key=lambda one: -one[0])
+    )
 
 
 async def _list(ctx: Context, typed: str) -> Reply:
@@ -208,15 +221,17 @@ async def _alerts(ctx: Context) -> Reply:
     if not found:
         return Reply.text(texts("mood.alerts_none"))
     if not ctx.is_operator():
-        # Analysts read numbers, not who, and none of few.
-        least = least_people(ctx)
-        found = [
-            one for one in found if one.member_id is None and one.data.get("people", 0) >= least
-        ]
+        found = _open_to_all(ctx, found)
     lines = [mood_text.line(texts, one, _title(ctx, one.place)) for one in found]
     if ctx.is_operator():
         lines.append(texts("mood.alerts_tail"))
     return Reply.text("\n".join(lines) or texts("mood.alerts_none"))
+
+
+def _open_to_all(ctx: Context, found: Sequence[Alert]) -> list[Alert]:
+    """Analysts read numbers, not who, and none of few."""
+    least = least_people(ctx)
+    return [one for one in found if one.member_id is None and one.data.get("people", 0) >= least]
 
 
 async def _verdict(ctx: Context, typed: str, *, right: bool) -> Reply:

@@ -58,19 +58,28 @@ def alert(texts: Texts, one: Alert, title: str, examples: Sequence[str]) -> str:
     elif one.kind == "mood_drop":
         reply = texts("mood.suggest_mood_drop")
     elif one.kind == "topic_burst":
-        reply = texts("mood.suggest_topic_burst", topic=topic)
+        # What many complain of is no talk to join in.
+        if 2 * one.data.get("negative", 0) >= max(one.data.get("n", 0), 1):
+            reply = texts("mood.suggest_topic_negative", topic=topic)
+        else:
+            reply = texts("mood.suggest_topic_burst", topic=topic)
     else:
         return ""
     if one.kind == "topic_burst":
         usual = texts("mood.burst_usual", expected=said(one.data.get("expected"), "count"))
     else:
         usual = texts("mood.usual", usual=said(one.data.get("usual"), "share"))
-    shown = [texts("mood.example", text=masked(text, CHARS)) for text in examples if text]
+    shown = [
+        texts("mood.example", text=text)
+        for text in dict.fromkeys(masked(text, CHARS) for text in examples if text)
+    ]
     if one.rows and not shown:
         shown = [texts("mood.examples_gone")]
+    also = "、".join(f"「{_short(topic, _TOPIC_CHARS)}」" for topic in one.data.get("also", ()))
     return "\n".join(
         (
             f"{_what(texts, one, title)}。{usual}",
+            *((texts("mood.also", topics=also),) if also else ()),
             *shown,
             texts("mood.suggest", words=reply),
             texts("mood.alert_foot", number=one.id),

@@ -18,11 +18,13 @@ from handlers.message import Message, Reply
 from handlers.report_means import Started
 from handlers.report_text import ASKED
 from handlers.router import folded
+from handlers.rule_words import fault
 from insights.anonymity import masked
+from insights.behaviour import StateRules
 from insights.digest import shown
 from insights.report import Report, name_of
 from insights.report import known as report_of
-from store import rules
+from store import rule_states, rules
 from store.rules import RuleError
 
 ASKED_S = 86_400.0
@@ -98,6 +100,8 @@ async def _show(message: Message, ctx: Context, kind: str, of: str, *, rest: boo
         scope = found.place
         title = texts("report.title_of", title=title, group=group_asked.shown(ctx, found))
     known = await read(ctx, kind, scope)
+    if known is None and kind == "leaders":
+        return Reply.text(texts("report.none_leaders", title=title))
     if known is None and ctx.is_operator():
         return Reply.text(texts("report.none", title=title))
     if known is None:
@@ -159,7 +163,8 @@ async def why(message: Message, ctx: Context, rest: str) -> Reply:
     one = report_text.asked_of(known, changes.number_from(rest))
     if one is None:
         return Reply.text(ctx.texts("report.why_usage", most=len(known["asked"])))
-    lines = report_text.why(ctx.texts, one)
+    states = ctx.insights.states if ctx.insights is not None else StateRules()
+    lines = report_text.why(ctx.texts, one, states)
     references = report_text.references(one.details)
     if references and ctx.is_operator():
         lines += await _examples(ctx, references)
@@ -170,7 +175,8 @@ async def _examples(ctx: Context, references: Sequence[str]) -> list[str]:
     """Messages, items and open questions behind a row."""
     texts = ctx.texts
     found = await ctx.store.terms.examples(references)
-    said = [shown(one.text, _QUOTED) for one in found if one.text][:_EXAMPLES]
+    # What several wrote alike is one example.
+    said = [*dict.fromkeys(shown(one.text, _QUOTED) for one in found if one.text)][:_EXAMPLES]
     items = [ctx.items[one].title for one in references if one in ctx.items]
     open_ = [one for one in references if one.startswith("gap:")]
     gaps = await ctx.store.content.gaps(_GAPS) if open_ else []
@@ -191,8 +197,16 @@ async def _to(message: Message, ctx: Context, more: str) -> Reply:
     rule = _rule(state)
     if rule is None:
         return Reply.text(ctx.texts("report.to_usage"))
+    # What was typed as a key is told in Chinese.
+    state = rule_states.CALLED.get(state.lower(), (state,))[0]
     if not words:
         return Reply.text(ctx.texts("report.to_words", state=state))
+    try:
+        found = await ctx.store.audiences.look(rule, ctx.at, sample=1)
+    except RuleError as bad:
+        return Reply.text(fault(ctx.texts, bad, rule))
+    if not found.matched:
+        return Reply.text(ctx.texts("report.to_nobody", state=state))
     title = ctx.texts("report.to_title", state=state, day=ctx.today[5:])
     # How to hear no more belongs under what nobody asked for.
     hint = "" if "退订" in words else f"\n{ctx.texts('campaign_new.hint')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, Protocol
 
+from insights.behaviour import StateRules
 from insights.report import Chart
 from store.groups import Group
 from store.noise_spent import Spent
@@ -33,6 +34,10 @@ class Insights(Protocol):
     @property
     def least_people(self) -> int:
         """Figures of fewer members than this are for owners only."""
+
+    @property
+    def states(self) -> StateRules:
+        """What the states of members mean here, in days."""
 
     async def picture(self, chart: Chart, foot: str, channel: str) -> str:
         """The chart as a picture that this channel can show, by its media id; "" where it cannot.

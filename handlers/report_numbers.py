@@ -20,6 +20,8 @@ def said(value: float | None, unit: Unit, *, signed: bool = False) -> str:
     plus = "+" if signed and value > 0 else ""
     if unit == "share":
         points = value * 100
+        if 0 < points < 0.05:
+            return "不到 0.1%"
         # A tenth of a percent only means something of small shares.
         return f"{plus}{points:.1f}%" if abs(points) < 99.95 else f"{plus}{points:.0f}%"
     if unit == "cents":
@@ -33,7 +35,8 @@ def said(value: float | None, unit: Unit, *, signed: bool = False) -> str:
     if unit == "factor":
         return f"{_short(value)} 倍"
     if unit == "score":
-        return f"{plus}{value:.2f}"
+        text = f"{plus}{value:.2f}"
+        return "0.00" if text in ("-0.00", "+0.00") else text
     return plus + _count(value)
 
 

@@ -7,9 +7,10 @@ is told when it is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from handlers.context import SHANGHAI
 from handlers.report_numbers import said
 from handlers.texts import MAX_TEXT_BYTES, Texts
 from insights.anonymity import FEW
+from insights.behaviour import StateRules
 from insights.report import Chart, Figure, Listing, Report, Row
 
 ASKED = "report"
@@ -35,6 +37,9 @@ _MOST_OF_ROW = 2
 
 _ROOM = MAX_TEXT_BYTES - 320
 """Bytes for lines; the others are for what is said below them."""
+
+_USUAL = StateRules()
+"""What the states mean where nothing is configured."""
 
 _REFERENCES = ("t:", "i:", "item:", "gap:")
 """Details that stand for something to look up: messages, items, open questions."""
@@ -63,6 +68,9 @@ FIRST: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What is told first, in this order; of other kinds the first figures are."""
+
+_MIXED = frozenset({"day", "week", "group", "retention"})
+"""Reports with figures of others in them: those of another window than the heading's say theirs."""
 
 _DAY_S = 86_400.0
 _SAME_DAY = "against_last_week"
@@ -141,6 +149,8 @@ def parts(report: Report) -> tuple[Report, Report | None]:
     order = {name: at for at, name in enumerate(FIRST.get(report.kind, ()))}
     known = [one for one in report.figures if one.value is not None] or list(report.figures)
     chosen = [one for one in known if one.name in order] if order else known
+    if not chosen:
+        chosen = [one for one in report.figures if one.name in order]
     chosen = sorted(chosen, key=lambda one: order.get(one.name, 0))[:MOST_FIGURES]
     taken = {id(one) for one in chosen}
     filled = [one for one in report.lists if one.rows or one.note not in ("", report.note)]
@@ -175,7 +185,8 @@ def told(
     asked: list[Asked] = []
     for one in report.figures:
         asked.append(Asked((one,), note=report.note))
-        lines.append(_figure_line(texts, one, len(asked), report.note))
+        over = _other_days(report, one) if report.kind in _MIXED else ""
+        lines.append(_figure_line(texts, one, len(asked), report.note, over))
     if report.note and report.note not in _AGAINST:
         lines.append(texts(f"note.{report.note}"))
     for listing in report.lists:
@@ -191,7 +202,7 @@ def _list_lines(
         return []
     lines = ["", texts("report.list", name=texts(f"list.{listing.name}"))]
     hidden = False
-    for row in listing.rows:
+    for row in _channels_named(texts, listing):
         label = called(texts, row, labels)
         number = 0
         if row.figures or references(row.details):
@@ -202,6 +213,26 @@ def _list_lines(
     notes = [note for note in (listing.note, FEW if hidden else "") if note]
     lines += [texts(f"note.{note}") for note in notes]
     return lines
+
+
+_BY_CHANNEL = "rates_by_channel"
+
+
+def _channels_named(texts: Texts, listing: Listing) -> tuple[Row, ...]:
+    """The rows; those of channels under the names that people know."""
+    if listing.name != _BY_CHANNEL:
+        return listing.rows
+    return tuple(
+        replace(row, label=name, figures=tuple(replace(one, of=name) for one in row.figures))
+        for row in listing.rows
+        for name in (_channel(texts, row.label),)
+    )
+
+
+def _channel(texts: Texts, name: str) -> str:
+    """What a channel of the configuration is called; a name of somebody's own stays."""
+    key = f"channel.{name}"
+    return texts(key) if key in _known(texts) else name
 
 
 def fitted(texts: Texts, head: Sequence[str], lines: Sequence[str], room: int = _ROOM) -> str:
@@ -217,8 +248,33 @@ def fitted(texts: Texts, head: Sequence[str], lines: Sequence[str], room: int = 
     return "\n".join(kept)
 
 
-def _figure_line(texts: Texts, one: Figure, number: int, said_already: str) -> str:
-    line = [texts("report.figure", number=number, name=named(texts, one), value=value(one))]
+def _other_days(report: Report, one: Figure) -> str:
+    """The days of a figure where they are others than the heading says, "" where they are not.
+
+    A state is that of its last day; what is to come is called so by its name.
+    """
+    if one.value is None or one.since >= report.until:
+        return ""
+    first, last = _date(one.since), _date(max(one.since, one.until - 1))
+    begin, end = _date(report.since), _date(max(report.since, report.until - 1))
+    of_moment = one.name.startswith("state_")
+    if last == end and (of_moment or first == begin):
+        return ""
+    if of_moment or first == last:
+        return f"{last:%m-%d}"
+    since = f"{first:%m-%d}" if first.year == last.year else f"{first:%Y-%m-%d}"
+    return f"{since} 到 {last:%m-%d}"
+
+
+def _date(at: float) -> date:
+    return datetime.fromtimestamp(at, SHANGHAI).date()
+
+
+def _figure_line(texts: Texts, one: Figure, number: int, said_already: str, over: str = "") -> str:
+    name = named(texts, one)
+    if over:
+        name += texts("report.aside", note=over)
+    line = [texts("report.figure", number=number, name=name, value=value(one))]
     if one.value is not None:
         line.append(_quotient(texts, one))
         line.append(_before(texts, one, said_already))
@@ -252,7 +308,8 @@ def against(texts: Texts, one: Figure, note: str = "") -> str:
         return texts("report.than_usual")
     if other == "plan":
         return texts("report.than_plan")
-    length = max(1, round((one.until - one.since) / _DAY_S))
+    # A day that is not over is one of them: what it is held against is whole days, too.
+    length = max(1, math.ceil((one.until - one.since) / _DAY_S - 0.01))
     if length == 1:
         return texts("report.than_same_day" if note == _SAME_DAY else "report.than_yesterday")
     if length == 7:
@@ -260,9 +317,15 @@ def against(texts: Texts, one: Figure, note: str = "") -> str:
     return texts("report.than_days", days=length)
 
 
+_ONLY_WHY = frozenset({"topic_chance"})
+"""Figures that say nothing to who reads a list: /why has them."""
+_NEW = "topic_new"
+
+
 def _row_line(texts: Texts, row: Row, label: str, number: int, implied: str) -> str:
     """implied: a detail that the name of the list says already."""
-    shown = [one for one in row.figures if one.value is not None] or list(row.figures)
+    told = [one for one in row.figures if one.name not in _ONLY_WHY]
+    shown = [one for one in told if one.value is not None or one.note == _NEW] or told
     values = "，".join(_in_row(texts, one) for one in shown[:_MOST_OF_ROW])
     plain = "、".join(words_of(texts, [one for one in row.details if one != implied]))
     line = texts("report.row", number=number, label=label) if number else f"· {label}"
@@ -272,6 +335,8 @@ def _row_line(texts: Texts, row: Row, label: str, number: int, implied: str) -> 
 
 def _in_row(texts: Texts, one: Figure) -> str:
     """A figure among others in a line: with the words for that, where there are any."""
+    if one.value is None and one.note == _NEW:
+        return texts("report.row_new")
     key = f"row.{one.name}"
     if key in _known(texts):
         return texts(key, value=value(one))
@@ -330,17 +395,22 @@ def value(one: Figure) -> str:
 # Why
 
 
-def why(texts: Texts, asked: Asked) -> list[str]:
+def meaning(texts: Texts, name: str, rules: StateRules = _USUAL) -> str:
+    """How a figure is defined. rules: the days that the configuration gives to its words."""
+    key = f"why.{name}"
+    return texts(key, **{one: getattr(rules, one) for one in texts.placeholders(key)})
+
+
+def why(texts: Texts, asked: Asked, rules: StateRules = _USUAL) -> list[str]:
     """What a number means and what it stands on, line by line."""
     if len(asked.figures) == 1:
-        return _why_one(texts, asked.figures[0], asked)
+        return _why_one(texts, asked.figures[0], asked, rules)
     lines = [texts("report.why_row", label=asked.label)]
     windows = {(one.since, one.until) for one in asked.figures}
     for one in asked.figures:
-        meaning = texts(f"why.{one.name}")
-        lines.append(
-            texts("report.why_in_row", name=named(texts, one), value=value(one), meaning=meaning)
-        )
+        name = texts(f"figure.{one.name}") if one.of == asked.label else named(texts, one)
+        its = meaning(texts, one.name, rules)
+        lines.append(texts("report.why_in_row", name=name, value=value(one), meaning=its))
         stands = _stands_on(texts, one)
         if len(windows) > 1:
             stands.insert(0, texts("report.why_window", window=window(one.since, one.until)))
@@ -351,11 +421,12 @@ def why(texts: Texts, asked: Asked) -> list[str]:
     return lines
 
 
-def _why_one(texts: Texts, one: Figure, asked: Asked) -> list[str]:
-    name = f"{asked.label}·{named(texts, one)}" if asked.label else named(texts, one)
+def _why_one(texts: Texts, one: Figure, asked: Asked, rules: StateRules) -> list[str]:
+    name = named(texts, replace(one, of="") if one.of == asked.label else one)
+    name = f"{asked.label}·{name}" if asked.label else name
     lines = [
         texts("report.why_head", name=name, value=value(one)),
-        texts(f"why.{one.name}"),
+        meaning(texts, one.name, rules),
         texts("report.why_window", window=window(one.since, one.until)),
         *_stands_on(texts, one),
     ]
@@ -399,7 +470,9 @@ def drawing(texts: Texts, chart: Chart, title: str) -> Chart:
     return replace(
         chart,
         name=f"{title}：{name}" if title else name,
-        labels=tuple(word(one) for one in chart.labels),
+        labels=tuple(
+            _channel(texts, one) if chart.name == _BY_CHANNEL else word(one) for one in chart.labels
+        ),
         series=tuple(replace(one, name=word(one.name)) for one in chart.series),
     )
 
@@ -409,6 +482,8 @@ def days(since: float, until: float) -> str:
     begin = datetime.fromtimestamp(since, SHANGHAI)
     end = datetime.fromtimestamp(until, SHANGHAI)
     last = datetime.fromtimestamp(max(since, until - 1), SHANGHAI)
+    if last.year != begin.year:
+        return f"{begin:%Y-%m-%d} 到 {last:%Y-%m-%d}"
     if last.date() != begin.date():
         return f"{begin:%m-%d} 到 {last:%m-%d}"
     midnight = (end.hour, end.minute) == (0, 0)

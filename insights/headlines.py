@@ -158,6 +158,15 @@ def same_count(one: int, other: int) -> bool:
     return abs(one - other) <= _Z * math.sqrt(one + other)
 
 
+def held_against(figure: Figure, now: Share, before: Share | None) -> Figure:
+    """A share's figure, with a note when it may differ from the one before by chance alone."""
+    if figure.note or before is None or not before.of or figure.before == figure.value:
+        return figure
+    if not same_share(now, before):
+        return figure
+    return replace(figure, note="within_chance")
+
+
 def figures(now: Numbers, before: Numbers | None) -> tuple[Figure, ...]:
     """The headlines of a window; before: the one it is held against, None when not known."""
 
@@ -171,10 +180,7 @@ def figures(now: Numbers, before: Numbers | None) -> tuple[Figure, ...]:
 
     def share(name: str, get: Callable[[Numbers], Share | None], in_: Window, none: str) -> Figure:
         value, old = get(now) or NOTHING, was(get)
-        figure = share_figure(name, value, in_, before=old, none=none)
-        if figure.note or old is None or not old.of or not same_share(value, old):
-            return figure
-        return replace(figure, note="within_chance")
+        return held_against(share_figure(name, value, in_, before=old, none=none), value, old)
 
     messages = was(lambda its: its.messages)
     found = [

@@ -45,6 +45,7 @@ _LOOSE = frozenset(
     "走跑坐站听讲读写学教玩找换加减开关起完成变叫喊当作像如今明昨天日月年号时分秒早晚间快慢大高低长短贵便宜新旧难易怎何"
 )
 """Characters that stand beside anything: no word begins or ends with one of them alone."""
+_DENIES = ("还没", "还不", "没有", "从没", "从不")
 _COUNTS = frozenset("一二两俩三四五六七八九十百千万半几")
 _STOP = frozenset(listed("stopwords.txt"))
 _OTHER = "\x00"
@@ -150,6 +151,7 @@ def _may_be(run: Sequence[str], word: str) -> bool:
         _SHORTEST <= len(word) <= _LONGEST
         and any(len(piece) == 1 for piece in run)
         and run[0] not in _LOOSE
+        and not word.startswith(_DENIES)
         and run[-1] not in _LOOSE
         and word[0] not in _COUNTS
         and _STOP.isdisjoint(run)

@@ -481,7 +481,7 @@ def listing(name: str, slices: Slices, labels: Mapping[int, str], note: str = ""
         if slices.costs is not None:
             figures.append(cost_figure(slices.costs.get(one), slices.window, label))
         rows.append(Row(label=label, figures=tuple(figures)))
-    return Listing(name=name, rows=tuple(rows), note=note)
+    return Listing(name=name, rows=tuple(rows), note=note if rows else "")
 
 
 FUNNEL = ("funnel_shown", "funnel_clicked", "funnel_bought")

@@ -404,3 +404,16 @@ def _around(value: float, values: Floats) -> tuple[float, float]:
 def expected(fitted: Sequence[Fitted], spent: Mapping[str, float]) -> float:
     """Conversions of a week in which the places with curves get these amounts, yuan."""
     return sum(one.curve.at(spent.get(one.place, 0.0)) for one in fitted if one.curve is not None)
+
+
+def gained(
+    fitted: Sequence[Fitted], spent: Mapping[str, float], other: Mapping[str, float]
+) -> tuple[float, float]:
+    """A 95 % interval of what one split brings beyond another; below 0 where it may bring less."""
+    known = [one for one in fitted if one.curve is not None]
+    value = expected(known, spent) - expected(known, other)
+    draws = _Columns.of([list(row) for row in zip(*(one.draws for one in known), strict=True)])
+    one, two = (np.array([[of.get(it.place, 0.0) for it in known]]) for of in (spent, other))
+    scatter = (draws.at(one) - draws.at(two)).sum(axis=1)
+    half = 1.96 * 1.1 * float(scatter.std())
+    return value - half, value + half

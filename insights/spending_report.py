@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from insights.report import Chart, Figure, Listing, Report, Row, Series, Unit
-from insights.spending import BadBounds, Fitted, Plan, Share, expected, plan
+from insights.spending import BadBounds, Fitted, Plan, Share, expected, gained, plan
 
 CURVES = "curves"
 """The name of the finding that holds `Curves`."""
@@ -85,12 +85,15 @@ def known(data: str | None) -> Curves | None:
 
 class Planned(NamedTuple):
     """A plan and what is known around it. now: conversions if the same money were given as it is
-    given now, None when nothing is; less, more: with a fifth less and a fifth more money."""
+    given now, None when nothing is; less, more: with a fifth less and a fifth more money.
+    gain_low, gain_high: a 95 % interval of what the plan brings beyond `now`."""
 
     plan: Plan
     now: float | None
     less: float
     more: float
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 def planned(curves: Curves, budget: float, bounds: Bounds | None = None) -> Planned | None:
@@ -99,12 +102,15 @@ def planned(curves: Curves, budget: float, bounds: Bounds | None = None) -> Plan
     if found is None:
         return None
     usual = curves.usual
-    now = None
+    now, low, high = None, None, None
     if usual > 0:
         scale = found.spent / usual
-        now = expected(curves.places, {one.place: one.usual * scale for one in curves.places})
+        alike = {one.place: one.usual * scale for one in curves.places}
+        now = expected(curves.places, alike)
+        split = {one.place: one.spent for one in found.shares}
+        low, high = gained(curves.places, split, alike)
     less, more = (_moved(curves, budget * (1.0 + step), bounds) for step in (-STEP, STEP))
-    return Planned(found, now, less, more)
+    return Planned(found, now, less, more, low, high)
 
 
 def _moved(curves: Curves, budget: float, bounds: Bounds | None) -> float:
@@ -212,7 +218,12 @@ def _figures(curves: Curves, found: Planned) -> list[Figure]:
         rest = _fen(it.budget - it.spent)
         out.insert(1, _figure(curves, "budget_unspent", rest, "cents", note="at_limit"))
     if found.now is not None:
-        out.append(_figure(curves, "budget_gain", it.expected - found.now, "count"))
+        out.append(
+            _figure(
+                curves, "budget_gain", it.expected - found.now, "count",
+                low=found.gain_low, high=found.gain_high,
+            )
+        )  # fmt: skip
     out += [
         _figure(
             curves, "shadow_price", it.price * 100.0, "count", low=it.price_low * 100.0,

@@ -13,7 +13,7 @@ from math import isnan, sqrt
 
 from insights.bursts import LEAST_DAYS, History, Rise, surely
 from insights.report import Chart, Figure, Listing, Report, Row, Series
-from insights.topics import Message, Rarity, Topic, topics
+from insights.topics import Message, Rarity, Topic, topics, undenied
 
 FIGURES = frozenset(
     {
@@ -40,6 +40,7 @@ _EVERYWHERE = 0.2
 _TYPICAL = 1.5
 """What a community says so many times as much as others is its own, however common there."""
 _IN_CHART = 8
+_SAME_SENTENCE = 1e-6
 _DAY_S = 86_400.0
 
 
@@ -341,7 +342,9 @@ def _mood(topic: Topic, messages: Sequence[Message], since: float, until: float)
     low = high = None
     if len(means) > 2:
         spread = sqrt(sum((one - mean) ** 2 for one in means) / (len(means) - 1) / len(means))
-        low, high = max(mean - 1.96 * spread, -1.0), min(mean + 1.96 * spread, 1.0)
+        # A few who say the same sentence are no certainty.
+        if spread > _SAME_SENTENCE:
+            low, high = max(mean - 1.96 * spread, -1.0), min(mean + 1.96 * spread, 1.0)
     return Figure(
         name="topic_mood",
         value=mean,
@@ -364,8 +367,10 @@ def _examples(topic: Topic, messages: Sequence[Message], up: Up | None = None) -
     if up is not None:
         fit = [one for one in fit if up.term in one.terms and up.since <= one.at < up.until]
     fit.sort(key=lambda one: (len(set(topic.naming) & set(one.terms)), one.at), reverse=True)
+    # What says something else first: the same words three times show no more than once.
+    first = {one.terms: one for one in reversed(fit)}.values()
     refs: dict[int, str] = {}
-    for one in fit:
+    for one in (*sorted(first, key=fit.index), *fit):
         refs.setdefault(one.member, one.ref)
         if len(refs) == EXAMPLES:
             break
@@ -377,7 +382,8 @@ def _about(topic: Topic, offers: Sequence[Offer]) -> list[str]:
     scores: dict[str, float] = {}
     count = max(len(offers), 1)
     for term in topic.terms:
-        holding = [one for one in offers if term in one.text]
+        bare = undenied(term)
+        holding = [one for one in offers if bare in one.text]
         if len(holding) > max(3.0, _EVERYWHERE * count):
             continue
         for one in holding:

@@ -70,10 +70,14 @@ _SAID_ANYWAY = """
 事情 地方 样子 意思 办法 喜欢 希望 看看 试试 想想 说说 听听 等等 聊聊 问问 好不好 行不行 对不对
 不错 挺好 很好 太好了 好棒 好多 不行 不能 不会 不用 不要 不是 没事 没关系 不知 不知道 没有 还有
 只有 所有 任何 另外 而且 或者 虽然 随便 哪里 哪个 谁知 群里 群主 楼上 楼下 本人 小伙伴 宝子 姐妹
-家人们 老铁
+家人们 老铁 完全 实在 晚点 再说 一口气 读读 写写 学学 练练 从没
 """
 _FILLERS = frozenset(_SAID_ANYWAY.split())
 """What people say whatever they talk about; beside the stop words that no cut has."""
+_NOT = {"不": "不", "没": "没", "没有": "没", "未": "没", "不能": "不能"}
+"""As a cut has it -> as it stands before the word that it denies."""
+_DEGREES = frozenset(["完全", "太", "很", "怎么", "那么", "特别", "非常", "十分", "够", "再"])
+"""What may stand between: 不太满意 is 不满意."""
 
 
 def plain(text: str) -> str:
@@ -88,11 +92,14 @@ def terms_of(words: Sequence[str], rarity: Rarity | None = None) -> list[str]:
     """What a message is about: at most 12 different terms, in its order; [] for chatter.
 
     words: `Words.cut(plain(text))`. rarity: `Words.rarity`; without it common words stay. No
-    blanks stand in a term. A word inside a longer one of the same message is left out.
+    blanks stand in a term. A word inside a longer one of the same message is left out. A word
+    that is denied keeps its 不 or 没: 不满意 is another thing than 满意.
     """
-    found = [
-        word for word in dict.fromkeys(words) if _fits(word) and (not rarity or _says(word, rarity))
-    ]
+    said: dict[str, None] = {}
+    for number, word in enumerate(words):
+        if _fits(word) and (not rarity or _says(word, rarity)):
+            said[_denied(words, number) + word] = None
+    found = list(said)
     if len(found) > 1 and max(map(len, found)) > 2:
         found = [
             word
@@ -100,6 +107,25 @@ def terms_of(words: Sequence[str], rarity: Rarity | None = None) -> list[str]:
             if not any(word in other and word != other for other in found if len(other) > 2)
         ]
     return ["_".join(word.split()) for word in found[:MOST_TERMS]]
+
+
+def _denied(words: Sequence[str], number: int) -> str:
+    """The 不 or 没 that stands before a word, "" for none. 满不满意 asks and denies nothing."""
+    at = number - 1
+    while at >= 0 and words[at] in _DEGREES:
+        at -= 1
+    if at < 0 or words[number] < "\u3400":
+        return ""
+    asks = at > 0 and words[number].startswith(words[at - 1])
+    return "" if asks else _NOT.get(words[at], "")
+
+
+def undenied(term: str) -> str:
+    """A term without the 不 or 没 that was put before it: what it is about."""
+    for word in ("不能", "不", "没"):
+        if term.startswith(word) and len(term) >= len(word) + 2:
+            return term[len(word) :]
+    return term
 
 
 @lru_cache(maxsize=32_768)

@@ -249,19 +249,25 @@ def _bitmaps(conn: Connection) -> Iterator[tuple[float, str]]:
 
 def _rates(conn: Connection, log: _Log, window: Window, *, known: bool) -> Iterator[Figure]:
     """The rates of all together; the window before beside them when everything is known of it."""
+
+    def told(name: str, found: Share, its: Window, before: Share | None) -> Figure:
+        before = before if known else None
+        figure = rates.share_figure(name, found, its, before=before)
+        return headlines.held_against(figure, found, before)
+
     shown, earlier = _settled(window), _settled(window.before)
     week = Window(window.until - 7 * DAY_S, window.until)
     follows = outcome_reads.followers(conn)
     found = rates.interaction(log.shown, log.hit, shown).get(0, NOTHING)
     before = rates.interaction(log.shown, log.hit, earlier).get(0) if known else None
-    yield rates.share_figure("interaction_rate", found, shown, before=before)
+    yield told("interaction_rate", found, shown, before)
     found = _conversion(log, window).get(0, NOTHING)
     before = _conversion(log, window.before).get(0) if known else None
-    yield rates.share_figure("conversion_rate", found, window, before=before)
+    yield told("conversion_rate", found, window, before)
     found, before = _retained(log, week).get(0, NOTHING), _retained(log, week.before).get(0)
-    yield rates.share_figure("retention_rate", found, week, before=before if known else None)
+    yield told("retention_rate", found, week, before)
     found, before = (rates.stayed(follows, its).get(0, NOTHING) for its in (window, window.before))
-    yield rates.share_figure("stay_rate", found, window, before=before if known else None)
+    yield told("stay_rate", found, window, before)
 
 
 def _cost_weeks(now: float, count: int) -> Window:

@@ -451,12 +451,15 @@ class Members:
 
         return await self._db.read(run)
 
-    async def clear_states(self, member_id: int, *names: str) -> int:
-        """Forget what was remembered, under these names or under all; says how many."""
+    async def clear_states(self, member_id: int, *names: str, keep: Collection[str] = ()) -> int:
+        """Forget what was remembered, under these names or under all but `keep`; says how many."""
 
         def run(conn: Connection) -> int:
             if not names:
-                return conn.execute("delete from states where member_id = ?", (member_id,)).rowcount
+                others = " and name <> ?" * len(keep)
+                return conn.execute(
+                    f"delete from states where member_id = ?{others}", (member_id, *keep)
+                ).rowcount
             return sum(
                 conn.execute(
                     "delete from states where member_id = ? and name = ?", (member_id, name)

@@ -238,6 +238,10 @@ class Readings:
 
     # Read back
 
+    async def between(self, since: float, until: float) -> list[Judged]:
+        """What was read from `since` on and before `until`, in the order of time."""
+        return await self._db.read(lambda conn: messages(conn, since, until))
+
     async def texts(self, refs: Sequence[tuple[str, int]]) -> list[str]:
         """What these messages say, in this order; what is gone or hidden is left out."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from store import rules
+from store import rule_states, rules
 from store.dialect import Connection
 from store.rules import Term
 
@@ -43,6 +43,8 @@ class Stranger:
 
 
 def _said(name: str, value: str) -> str:
+    if name == "state":
+        value = rule_states.CALLED[value][0]
     _, _, written = rules.unparse(Term(name, ":", value)).partition(":")
     return f"{rules.CALLED[name][0]}:{written}"
 

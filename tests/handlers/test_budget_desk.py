@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import numpy as np
 import pytest
 
 from handlers.budget_desk import MOST_CENTS, cents_of, day_of
+from handlers.report_text import days
 from insights import spending_report
 from insights.spending import Curve, Weeks, fit
 from insights.spending_report import Curves
@@ -65,7 +67,17 @@ def test_amounts_as_people_type_them(typed: str, cents: int | None) -> None:
         ("12-30", "2025-12-30"),
         ("2026-02-30", None),
         ("2-29", None),
+        ("11月2号", "2026-11-02"),
+        ("3/17", "2026-03-17"),
+        ("17号", "2026-11-17"),
+        ("30号", "2026-10-30"),
+        ("周三", "2026-11-18"),
+        ("周日", "2026-11-15"),
+        ("上周三", "2026-11-11"),
+        ("这周日", "2026-11-22"),
+        ("31号", "2026-10-31"),
         ("下周", None),
+        ("明天", None),
         ("", None),
     ],
 )
@@ -95,6 +107,15 @@ async def test_a_group_whose_name_has_blanks_and_numbers_is_found(desk: Desk) ->
         ("qun:2", "2026-11-09", 300_00)
     ]
     assert "50 元" in await desk.boss("/budget cost 1 50")
+
+
+async def test_a_day_is_never_booked_as_a_note(desk: Desk) -> None:
+    await two_groups(desk)
+    for typed in ("11月17号", "11/17", "17号", "周二 红包", "红包 周二"):
+        assert "学习群，2026-11-17，300 元" in await desk.boss(f"/budget cost 学习群 300 {typed}")
+    assert [(one.day, one.note) for one in await costs(desk)] == [("2026-11-17", "红包")]
+    await desk.boss("/budget cost 学习群 400 奖品 1.5")
+    assert (await costs(desk))[-1].note == "奖品 1.5", "a number at the end is no day"
 
 
 async def test_the_same_message_twice_is_one_cost_and_one_line(desk: Desk) -> None:
@@ -136,6 +157,15 @@ async def test_what_was_confirmed_and_crashed_is_done_once(desk: Desk) -> None:
         ("/budget cost 学习群 300 " + "长" * 61, "最多 60 个字"),
         ("/budget", "花费和预算"),
         ("/budget what", "花费和预算"),
+        ("/budget cost 学习群 300 明天", "「明天」不是能记的日期"),
+        ("/budget cost 学习群 300 下周", "「下周」不是能记的日期"),
+        ("/budget cost 学习群 300 下周三 红包", "「下周三」不是能记的日期"),
+        ("/budget cost 学习群 300 红包 明天", "「明天」不是能记的日期"),
+        ("/budget cost 学习群 300 这周日", "「这周日」不是能记的日期"),
+        ("/budget cost 学习群 300 3月", "「3月」不是能记的日期"),
+        ("/budget cost 学习群 300 13/40", "「13/40」不是能记的日期"),
+        ("/budget -5", "「-5」不像一个金额"),
+        ("/budget 三千", "「三千」不像一个金额"),
         ("/budget remove 学习群", "请写群和日期"),
         ("/budget remove 学习群 昨天", "没有记花费"),
         ("/budget costs 没有的群", "没有叫"),
@@ -217,9 +247,21 @@ async def test_limits_of_a_group_are_kept(desk: Desk) -> None:
     said = await desk.boss("/budget 1000 学习群<=100 2>=850")
     assert "· 学习群 100 元（100–100）" in said
     assert "· 读书会 900 元" in said
+    assert await desk.boss("/budget 1000 学习群 <= 100 2>= 850") == said
     assert "合不上" in await desk.boss("/budget 1000 学习群>=900 2>=900")
     assert "看不懂" in await desk.boss("/budget 1000 学习群=500")
     assert "没有叫「谁」的群" in await desk.boss("/budget 1000 谁<=500")
+
+
+async def test_a_plan_beyond_what_was_ever_spent_says_so(desk: Desk) -> None:
+    await two_groups(desk)
+    await fitted(desk, STEEP)
+    assert "学习群分到的比以前花得最多的那周还多" in await desk.boss("/budget 1200")
+    said = await desk.boss("/budget 600")
+    assert "没有试过" not in said
+    await fitted(desk, STEEP, GENTLE)
+    said = await desk.boss("/budget 1000")
+    assert "多约" not in said or re.search(r"多约 [\d.]+ 单（95% 区间 -?[\d.]+–[\d.]+）", said)
 
 
 async def test_more_money_than_the_data_bears_is_left(desk: Desk) -> None:
@@ -228,6 +270,11 @@ async def test_more_money_than_the_data_bears_is_left(desk: Desk) -> None:
     said = await desk.boss("/budget 1万")
     assert "还剩 8,650 元没有分" in said
     assert "再多 100 元" not in said
+
+
+def test_a_year_of_weeks_is_told_with_its_years() -> None:
+    monday = 1_763_308_800.0
+    assert days(monday, monday + 364 * 86_400.0) == "2025-11-17 到 2026-11-15"
 
 
 async def test_it_refuses_where_nothing_can_be_told(desk: Desk) -> None:

@@ -22,6 +22,8 @@ async def stands(talk: Conversation, who: str = "o_lin") -> bool | None:
     [
         *("别分析我", "不要分析我了", "请不要再分析我", "停止分析我吧", "我不想被分析"),
         *("别分析我的聊天", "不同意分析我", "别给我做画像", "你们别分析我的行为了。"),
+        *("撤回同意", "我要撤回授权", "取消授权", "关闭分析", "停止分析", "別分析我"),
+        *("不要分析我", "請不要再分析我", "收回我的同意", "撤回对我的分析授权", "能不能别分析我"),
     ],
 )
 async def test_who_says_so_is_not_profiled(talk: Conversation, typed: str) -> None:

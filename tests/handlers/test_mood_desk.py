@@ -68,6 +68,11 @@ async def test_the_mood_in_short(desk: Desk) -> None:
     assert "近 24 小时提醒 1 次" in await desk.boss("/mood")
 
 
+async def test_where_nobody_is_negative_no_group_is_named(desk: Desk) -> None:
+    await report(desk, negative=0)
+    assert "负面多的" not in await desk.boss("/mood")
+
+
 async def test_few_people_are_not_told_as_a_quiet_day(desk: Desk) -> None:
     await report(desk, people=2)
     said = await desk.say("/mood", "o_eye")
@@ -105,7 +110,7 @@ async def test_a_correction_is_kept_once_without_numbers(desk: Desk) -> None:
     await said(desk, "你可真行啊，打我电话 13800138000", 1)
     await desk.boss("/mood list")
     answer = await desk.boss("/mood wrong 1 负面", crash_first=True)
-    assert "第 1 条记为负面" in answer
+    assert "第 1 条记为负面，数字下次更新时算进去" in answer
     assert "还没学的纠正有 1 条" in answer
     kept = await rows(desk, "select text, label, was, by from mood_labels")
     assert len(kept) == 1
@@ -189,9 +194,12 @@ async def test_analysts_read_numbers_but_no_messages_and_nobody(desk: Desk) -> N
     lin = await desk.member()
     angry = NewAlert(key=key_of(2), kind="member_angry", at=desk.at, member_id=lin)
     await desk.store.alerts.raise_(angry)
-    assert "近 7 天" in await desk.say("/mood", "o_eye")
+    seen = await desk.say("/mood", "o_eye")
+    assert "近 7 天" in seen
+    assert "提醒" not in seen, "it counts what they may see"
     assert await desk.say("/mood alerts", "o_eye") == desk.texts("mood.alerts_none")
-    for typed in ("list", "wrong 1 负面", "retrain", "ok 1", "false 1"):
+    assert await desk.say("/mood list", "o_eye") == desk.texts("mood.list_private")
+    for typed in ("wrong 1 负面", "retrain", "ok 1", "false 1"):
         assert await desk.say(f"/mood {typed}", "o_eye") == desk.texts("operator.read_only")
     assert await desk.say("/mood") == desk.texts("operator.not_allowed")
 
@@ -245,6 +253,20 @@ def test_an_alert_shows_examples_and_a_reply_to_begin_with(
         assert secret not in words
     assert max(len(line) for line in re.findall(r"· (.*)", words)) <= 60
     assert "已经清除或撤回" in mood_text.alert(desk.texts, one, "学习群", [])
+
+
+def test_what_many_complain_of_is_not_answered_as_talk_and_nothing_is_quoted_twice(
+    desk: Desk,
+) -> None:
+    data = {"n": 8, "negative": 8, "people": 4, "expected": 0.1, "rows": [["t", 1]]}
+    bad = alert("topic_burst", topic="没声音", data=data | {"also": ["回放"]})
+    words = mood_text.alert(desk.texts, bad, "学习群", ["又没声音", "又没声音", "怎么没声音"])
+    assert words.count("又没声音") == 1
+    assert "有想了解的直接问" not in words
+    assert "正在核实" in words
+    assert "同一件事里还在说：「回放」。" in words
+    good = alert("topic_burst", topic="新课", data=data | {"negative": 1})
+    assert "有想了解的直接问" in mood_text.alert(desk.texts, good, "学习群", ["新课好"])
 
 
 def test_a_kind_that_is_told_elsewhere_has_no_words_here(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from handlers.message import Message
 from handlers.report_means import Published, Started
 from handlers.texts import MAX_TEXT_BYTES
 from insights.anonymity import FEW
+from insights.behaviour import StateRules
 from insights.report import Chart, Figure, Listing, Report, Row, Series, name_of, to_json
 from knowledge import Knowledge
 from store import Store
@@ -29,6 +30,7 @@ class Side:
     """Stands for `bot/insight_side.py`. drawn: charts it was asked for; posted: groups."""
 
     least_people = 10
+    states = StateRules(core_days=11)
 
     def __init__(self) -> None:
         self.drawn: list[tuple[Chart, str, str]] = []
@@ -215,6 +217,32 @@ async def test_who_is_analyst_now_cannot_ask_about_what_they_saw_as_operator(des
     assert f"成员 {lin}·" in await desk.boss("/why 1")
     await desk.promote("o_boss", "analyst")
     assert "先看一份报告" in await desk.boss("/why 1")
+
+
+async def test_an_analyst_is_not_told_of_the_one_who_paid_before(desk: Reader) -> None:
+    paying = desk.figure("paying_members", 0, people=0, before=1.0, note="within_chance")
+    rate = desk.figure("conversion_rate", 0.0, unit="share", numerator=0.0, denominator=27.0)
+    rate = replace(rate, people=27, before=1 / 26, before_people=26)
+    await desk.put("day", desk.figure("messages", 40, people=20), paying, rate)
+    for who in ("o_eye", "o_boss"):
+        said = await desk.say("/report day", who) + await desk.say("/report day 更多", who)
+        assert "付费成员 0\n" in said
+        assert "转化率 0.0%（0 ÷ 27）\n" in said
+        assert "3.8%" not in said
+    assert "付费成员 0，" in await desk.say("/report day", "o_ann"), "the owner sees it"
+
+
+async def test_why_has_the_days_of_the_configuration(desk: Reader) -> None:
+    await desk.put("members", desk.figure("state_core", 30, people=30))
+    await desk.boss("/report members")
+    assert "11 天以上" in await desk.boss("/why 1")
+
+
+async def test_before_groups_talk_there_is_nobody_to_lead(desk: Reader) -> None:
+    for who in ("o_boss", "o_eye"):
+        said = await desk.say("/report leaders", who)
+        assert "还没有人说够话" in said
+        assert "refresh" not in said, "working it out anew does not help"
 
 
 async def test_without_a_configuration_few_are_hidden_all_the_same(desk: Reader) -> None:
@@ -438,6 +466,27 @@ async def states(desk: Reader, known: dict[int, str]) -> None:
 async def test_states_are_called_by_their_names(desk: Reader) -> None:
     for typed in ("快流失", "即将流失", "leaving", "流失", "核心"):
         assert "想对他们说什么" in await desk.boss(f"/report to {typed}"), typed
+
+
+async def test_to_a_state_nobody_is_in_nothing_is_drafted(desk: Reader) -> None:
+    Campaigning(desk)
+    for typed, state in (("暂停", "暂停"), ("回归", "回归"), ("leaving", "快流失")):
+        said = await desk.boss(f"/report to {typed} 好久不见")
+        assert said == f"现在没有「{state}」的成员，没有建草稿。"
+    assert await desk.store.campaigns.all() == []
+
+
+async def test_leaving_a_question_keeps_what_was_read(desk: Reader) -> None:
+    await desk.put("week", desk.figure("messages", 1040))
+    await desk.boss("/report week")
+    me = await desk.member("o_boss")
+    await desk.store.members.set_state(me, "mood_list", [["talk", 1]], desk.at + DAY_S)
+    for word in ("取消", "退出", "算了"):
+        await desk.store.members.set_state(me, "choices", {}, desk.at + DAY_S)
+        assert await desk.boss(word) == desk.texts("common.cancelled")
+        assert await desk.boss(word) == desk.texts("common.nothing_to_cancel")
+    assert "消息：1,040" in await desk.boss("/why 1")
+    assert await desk.store.members.state(me, "mood_list", desk.at) == [["talk", 1]]
 
 
 async def test_who_is_no_state_gets_no_campaign(desk: Reader) -> None:

@@ -17,6 +17,7 @@ from handlers import report_text, weekly_text
 from handlers.report_text import Asked, days, parts, told, value, why, window
 from handlers.texts import MAX_TEXT_BYTES, Texts
 from insights.anonymity import FEW, masked
+from insights.behaviour import StateRules
 from insights.noise import SMALL
 from insights.report import KINDS, Chart, Figure, Listing, Report, Row, Series
 from store.noise_spent import Spent
@@ -155,6 +156,33 @@ def test_what_may_be_chance_is_not_told_as_a_change() -> None:
     assert line(alike) == "1. 消息 12，前一周 11（差别还说不准）"
 
 
+def test_figures_of_other_days_than_the_heading_say_theirs() -> None:
+    """The week ends yesterday; the mood is of today, too, and a state is of this morning."""
+    today = (WEEK[0] + DAY_S, NOON)
+    figures = (
+        figure("messages", 472),
+        figure("mood_negative", 0.126, unit="share", before=0.068, over=today),
+        figure("interaction_rate", 0.26, unit="share", over=(WEEK[0] - DAY_S, WEEK[1] - DAY_S)),
+        figure("state_leaving", 20, over=(MIDNIGHT - 28 * DAY_S, NOON)),
+        figure("forecast_week", 500, over=(NOON, NOON + 7 * DAY_S)),
+        figure("stay_rate", 0.9, unit="share", over=(WEEK[0], MIDNIGHT - 1)),
+        figure("ltv_year", None, unit="cents", over=(0.0, NOON), note="ltv_no_curve"),
+        figure("ltv_90", 30_00, unit="cents", over=(MIDNIGHT - 365 * DAY_S, MIDNIGHT)),
+    )
+    for kind in ("week", "retention"):
+        assert lines(report(*figures, kind=kind)) == [
+            "1. 消息 472",
+            "2. 负面（11-15 到 11-21） 12.6%，前一周 6.8%",
+            "3. 互动率（11-13 到 11-19） 26.0%",
+            "4. 快流失的成员（11-21） 20",
+            "5. 接下来 7 天的互动 500",
+            "6. 留住率 90.0%",
+            "7. 一年人均收入（估计） —（留存数据还撑不起往后推，先不估）",
+            "8. 90 天人均收入（2025-11-21 到 11-20） ¥30",
+        ]
+    assert "2. 负面 12.6%，前一周 6.8%" in lines(report(*figures, kind="mood"))
+
+
 def test_what_could_not_be_worked_out_says_why_and_no_quotient() -> None:
     none = figure("interaction_rate", None, unit="share", numerator=0, denominator=0)
     said = line(replace(none, note="no_exposures", before=0.4))
@@ -282,6 +310,14 @@ def test_where_nothing_is_known_that_is_told_first() -> None:
     assert (first.figures, rest) == (none.figures, None)
 
 
+def test_where_only_the_rest_is_known_the_reasons_come_first() -> None:
+    """One member: of what retention tells first nothing is known, of the cohorts something is."""
+    some = figure("cohort_size", 1)
+    none = figure("interaction_rate", None, unit="share", note="no_exposures")
+    first, rest = parts(report(some, none, kind="retention"))
+    assert (first.figures, rest and rest.figures) == ((none,), (some,))
+
+
 def test_an_empty_list_whose_reason_was_said_is_left_out() -> None:
     empty = tuple(Listing(name=name, note=name + "_none") for name in ("leaders", "bridges"))
     first, rest = parts(report(note="leaders_none", lists=(*empty, Listing(name="topics"))))
@@ -356,6 +392,33 @@ def test_why_of_a_row_explains_each_of_its_figures() -> None:
     other = replace(topic("作业", 93).figures[0], since=MIDNIGHT, until=NOON)
     apart = why(TEXTS, Asked((*topic("作业", 93).figures, other), "作业"))
     assert "时间：11-21 00:00 到 12:00，涉及 93 人" in apart
+
+
+def test_channels_go_by_the_names_that_people_know() -> None:
+    rows = tuple(
+        Row(label=name, figures=(figure("interaction_rate", 0.5, unit="share", of=name),))
+        for name in ("shop", "qun", "mp", "news")
+    )
+    one = report(kind="retention", lists=(Listing(name="rates_by_channel", rows=rows),))
+    said = told(TEXTS, one, "留存", {})
+    assert [line.split("：")[0] for line in said.text.splitlines()[3:]] == [
+        *("1. 商城", "2. 群", "3. 公众号", "4. news"),
+    ]
+    assert why(TEXTS, said.asked[1])[0] == "群·互动率：50.0%", "and only once"
+    drawn = Chart(
+        name="rates_by_channel", kind="intervals", unit="share", labels=("qun", "news"), series=()
+    )
+    assert report_text.drawing(TEXTS, drawn, "").labels == ("群", "news")
+
+
+def test_no_definition_shows_a_key_of_the_configuration() -> None:
+    rules = StateRules(core_days=11, lost_days=61, returned_days=13)
+    core = why(TEXTS, Asked((figure("state_core", 3),)), rules)
+    assert core[1] == "近 28 天里有 11 天以上说过话或点过菜单的成员。"
+    back = why(TEXTS, Asked((figure("state_returned", 3), figure("messages")), "甲"), rules)
+    assert "沉默满 61 天后又回来，回来不超过 13 天" in back[1]
+    for name in emitted("FIGURES"):
+        assert "_" not in report_text.meaning(TEXTS, name), name
 
 
 def test_what_was_told_comes_back_from_the_state_as_it_was() -> None:

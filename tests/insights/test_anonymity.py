@@ -155,8 +155,8 @@ def test_what_was_before_is_hidden_when_it_was_of_few() -> None:
 
 def test_a_count_of_nobody_now_does_not_tell_of_the_few_before() -> None:
     """付费成员 0, the day before 1: what that one did is nobody's business."""
-    few = replace(figure(0, name="paying_members"), before=1.0, note="within_chance")
-    many = replace(figure(0, name="lost_followers"), before=12.0)
+    few = replace(figure(0, name="paying_members"), value=0, before=1.0, note="within_chance")
+    many = replace(figure(0, name="lost_followers"), value=0, before=12.0)
     nobody = replace(figure(12, name="new_followers"), before=0.0)
     made = masked(report(few, many, nobody), LEAST, owner=False)
     assert [(one.value, one.before) for one in made.figures] == [(0.0, None), (0.0, 12), (12.0, 0)]

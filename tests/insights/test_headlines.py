@@ -120,6 +120,8 @@ def test_a_difference_that_may_be_chance_is_said_to_be() -> None:
     far = by_name(numbers(), numbers(active=90, interaction=Share(270, 300, 60)))
     assert far["active_members"].note == ""
     assert far["interaction_rate"].note == ""
+    same = by_name(numbers(), numbers())
+    assert same["interaction_rate"].note == "", "no difference at all is none by chance"
     assert by_name(numbers(), numbers())["active_members"].note == ""
 
 

@@ -328,6 +328,12 @@ def test_a_list_begins_with_what_was_shown_most_and_leaves_out_the_nameless() ->
     assert chart(listing("rates_by_place", slices(1), labels)) is None
 
 
+def test_a_list_without_lines_says_nothing_about_them() -> None:
+    assert listing("rates_by_place", slices(2), {}, "groups_overlap").note == ""
+    labels = {0: "零群", 1: "一群"}
+    assert listing("rates_by_place", slices(2), labels, "groups_overlap").note == "groups_overlap"
+
+
 def test_the_funnel_of_nobody_has_no_shares() -> None:
     nobody = funnel([], since=0.0, until=DAY, window_s=DAY, view_window_s=DAY)
     figures = funnel_figures(nobody, Window(0.0, DAY))

@@ -54,6 +54,9 @@ def said(*lines: tuple[int, str]) -> list[Message]:
         ("哈哈哈哈 666 hahaha 好的 收到", []),
         ("订单 20261105001 wxid_abc12345 第三章 3月5号", ["订单"]),
         ("今天 昨天 大家 觉得 什么时候", []),
+        ("直播回放又没声音，这样拖真的很不满意", ["直播", "回放", "没声音", "不满意"]),
+        ("课程不太满意，不能登录", ["课程", "不满意", "不能登录"]),
+        ("满不满意，有没有作业", ["满意", "作业"]),
         ("", []),
         ("🙂🙂🙂", []),
         ("\u3000\n\t。。。", []),
@@ -109,6 +112,15 @@ def test_what_the_place_is_for_is_no_topic_unless_it_rises() -> None:
     assert topics(said(*lines), rarity) == []
     (topic,) = topics(said(*lines), rarity, always={"英语"})
     assert topic.label == "英语"
+
+
+def test_a_topic_is_not_named_by_the_opposite_of_what_was_said() -> None:
+    lines = [(who, " ".join(terms("直播又没声音，很不满意"))) for who in range(6)]
+    lines += [(20 + number, f"闲话{number}") for number in range(12)]
+    for topic in topics(said(*lines), rarity):
+        assert not {"声音", "满意"} & set(topic.terms)
+        assert "没声音" in topic.label
+        assert "声音满意" not in topic.label
 
 
 def test_words_far_apart_are_named_with_a_blank() -> None:

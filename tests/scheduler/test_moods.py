@@ -197,6 +197,64 @@ async def test_operators_are_told_once_with_what_can_still_be_read(store: Store)
     assert told.words == {1: [words], 2: [words]}
 
 
+async def incident(store: Store, *, drop: bool) -> None:
+    """Six members complain of one thing: a topic rises, and the mood of the group drops."""
+    await fill(store, [(who, NOW - 900 + who, -1, "直播") for who in range(1, 7)])
+    rows = [["t", number] for number in range(1, 4)]
+    burst = NewAlert(
+        key=key_of("burst"), kind="topic_burst", at=NOW, place="qun:1", topic="直播",
+        data={"people": 6, "terms": ["直播"], "rows": rows},
+    )  # fmt: skip
+    await store.alerts.raise_(burst)
+    if drop:
+        await raised(store)
+
+
+def words(alert: Alert, title: str, texts: Sequence[str]) -> str:
+    also, bad = alert.data.get("also"), alert.data.get("negative")
+    return f"{alert.kind} {also} {bad} {len(texts)} {len(set(texts))}"
+
+
+async def test_a_mood_and_a_topic_of_one_incident_are_told_once(store: Store) -> None:
+    await incident(store, drop=True)
+    await store.members.set_role(1, "owner")
+    told = Told()
+    assert await alerts.tick(store, words, told, NOW) == "1 alerts told"
+    assert told.words == {1: ["mood_drop ['直播'] None 3 3"]}
+    assert await alerts.tick(store, words, told, NOW + 10) == ""
+
+
+async def test_a_topic_of_an_incident_that_was_told_is_only_kept(store: Store) -> None:
+    await raised(store)
+    await store.members.set_role(1, "owner")
+    told = Told()
+    await alerts.tick(store, words, told, NOW)
+    await incident(store, drop=False)
+    assert await alerts.tick(store, words, told, NOW + 600) == ""
+    assert len(told.words[1]) == 1
+    assert len(await store.alerts.newest(9)) == 2
+    assert await store.alerts.untold(0.0) == []
+
+
+async def test_a_topic_that_rises_says_how_many_of_its_messages_are_bad(store: Store) -> None:
+    await incident(store, drop=False)
+    await store.members.set_role(1, "owner")
+    told = Told()
+    await alerts.tick(store, words, told, NOW)
+    assert told.words == {1: ["topic_burst [] 6 3 3"]}
+
+
+async def test_a_topic_elsewhere_is_news_of_its_own(store: Store) -> None:
+    await fill(store, [(who, NOW - 900 + who, -1, "直播") for who in range(1, 7)])
+    await store.members.set_role(1, "owner")
+    await raised(store)
+    other = NewAlert(
+        key=key_of("b"), kind="topic_burst", at=NOW, place="qun:2", topic="直播", data={}
+    )
+    await store.alerts.raise_(other)
+    assert await alerts.tick(store, words, Told(), NOW) == "2 alerts told"
+
+
 async def test_a_kill_before_it_is_noted_tells_nobody_twice(store: Store) -> None:
     await store.members.set_role(1, "owner")
     await raised(store)

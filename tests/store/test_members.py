@@ -448,7 +448,9 @@ async def test_states_are_cleared_by_name_or_all(store: Store) -> None:
     assert await store.members.clear_states(lin.id, "a", "nothing") == 1
     assert await store.members.state(lin.id, "a", NOW) is None
     assert await store.members.state(lin.id, "b", NOW) == "b"
-    assert await store.members.clear_states(lin.id) == 2
+    assert await store.members.clear_states(lin.id, keep=("c", "nothing")) == 1
+    assert await store.members.state(lin.id, "c", NOW) == "c"
+    assert await store.members.clear_states(lin.id) == 1
     assert await store.members.clear_states(lin.id) == 0
     assert await store.members.state(mei.id, "a", NOW) == "a"
 

@@ -59,7 +59,7 @@ async def test_what_there_is_is_no_stranger(shop: Store) -> None:
         ("coupon:早鸟", "券:早鸟", ""),
         ("member:99", "成员:99", ""),
         ("campaign:7", "活动:7", ""),
-        ("state:leaving", "状态:leaving", ""),
+        ("state:leaving", "状态:快流失", ""),
     ],
 )
 async def test_what_there_is_not_is_told_with_what_is_near(
