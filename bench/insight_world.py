@@ -1,15 +1,16 @@
 """A large community's year, made up: who is there, what they write, say, see and buy.
 
 The same for the same seed. Members come over 400 days and stay a while; some write much, most
-little. Six in ten sit in a group, in circles that mostly talk among themselves, each group about
-topics of its own. A month of talk is kept, as the service keeps it. Sentences are put together
-from the dictionary's words and read once by the real reader; a message takes one of them, with
-what was read out of it. Everything is columns (numpy), cut at a moment, so that the last day can
-be told after the others.
+little. Six in ten sit in a group, one in ten of them in two, in circles that mostly talk among
+themselves, each group about topics of its own. A month of talk is kept, as the service keeps it.
+Sentences are put together from the dictionary's words and read once by the real reader; a message
+takes one of them, with what was read out of it. Everything is columns (numpy), cut at a moment, so
+that the last day can be told after the others.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,6 +96,7 @@ def sentences(count: int, seed: int = 1) -> list[str]:
     return list(found)[:count]
 
 
+@functools.cache
 def vocabulary() -> list[str]:
     """Words of a dictionary that are neither rare nor in every sentence."""
     spec = find_spec("jieba")
@@ -154,7 +156,12 @@ class World:
         sizes = 1.0 / (np.arange(self.groups) + 8.0)
         sits = rng.random(self.members) < 0.6
         seat[sits] = rng.choice(self.groups, int(sits.sum()), p=sizes / sizes.sum())
-        return _People(number, came, np.minimum(came + stays, self.until), weight, seat)
+        second = np.full(self.members, -1)
+        two = sits & (rng.random(self.members) < 0.1)
+        # Another one, whichever it is.
+        second[two] = (seat[two] + rng.integers(1, self.groups, int(two.sum()))) % self.groups
+        left = np.minimum(came + stays, self.until)
+        return _People(number, came, left, weight, seat, second)
 
     def _settle(self, conn: Connection, rng: np.random.Generator, people: _People) -> None:
         """What is known of everybody beside the logs."""
@@ -185,8 +192,9 @@ class World:
             "group_members",
             (
                 (_place(seat), number, at, until if away else None, at)
+                for seats in (people.seat.tolist(), people.second.tolist())
                 for seat, number, at, until, away in zip(
-                    people.seat.tolist(), numbers, came, left, gone.tolist(), strict=True
+                    seats, numbers, came, left, gone.tolist(), strict=True
                 )
                 if seat >= 0
             ),
@@ -284,7 +292,7 @@ class World:
         parts: list[tuple[NDArray[Any], ...]] = []
         chats = 0
         for group, count in enumerate(counts.tolist()):
-            seated = np.flatnonzero(people.seat == group)
+            seated = np.flatnonzero((people.seat == group) | (people.second == group))
             if not count or not len(seated):
                 continue
             # Conversations of some eight turns, each within a circle.
@@ -387,13 +395,14 @@ _CAME = -1
 
 @dataclass(frozen=True, slots=True)
 class _People:
-    """By number. left: when they were there last; seat: their group, -1 for none."""
+    """By number. left: when they were there last; seat, second: their groups, -1 for none."""
 
     number: Ints
     came: Floats
     left: Floats
     weight: Floats
     seat: Ints
+    second: Ints
 
 
 @dataclass(frozen=True, slots=True)

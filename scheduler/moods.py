@@ -198,14 +198,17 @@ def reports(
         words = _words(readings.mood_words(conn, week, now + 1.0))
     found = [mood_report.build(days, people, words[None], titles, now, crowds)]
     said: Counter[str] = Counter()
+    days_of: dict[str, list[readings.MoodDay]] = defaultdict(list)
+    people_of: dict[str, list[readings.MoodOf]] = defaultdict(list)
+    for member in people:
+        people_of[member.place].append(member)
     for one in days:
+        days_of[one.place].append(one)
         if one.place and one.day > (day - 1 if only_today else day - mood_report.WEEK):
             said[one.place] += one.negative + one.neutral + one.positive + one.unsure
     for place, _ in said.most_common(_PLACES):
-        theirs = [one for one in days if one.place == place]
-        members = [one for one in people if one.place == place]
-        terms = words.get(place, [])
-        found.append(mood_report.build(theirs, members, terms, titles, now, crowds, scope=place))
+        theirs, terms = (days_of[place], people_of[place]), words.get(place, [])
+        found.append(mood_report.build(*theirs, terms, titles, now, crowds, scope=place))
     return [(name_of("mood", one.scope), to_json(one)) for one in found]
 
 

@@ -114,8 +114,10 @@ function picture(media, owner) {
   image.alt = "[图片]";
   image.src = `/media/${encodeURIComponent(media)}`;
   image.addEventListener("load", () => {
-    // Posters with a code stand high; covers and charts do not, and nobody scans them.
-    row.hidden = image.naturalHeight < image.naturalWidth * 1.3;
+    // Posters with a code stand, and bare codes are square; covers lie, charts are 1080 wide and
+    // seldom much higher. Nobody scans those.
+    const { naturalWidth: wide, naturalHeight: high } = image;
+    row.hidden = wide > high || (wide === 1080 && high < wide * 1.3);
     box.classList.toggle("wide", row.hidden);
     $("chat").scrollTop = $("chat").scrollHeight;
   });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,17 +14,32 @@ from insights.intake import Reading
 from insights.sentiment import Mood
 from store import dialect, insight_crowd
 from tests.bench.test_webhook import run
+from tests.blank import blank
 
 UNTIL = 1_763_600_000.0
 
 
-def made(path: Path, members: int = 300, acts: int = 6000) -> list[dict[str, int]]:
-    """The rows there are at the cut, a day before the end, and at the end."""
+class Made(NamedTuple):
+    """A file, and the rows in it at the cut, a day before the end, and at the end."""
+
+    path: Path
+    before: dict[str, int]
+    after: dict[str, int]
+
+
+def make(path: Path) -> Made:
     texts = insight_world.sentences(400)
     readings = [Reading(Mood(0, 0.1, 0.2), ["课程"]) for _ in texts]
-    world = World(members, acts, UNTIL, texts, readings, "made up")
-    with insight_crowd.filling(path) as conn:
-        return list(world.write(conn, UNTIL - DAY_S))
+    world = World(300, 6000, UNTIL, texts, readings, "made up")
+    with insight_crowd.filling(blank(path)) as conn:
+        before, after = world.write(conn, UNTIL - DAY_S)
+    return Made(path, before, after)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Nobody writes to it."""
+    return make(tmp_path_factory.mktemp("world") / "world.db")
 
 
 def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -42,51 +57,52 @@ def test_sentences_are_different_and_the_same_again() -> None:
     assert not any("{" in text for text in texts)
 
 
-def test_as_much_happens_as_was_asked_for_and_the_last_day_comes_last(tmp_path: Path) -> None:
-    before, after = made(tmp_path / "world.db")
+def test_as_much_happens_as_was_asked_for_and_the_last_day_comes_last(made: Made) -> None:
+    _, before, after = made
     heard = 6000 * 0.3 // 33
     logs = ("interactions", "talk", "events")
     assert sum(after[log] for log in logs) == 6000 + heard
     assert all(before[log] < after[log] for log in logs)
     assert before["members"] == after["members"] == 300
     late = f"select count(*) from talk where at >= {UNTIL - DAY_S}"
-    assert ask(tmp_path / "world.db", late) == [(after["talk"] - before["talk"],)]
+    assert ask(made.path, late) == [(after["talk"] - before["talk"],)]
 
 
-def test_logs_stand_in_the_order_of_time_and_end_before_the_moment(tmp_path: Path) -> None:
-    path = tmp_path / "world.db"
-    made(path)
+def test_logs_stand_in_the_order_of_time_and_end_before_the_moment(made: Made) -> None:
+    path = made.path
     for log in ("interactions", "talk", "events"):
         times = [row[0] for row in ask(path, f"select at from {log} order by id")]
         assert times == sorted(times)
         assert times[-1] < UNTIL
 
 
-def test_what_was_read_stands_for_a_message_of_the_same_member(tmp_path: Path) -> None:
-    path = tmp_path / "world.db"
-    rows = made(path)[-1]["readings"]
+def test_what_was_read_stands_for_a_message_of_the_same_member(made: Made) -> None:
+    path, _, after = made
     said = "select count(*) from readings as r join {log} as m on m.id = r.row_id "
     same = "and m.member_id = r.member_id and m.at = r.at and m.place = r.place and m.text <> ''"
     found = [
         ask(path, said.format(log=log) + f"where r.source = '{source}' {same}")[0][0]
         for source, log in (("t", "talk"), ("i", "interactions"))
     ]
-    assert sum(found) == rows
+    assert sum(found) == after["readings"]
     assert all(found)
 
 
-def test_everybody_refers_to_somebody_who_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "world.db"
-    made(path)
+def test_everybody_refers_to_somebody_who_is_there(made: Made) -> None:
+    path = made.path
     assert ask(path, "pragma foreign_key_check") == []
 
 
-def test_the_same_world_is_made_again(tmp_path: Path) -> None:
-    made(tmp_path / "one.db")
-    made(tmp_path / "other.db")
-    for table in ("interactions", "talk", "events", "edges", "deliveries"):
-        rows = [ask(tmp_path / f"{name}.db", f"select * from {table}") for name in ("one", "other")]
-        assert rows[0] == rows[1], table
+def test_the_same_world_is_made_again(made: Made, tmp_path: Path) -> None:
+    again = make(tmp_path / "again.db").path
+    for table in ("interactions", "talk", "events", "edges", "deliveries", "group_members"):
+        sql = f"select * from {table}"
+        assert ask(made.path, sql) == ask(again, sql), table
+
+
+def test_some_sit_in_two_groups_and_nobody_twice_in_one(made: Made) -> None:
+    seats = ask(made.path, "select count(*) from group_members group by member_id")
+    assert {count for (count,) in seats} == {1, 2}
 
 
 def night(seconds: float = 100.0, peak_mb: float = 900.0) -> dict[str, float]:
