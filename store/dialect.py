@@ -19,6 +19,9 @@ DatabaseError = sqlite3.DatabaseError
 ID = "integer primary key"
 """A row number that the database hands out."""
 
+ROW = "rowid"
+"""The number of a row in a table that has none of its own."""
+
 ID_FOREVER = "integer primary key autoincrement"
 """A row number that is never handed out again: people and answers are named by it."""
 
@@ -106,6 +109,11 @@ def expect_much(conn: Connection) -> None:
     """
     conn.execute("pragma cache_size = -64000")
     conn.execute("pragma wal_autocheckpoint = 16000")
+
+
+def trust(conn: Connection) -> None:
+    """What is written names only rows that are there: it is not looked up."""
+    conn.execute("pragma foreign_keys = off")
 
 
 def begin(conn: Connection) -> None:

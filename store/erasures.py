@@ -179,11 +179,11 @@ class Erasures:
 
 
 _PASSING = {
-    "messages": "update messages set body = null, reply = x'' where rowid = ? and status = 1",
-    "sends": "delete from sends where rowid = ? and settled_at is not null",
-    "hook_deliveries": "delete from hook_deliveries where rowid = ? and settled_at is not null",
-    "idempotency": "delete from idempotency where rowid = ?",
-    "states": "delete from states where rowid = ?",
+    "messages": f"update messages set body = null, reply = x'' where {dialect.ROW} = ? and status = 1",
+    "sends": f"delete from sends where {dialect.ROW} = ? and settled_at is not null",
+    "hook_deliveries": f"delete from hook_deliveries where {dialect.ROW} = ? and settled_at is not null",
+    "idempotency": f"delete from idempotency where {dialect.ROW} = ?",
+    "states": f"delete from states where {dialect.ROW} = ?",
 }
 """Tables of what passes within days -> what takes one row out, unless it is still needed."""
 
