@@ -178,12 +178,13 @@ class Erasures:
         return await self._db.read(run)
 
 
+_HERE = f"where {dialect.ROW} = ?"
 _PASSING = {
-    "messages": f"update messages set body = null, reply = x'' where {dialect.ROW} = ? and status = 1",
-    "sends": f"delete from sends where {dialect.ROW} = ? and settled_at is not null",
-    "hook_deliveries": f"delete from hook_deliveries where {dialect.ROW} = ? and settled_at is not null",
-    "idempotency": f"delete from idempotency where {dialect.ROW} = ?",
-    "states": f"delete from states where {dialect.ROW} = ?",
+    "messages": f"update messages set body = null, reply = x'' {_HERE} and status = 1",
+    "sends": f"delete from sends {_HERE} and settled_at is not null",
+    "hook_deliveries": f"delete from hook_deliveries {_HERE} and settled_at is not null",
+    "idempotency": f"delete from idempotency {_HERE}",
+    "states": f"delete from states {_HERE}",
 }
 """Tables of what passes within days -> what takes one row out, unless it is still needed."""
 
