@@ -6,6 +6,7 @@ because the process was down loses nothing that matters: the next run does it.
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import functools
 import logging
@@ -206,6 +207,9 @@ def _guarded(job: Job) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
         try:
             done = await job.run()
+        except asyncio.CancelledError:
+            # The clock was stopped; what was not done is done after the next start.
+            return
         except Exception as error:
             # One place for all jobs: a failing one is a line, never the end of the clock.
             log.error("job_failed", job=job.name, error=type(error).__name__, exc_info=True)
