@@ -18,7 +18,7 @@ FIND_PYTHON = for p in $$PYTHON python3.13 python3.12 python3.11 python3 python;
 
 help:
 	@echo "make demo      the bot, a fake WeChat and a phone page in the browser"
-	@echo "make test      all tests (seven to nine minutes after the install)"
+	@echo "make test      all tests (about thirteen minutes after the install)"
 	@echo "make check     lint, format and types"
 	@echo "make format    mend what can be mended by itself"
 	@echo "make bench     speed and memory beside peers, as JSON"
