@@ -368,9 +368,11 @@ def _examples(topic: Topic, messages: Sequence[Message], up: Up | None = None) -
         fit = [one for one in fit if up.term in one.terms and up.since <= one.at < up.until]
     fit.sort(key=lambda one: (len(set(topic.naming) & set(one.terms)), one.at), reverse=True)
     # What says something else first: the same words three times show no more than once.
-    first = {one.terms: one for one in reversed(fit)}.values()
+    first: dict[tuple[str, ...], Message] = {}
+    for one in fit:
+        first.setdefault(one.terms, one)
     refs: dict[int, str] = {}
-    for one in (*sorted(first, key=fit.index), *fit):
+    for one in (*first.values(), *fit):
         refs.setdefault(one.member, one.ref)
         if len(refs) == EXAMPLES:
             break
