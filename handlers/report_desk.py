@@ -47,13 +47,15 @@ _KINDS = MappingProxyType(
         **dict.fromkeys(("leaders", "leader", "意见领袖", "领袖", "达人", "kol"), "leaders"),
         **dict.fromkeys(("retention", "留存"), "retention"),
         **dict.fromkeys(("budget", "预算"), "budget"),
+        **dict.fromkeys(("rec", "推荐", "recommendations"), "rec"),
     }
 )
 _SCOPED = frozenset({"group", "topic", "mood", "leaders"})
 """Reports that a group may have of its own."""
 _PRIVATE = "private"
 """The scope of what members write in private; only topics are told of it."""
-_REST = ("更多", "more", "其余", "全部")
+_MORE = "更多"
+_REST = (_MORE, "more", "其余", "全部")
 _VERBS = ("to", "refresh", "publish")
 
 
@@ -61,6 +63,8 @@ async def report(message: Message, ctx: Context, rest: str) -> Reply:
     """/report KIND [group] [更多], /report to STATE [words], /report refresh, /report publish."""
     typed, more = group_asked.split(rest)
     word = folded(typed)
+    if word.endswith(_MORE) and word.removesuffix(_MORE) in _KINDS:
+        word, more = word.removesuffix(_MORE), more or _MORE  # typed without the blank
     if word in ("to", "发给"):
         return await _to(message, ctx, more)
     if word in ("refresh", "重算"):

@@ -190,6 +190,7 @@ async def test_figures_of_few_members_are_for_owners(desk: Reader) -> None:
     await desk.put("week", desk.figure("messages", 1040, people=200), few)
     assert "付费成员" not in await desk.boss("/report week"), "what is hidden is not told first"
     hidden = await desk.boss("/report week 更多")
+    assert await desk.boss("/report week更多") == hidden
     assert f"1. 付费成员 —（{desk.texts(f'note.{FEW}')}）" in hidden
     why = await desk.boss("/why 1")
     assert "涉及" not in why

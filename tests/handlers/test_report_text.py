@@ -366,7 +366,7 @@ def test_why_says_definition_window_sample_people_and_interval() -> None:
         TEXTS("why.mood_negative"),
         "时间：11-14 到 11-20",
         "算法：50 ÷ 100",
-        "样本：100 条",
+        "样本：100 个",
         "涉及 31 人",
         "95% 的把握在 40.0% 到 60.0% 之间",
         TEXTS("note.mood_few"),
