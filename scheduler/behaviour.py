@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from insights import report
 from insights.behaviour import StateRules, day_of
 from scheduler import behaviour_work as work
 from scheduler.packed import Packed
-from store import Store, feature_reads
+from store import Store
 from store.features import NOWHERE, Positions, Row
 
 T = TypeVar("T")
@@ -35,15 +34,18 @@ MODEL = "churn_model"
 _TRIES = 5
 
 
-class Heavy(Protocol):
-    """Another process for what takes seconds: `bot/crunch.py`."""
+class Crunch(Protocol):
+    """Other processes: `bot/crunch.py`. Errors of both: those of what is run."""
 
     async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
-        """Run it there. Errors: its own."""
+        """Run what takes seconds."""
+
+    async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        """Run what takes moments."""
 
 
 async def tick(
-    store: Store, crunch: Heavy, rules: StateRules, now: float, *, opt_in: bool = False
+    store: Store, crunch: Crunch, rules: StateRules, now: float, *, opt_in: bool = False
 ) -> str:
     """Take in what is new; "" for nothing. Errors: StoreError, those of `crunch`.
 
@@ -53,18 +55,20 @@ async def tick(
     if since is None and sum(await store.features.ends()) > SMALL:
         return await _first(store, crunch, rules, now, opt_in)
     members = slices = tries = 0
+    behind = False
     while slices < MOST_SLICES:
-        news = await store.db.read(
-            partial(
-                feature_reads.news, since=since or NOWHERE, limit=SLICE, now=now, opt_in=opt_in
-            ),
-            long=True,
-        )
-        if since == news.until and not news.known:
+        # What a mass send brings is worked out beside the bot: its answers share a processor with
+        # every thread of ours.
+        args = (store.db.path, since or NOWHERE, SLICE, rules, now, opt_in)
+        if behind:
+            taken = await crunch.quick(work.taken_in, *args)
+        else:
+            taken = await asyncio.to_thread(work.taken_in, *args)
+        if since == taken.until and not taken.looked_at:
             break
-        rows = await asyncio.to_thread(work.rows_after, news, rules, now)
-        was = {one: own.row.updated_at for one, own in news.known.items() if own.row is not None}
-        done = await store.features.put(rows, was, since, news.until, now, opt_in=opt_in)
+        done = await store.features.put(
+            taken.rows, taken.was, since, taken.until, now, opt_in=opt_in
+        )
         if not done:
             # Somebody was forgotten, joined with another or opted out while we looked.
             tries += 1
@@ -72,13 +76,14 @@ async def tick(
                 break
             since = await store.features.positions()
             continue
-        members, slices, tries, since = members + len(rows), slices + 1, 0, news.until
-        if not news.more:
+        members, slices, tries = members + len(taken.rows), slices + 1, 0
+        since, behind = taken.until, taken.more
+        if not behind:
             break
     return f"{members} members brought up to date" if members else ""
 
 
-async def _first(store: Store, crunch: Heavy, rules: StateRules, now: float, opt_in: bool) -> str:
+async def _first(store: Store, crunch: Crunch, rules: StateRules, now: float, opt_in: bool) -> str:
     rows, until = await crunch.heavy(work.made, store.db.path, rules, now, opt_in)
     await _make(store, rows, opt_in)
     # Only now: a round that was broken off begins anew and replaces what it had made.
@@ -94,7 +99,7 @@ async def _make(store: Store, rows: Packed[Row], opt_in: bool) -> None:
 
 
 async def refresh(
-    store: Store, crunch: Heavy, rules: StateRules, now: float, *, opt_in: bool = False
+    store: Store, crunch: Crunch, rules: StateRules, now: float, *, opt_in: bool = False
 ) -> str:
     """Conclude about everybody anew and leave the report "members"; once a night.
 
@@ -115,7 +120,7 @@ async def refresh(
 
 
 async def _mend(
-    store: Store, crunch: Heavy, rules: StateRules, until: Positions, now: float, opt_in: bool
+    store: Store, crunch: Crunch, rules: StateRules, until: Positions, now: float, opt_in: bool
 ) -> None:
     """Make agree what does not: consents given or taken, orders that found their buyer late."""
     found = await crunch.heavy(work.mended, store.db.path, rules, until, now, opt_in)

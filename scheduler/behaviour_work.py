@@ -166,6 +166,29 @@ def _column(row: Row, told: Told) -> tuple[object, ...]:
     )
 
 
+class Taken(NamedTuple):
+    """A slice of the logs, taken in. rows: to be written; was: when those that exist were written
+    last; until: the positions that it reaches to; more: whether there is more behind them;
+    looked_at: members in it."""
+
+    rows: list[Row]
+    was: dict[int, float]
+    until: Positions
+    more: bool
+    looked_at: int
+
+
+def taken_in(
+    path: Path, since: Positions, limit: int, rules: StateRules, now: float, opt_in: bool
+) -> Taken:
+    """What is new after these positions, at most `limit` rows of each log, and what follows."""
+    with insight_reads.reading(path) as conn:
+        news = feature_reads.news(conn, since, limit, now, opt_in=opt_in)
+    rows = rows_after(news, rules, now)
+    was = {one: own.row.updated_at for one, own in news.known.items() if own.row is not None}
+    return Taken(rows, was, news.until, news.more, len(news.known))
+
+
 def rows_after(news: News, rules: StateRules, now: float) -> list[Row]:
     """The rows of everybody in `news`, with what happened, judged as of now."""
     rows = []

@@ -41,6 +41,10 @@ class Here:
         self.ran.append(run.__name__)
         return await asyncio.to_thread(run, *args)
 
+    async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        self.ran.append(f"quick {run.__name__}")
+        return await asyncio.to_thread(run, *args)
+
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
@@ -141,6 +145,22 @@ async def test_the_first_round_over_a_long_log_is_another_process_s(store: Store
     assert plain(await rows_of(store)) == plain({row.member_id: row for row in rows})
     assert await tick(store, here, RULES, NOW + 1) == ""
     assert here.ran == ["made"]
+
+
+async def test_what_a_mass_send_brings_is_worked_out_beside_the_bot(store: Store) -> None:
+    await members(store, 40)
+    await wrote(store, (1, 2))
+    here = Here()
+    await tick(store, here, RULES, NOW)
+    await wrote(store, *((n % 40 + 1, 0) for n in range(3 * behaviour.SLICE)))
+    assert "members" in await tick(store, here, RULES, NOW + 60)
+    assert here.ran[:2] == ["quick taken_in", "quick taken_in"]
+    await wrote(store, (1, 0))
+    here.ran.clear()
+    assert await tick(store, here, RULES, NOW + 120) == "1 members brought up to date"
+    assert here.ran == []
+    at_once, _ = behaviour_work.made(store.db.path, RULES, NOW + 120, False)
+    assert plain({row.member_id: row for row in at_once}) == plain(await rows_of(store))
 
 
 async def test_a_wrong_clock_does_not_reach_into_the_future(store: Store) -> None:
