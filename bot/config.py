@@ -35,6 +35,7 @@ from bot.incentives import (
     problems,
 )
 from bot.insight_settings import InsightSettings, PrivacySettings, SentimentSettings
+from bot.rec_settings import RecommendationSettings
 from bot.rules import BUTTONS, Source, did_you_mean, keys
 from bot.rules import Secret as Secret
 from bot.settings import (
@@ -78,6 +79,7 @@ __all__ = [
     "MenuButton",
     "PointSettings",
     "PrivacySettings",
+    "RecommendationSettings",
     "ReferralSettings",
     "RobotSettings",
     "ScheduleSettings",
@@ -137,6 +139,7 @@ class Config:
     sentiment: SentimentSettings = field(default_factory=SentimentSettings)
     insights: InsightSettings = field(default_factory=InsightSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    recommendations: RecommendationSettings = field(default_factory=RecommendationSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=lambda: MappingProxyType({}))
     robots: Mapping[str, RobotSettings] = field(default_factory=lambda: MappingProxyType({}))
     group_robots: Mapping[str, GroupRobotSettings] = field(
@@ -186,6 +189,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "sentiment": SentimentSettings,
         "insights": InsightSettings,
         "privacy": PrivacySettings,
+        "recommendations": RecommendationSettings,
     }
 )
 _FOUND = {

@@ -151,6 +151,21 @@ MAP: tuple[Kept, ...] = (
         "owners and operators; analysts see sums of least_people and more",
     ),
     Kept(
+        ("recommendations", "rec_lists", "rec_shown"),
+        "what they would be shown, what they were shown, and why",
+        "to show what fits and nothing twice, to count what it led to; who refused sees what is "
+        "popular, without reasons",
+        "400 days; worked out anew every night; the reasons until they refuse",
+        "operators, as sums; over REST whoever may read members",
+    ),
+    Kept(
+        ("dislikes", "rec_digests"),
+        "what they do not want to see, letters they asked for",
+        "to keep to it, and that each letter goes once",
+        "dislikes " + _ERASED + "; letters 400 days",
+        "nobody",
+    ),
+    Kept(
         ("alerts", "findings"),
         "alerts and reports, with lines about members",
         "to act in time",

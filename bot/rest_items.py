@@ -22,7 +22,7 @@ from bot.rest import (
     stamp,
     unix,
 )
-from bot.transfer import MAX_AUTHORS, MAX_CHAPTERS, MAX_TAGS, MAX_TIERS
+from bot.transfer import MAX_AUTHORS, MAX_CHAPTERS, MAX_REQUIRES, MAX_TAGS, MAX_TIERS
 from store.catalogue import Chapter, Item, Tier
 
 MAX_ITEMS = 5000
@@ -69,6 +69,17 @@ NeedsTier = Annotated[
 ]
 
 
+Series = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        pattern=rf"^(?:{_WORD_TEXT[1 : -len(_END)]})?{_END}",
+        description="What it is a part of; empty for nothing.",
+        examples=["Python 之路"],
+    ),
+]
+
+
 class TierBody(msgspec.Struct, forbid_unknown_fields=True):
     """One of several prices."""
 
@@ -104,10 +115,22 @@ class ItemBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tiers: Annotated[list[TierBody], Meta(max_length=MAX_TIERS)] = []
     chapters: Annotated[list[ChapterBody], Meta(max_length=MAX_CHAPTERS)] = []
     needs_tier: NeedsTier = ""
+    series: Series = ""
+    requires: Annotated[
+        list[Id],
+        Meta(max_length=MAX_REQUIRES, description="Items that one should have taken before."),
+    ] = []
+    available_from: Time | None = None
+    available_until: Time | None = None
 
     def __post_init__(self) -> None:
         if self.published_at is not None:
             unix(self.published_at)
+        begins = 0.0 if self.available_from is None else unix(self.available_from)
+        if self.available_until is not None and unix(self.available_until) <= begins:
+            raise ValueError("available_until is not after available_from")
+        if self.id in self.requires:
+            raise ValueError("an item cannot require itself")
         ids = [chapter.id or str(place) for place, chapter in enumerate(self.chapters, 1)]
         if len(set(ids)) != len(ids):
             raise ValueError("two chapters have the same id")
@@ -130,6 +153,10 @@ class ItemOut(msgspec.Struct):
     tiers: list[TierBody]
     chapters: list[ChapterBody]
     needs_tier: str
+    series: str
+    requires: list[str]
+    available_from: str | None
+    available_until: str | None
 
 
 class ItemList(msgspec.Struct):
@@ -191,6 +218,10 @@ def _item(body: ItemBody) -> Item:
             for place, chapter in enumerate(body.chapters, 1)
         ),
         needs_tier=body.needs_tier,
+        series=body.series.strip(),
+        requires=tuple(dict.fromkeys(body.requires)),
+        available_from=0.0 if body.available_from is None else unix(body.available_from),
+        available_until=None if body.available_until is None else unix(body.available_until),
     )
 
 
@@ -210,6 +241,10 @@ def _out(item: Item) -> ItemOut:
         tiers=[TierBody(tier.name, tier.price_cents) for tier in item.tiers],
         chapters=[ChapterBody(c.title, c.id, c.url) for c in item.chapters],
         needs_tier=item.needs_tier,
+        series=item.series,
+        requires=list(item.requires),
+        available_from=stamp(item.available_from) if item.available_from else None,
+        available_until=None if item.available_until is None else stamp(item.available_until),
     )
 
 

@@ -27,6 +27,8 @@ MAX_CHAPTERS = 500
 MAX_TIERS = 12
 MAX_TAGS = 20
 MAX_AUTHORS = 10
+MAX_REQUIRES = 20
+MAX_SERIES = 40
 
 FAQ_COLUMNS = ("question", "answer", "aliases")
 ITEM_COLUMNS = (
@@ -44,6 +46,10 @@ ITEM_COLUMNS = (
     "cover_url",
     "published_at",
     "needs_tier",
+    "series",
+    "requires",
+    "available_from",
+    "available_until",
 )
 ITEM_KINDS = ("course", "column", "ebook", "live", "consulting")
 
@@ -110,6 +116,10 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     cover_url: str = ""
     published_at: str = ""
     needs_tier: str = ""
+    series: str = ""
+    requires: list[str] = []
+    available_from: str = ""
+    available_until: str = ""
 
 
 def _bytes(path: Path) -> bytes:
@@ -283,6 +293,10 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, _Line | str]]:
                 url=row.get("url", ""),
                 cover_url=row.get("cover_url", ""),
                 needs_tier=row.get("needs_tier", ""),
+                series=row.get("series", ""),
+                requires=list(_parts(row.get("requires", ""))),
+                available_from=row.get("available_from", ""),
+                available_until=row.get("available_until", ""),
             ),
         )
 
@@ -309,6 +323,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, _Line | str]]:
         line.id, line.title = line.id.strip(), line.title.strip()
         line.tags = [tag.strip() for tag in line.tags]
         line.authors = [author.strip() for author in line.authors]
+        line.series = line.series.strip()
         yield number, line
 
 
@@ -333,6 +348,16 @@ def _problems(line: _Line) -> list[str]:
             "published_at must look like 2026-11-21 or 2026-11-21T20:00",
         ),
         (bool(_TIER.fullmatch(line.needs_tier)), "needs_tier must be a tier such as paid-monthly"),
+        *_about_when(line),
+        (
+            len(line.series) <= MAX_SERIES and "|" not in line.series,
+            f"series must have at most {MAX_SERIES} characters, without |",
+        ),
+        (
+            len(line.requires) <= MAX_REQUIRES
+            and all(_ID.fullmatch(one) and one != line.id for one in line.requires),
+            f"requires must be ids of at most {MAX_REQUIRES} other items",
+        ),
         (len(line.tiers) <= MAX_TIERS, f"there are more than {MAX_TIERS} tiers"),
         (len(line.chapters) <= MAX_CHAPTERS, f"there are more than {MAX_CHAPTERS} chapters"),
     ]
@@ -361,6 +386,19 @@ def _problems(line: _Line) -> list[str]:
     return list(dict.fromkeys(say for fine, say in checks if not fine))
 
 
+def _about_when(line: _Line) -> list[tuple[bool, str]]:
+    """Checks of the times between which it may be had."""
+    begins, ends = moment_of(line.available_from), moment_of(line.available_until)
+    rule = "must look like 2026-11-21 or 2026-11-21T20:00"
+    checks = [
+        (begins is not None, f"available_from {rule}"),
+        (ends is not None, f"available_until {rule}"),
+    ]
+    if begins is not None and ends:
+        checks.append((begins < ends, "available_until must be after available_from"))
+    return checks
+
+
 _WORD_RULE = "of 1 to 40 characters, without |"
 _PRICE_RULE = "price must look like 199.00 (yuan), or be price_cents (fen)"
 
@@ -380,6 +418,10 @@ def _item(line: _Line) -> Item:
         cover_url=line.cover_url,
         published_at=moment_of(line.published_at) or 0.0,
         needs_tier=line.needs_tier,
+        series=line.series,
+        requires=tuple(dict.fromkeys(line.requires)),
+        available_from=moment_of(line.available_from) or 0.0,
+        available_until=moment_of(line.available_until) or None,
         tiers=tuple(Tier(t.name, cents_of(t.price, t.price_cents) or 0) for t in line.tiers),
         chapters=_chapters(line),
     )
@@ -464,6 +506,10 @@ def items_csv(items: Iterable[Item]) -> str:
                 item.cover_url,
                 iso_of(item.published_at),
                 item.needs_tier,
+                item.series,
+                "|".join(item.requires),
+                iso_of(item.available_from),
+                iso_of(item.available_until or 0.0),
             )
         )
     return "\ufeff" + out.getvalue()
@@ -489,6 +535,10 @@ def items_jsonl(items: Iterable[Item]) -> str:
                 cover_url=item.cover_url,
                 published_at=iso_of(item.published_at),
                 needs_tier=item.needs_tier,
+                series=item.series,
+                requires=list(item.requires),
+                available_from=iso_of(item.available_from),
+                available_until=iso_of(item.available_until or 0.0),
             )
         ).decode()
         + "\n"

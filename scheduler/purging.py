@@ -11,7 +11,8 @@ from store import Store
 
 _DAY_S = 86_400.0
 _ACCOUNT_S = 400 * _DAY_S
-"""The account of noise and of erasures: a year, and some. Longer than any budget's window."""
+"""The account of noise, of erasures and of what was recommended: a year, and some. Longer than any
+budget's window."""
 _REPORT_S = 14 * _DAY_S
 """A report that no night brought up to date: of a group that is left, a community that ended."""
 
@@ -51,6 +52,8 @@ async def purge(store: Store, settings: Settings, now: float) -> str:
     gone["alerts"] = await store.alerts.remove(now - settings.keep_alerts_days * _DAY_S)
     gone["reports"] = await store.purging.remove("reports", now - _REPORT_S)
     gone["profiles"] = await store.consents.keep_to_rule()
+    gone["lists"] = await store.recommendations.remove(now - _ACCOUNT_S)
+    gone["letters"] = await store.rec_digests.remove(now - _ACCOUNT_S)
     for table in ("noise_spent", "erasures"):
         gone[table] = await store.purging.remove(table, now - _ACCOUNT_S)
     told = ", ".join(f"{count} {kind}" for kind, count in gone.items() if count)

@@ -77,6 +77,13 @@ from store.quiz_play import QuizPlay
 from store.quiz_rounds import QuizRounds
 from store.quizzes import Quizzes
 from store.readings import Readings
+from store.rec_data import RecData
+from store.rec_digests import RecDigests
+from store.rec_letters import RecLetters
+from store.rec_lists import RecLists
+from store.rec_models import RecModels
+from store.rec_outcomes import RecOutcomes
+from store.rec_tests import RecTests
 from store.redemption import Redemptions
 from store.referrals import Referrals
 from store.segments import Segments
@@ -99,6 +106,7 @@ MIGRATIONS = (
     "m0004_campaigns",
     "m0005_groups",
     "m0006_insights",
+    "m0007_recommendations",
 )
 """Names of all steps, so that an up-to-date file opens without the migration library."""
 
@@ -211,6 +219,13 @@ class Store:
         self.alerts = Alerts(self.db)
         self.terms = Terms(self.db)
         self.communities = Communities(self.db)
+        self.rec_data = RecData(self.db)
+        self.recommendations = RecLists(self.db)
+        self.rec_models = RecModels(self.db)
+        self.rec_tests = RecTests(self.db)
+        self.rec_digests = RecDigests(self.db)
+        self.rec_letters = RecLetters(self.db)
+        self.rec_outcomes = RecOutcomes(self.db)
         self.audit = Audit(self.db)
         self.quota = Quota(self.db)
         self.tokens = Tokens(self.db)

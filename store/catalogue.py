@@ -39,6 +39,9 @@ class Item:
     price_cents: fen, 0 is free; tiers: other prices, in the order to show them; tags,
     authors: as shown, without "|"; published_at: Unix seconds, 0.0 when nobody said.
     needs_tier: the membership that its links are for, "" for everybody.
+    series: what it is a part of, "" for nothing; requires: ids of items that one should have taken
+    before. available_from, available_until: when it may be had, Unix seconds; 0.0 and None for
+    always.
     """
 
     id: str
@@ -55,11 +58,20 @@ class Item:
     tiers: tuple[Tier, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     needs_tier: str = ""
+    series: str = ""
+    requires: tuple[str, ...] = ()
+    available_from: float = 0.0
+    available_until: float | None = None
+
+    def available(self, now: float) -> bool:
+        """Whether it may be had at this moment."""
+        ends = self.available_until
+        return self.available_from <= now and (ends is None or now < ends)
 
 
 _COLUMNS = (
     "id, kind, title, summary, tags, authors, level, price_cents, url, cover_url, "
-    "published_at, needs_tier"
+    "published_at, needs_tier, series, requires, available_from, available_until"
 )
 
 
@@ -119,12 +131,15 @@ class Catalogue:
         def run(conn: Connection) -> int:
             conn.executemany(
                 f"insert into items ({_COLUMNS}, updated_at) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "on conflict (id) do update set "
                 "kind = excluded.kind, title = excluded.title, summary = excluded.summary, "
                 "tags = excluded.tags, authors = excluded.authors, level = excluded.level, "
                 "price_cents = excluded.price_cents, url = excluded.url, "
                 "cover_url = excluded.cover_url, published_at = excluded.published_at, "
-                "needs_tier = excluded.needs_tier, "
+                "needs_tier = excluded.needs_tier, series = excluded.series, "
+                "requires = excluded.requires, available_from = excluded.available_from, "
+                "available_until = excluded.available_until, "
                 "archived_at = null, updated_at = excluded.updated_at",
                 [
                     (
@@ -140,6 +155,10 @@ class Catalogue:
                         item.cover_url,
                         item.published_at,
                         item.needs_tier,
+                        item.series,
+                        "|".join(item.requires),
+                        item.available_from,
+                        item.available_until,
                         now,
                     )
                     for item in wanted.values()
@@ -220,6 +239,10 @@ def _read(conn: Connection, rest: str, args: Sequence[Any] = ()) -> list[Item]:
             tiers=tuple(tiers.get(row[0], ())),
             chapters=tuple(chapters.get(row[0], ())),
             needs_tier=row[11],
+            series=row[12],
+            requires=_parts(row[13]),
+            available_from=row[14],
+            available_until=row[15],
         )
         for row in rows
     ]

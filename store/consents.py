@@ -25,9 +25,15 @@ BEFORE = "before"
 _SLICE = 100
 """Members a transaction."""
 
-_PROFILE = ("member_features", "member_findings", "community_members", "alerts")
-"""What was concluded about members one by one, besides readings and what was learned of them:
-none of it once they refuse."""
+_PROFILE = (
+    "member_features",
+    "member_findings",
+    "community_members",
+    "alerts",
+    "recommendations",
+)
+"""What was concluded about members one by one, besides readings, what was learned of them and the
+reasons why they were shown something: none of it once they refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +73,10 @@ def drop_profile(conn: Connection, member_id: int) -> int:
 def _drop_rows(conn: Connection, member_id: int) -> int:
     """All of it but the lines of reports."""
     # Here, for they ask this module who may be looked at.
-    from store import mood_labels, readings
+    from store import mood_labels, readings, rec_lists
 
     rows = readings.drop_of(conn, member_id) + mood_labels.drop_of(conn, member_id)
+    rows += rec_lists.drop_reasons(conn, member_id)
     for table in _PROFILE:
         rows += conn.execute(f"delete from {table} where member_id = ?", (member_id,)).rowcount
     return rows
@@ -143,6 +150,10 @@ class Consents:
         own = " union ".join(
             f"select member_id from {table} where member_id is not null"
             for table in (*_PROFILE, "readings", "mood_labels")
+        )
+        own += (
+            " union select l.member_id from rec_lists as l join rec_shown as s "
+            "on s.list_id = l.id where s.why <> '' or s.score is not null"
         )
         sql = (
             f"select member_id from ({own}) as known where member_id not in "

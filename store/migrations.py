@@ -16,6 +16,7 @@ from store.m0003_incentives import m0003_incentives
 from store.m0004_campaigns import m0004_campaigns
 from store.m0005_groups import m0005_groups
 from store.m0006_insights import m0006_insights
+from store.m0007_recommendations import m0007_recommendations
 
 migrations = Migrations("zhiqun")
 
@@ -407,3 +408,4 @@ migrations()(m0003_incentives)
 migrations()(m0004_campaigns)
 migrations()(m0005_groups)
 migrations()(m0006_insights)
+migrations()(m0007_recommendations)

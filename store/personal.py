@@ -33,6 +33,8 @@ from store import (
     posts,
     quizzes,
     readings,
+    rec_digests,
+    rec_lists,
     referral_people,
     scrub,
     signups,
@@ -101,6 +103,8 @@ _ROOMS: tuple[_Room, ...] = (
     readings,
     mood_labels,
     alerts,
+    rec_digests,
+    rec_lists,
 )
 
 

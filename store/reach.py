@@ -140,6 +140,13 @@ def _opted_out(conn: Connection, topic: str, found: dict[int, Standing]) -> None
         found[member_id].reason = found[member_id].reason or "opted_out"
 
 
+def capped(conn: Connection, member_ids: Collection[int], now: float, caps: Caps) -> set[int]:
+    """Those of these members who had as many messages as they may."""
+    found = {member_id: Standing(reason="") for member_id in member_ids}
+    _capped(conn, found, now, caps)
+    return {member_id for member_id, standing in found.items() if standing.reason}
+
+
 def _capped(conn: Connection, found: dict[int, Standing], now: float, caps: Caps) -> None:
     if not (caps.day or caps.week):
         return
@@ -155,6 +162,16 @@ def _capped(conn: Connection, found: dict[int, Standing], now: float, caps: Caps
     ):
         weeks[member_id] = weeks.get(member_id, 0) + 1
         days[member_id] = days.get(member_id, 0) + (claimed_at >= today)
+    # The weekly letter is a message, too.
+    for member_id, at in many(
+        conn,
+        "select member_id, at from rec_digests where member_id in ({rows}) "
+        "and at >= ? and status in ('planned', 'sent')",
+        found,
+        today - 6 * _DAY_S,
+    ):
+        weeks[member_id] = weeks.get(member_id, 0) + 1
+        days[member_id] = days.get(member_id, 0) + (at >= today)
     for member_id, count in weeks.items():
         over_day = caps.day and days[member_id] >= caps.day
         if over_day or (caps.week and count >= caps.week):

@@ -34,6 +34,10 @@ FULL = item(
     tiers=[{"name": "早鸟", "price_cents": 9_900}],
     chapters=[{"title": "开篇", "id": "c1", "url": ""}, {"title": "变量", "id": "2", "url": ""}],
     needs_tier="paid-monthly",
+    series="Python 之路",
+    requires=["sql-1"],
+    available_from="2026-03-01T00:00:00.000+08:00",
+    available_until="2026-12-31T00:00:00.000+08:00",
 )
 
 
@@ -51,6 +55,7 @@ async def test_a_put_replaces_all_of_it(world: ApiWorld) -> None:
     await world.put("/items/py-101", json=item(title="新标题"))
     kept = (await world.get("/items/py-101")).json
     assert (kept["title"], kept["tags"], kept["chapters"]) == ("新标题", [], [])
+    assert (kept["series"], kept["requires"], kept["available_until"]) == ("", [], None)
 
 
 async def test_an_item_taken_off_is_found_no_more_and_may_come_back(world: ApiWorld) -> None:
@@ -97,6 +102,19 @@ async def test_a_search_finds_by_words_and_a_tag_by_itself(world: ApiWorld) -> N
         ({"published_at": "2026-03-05T20:00:00"}, "/published_at"),
         ({"tags": ["a|b"]}, "/tags/0"),
         ({"chapters": [{"title": "a", "id": "1"}, {"title": "b", "id": "1"}]}, ""),
+        ({"series": " "}, "/series"),
+        ({"series": "a|b"}, "/series"),
+        ({"requires": ["../etc"]}, "/requires/0"),
+        ({"id": "b", "requires": ["b"]}, ""),
+        ({"available_from": "2026-03-05"}, "/available_from"),
+        ({"available_until": "1969-01-01T00:00:00Z"}, ""),
+        (
+            {
+                "available_from": "2026-03-05T00:00:00Z",
+                "available_until": "2026-03-05T00:00:00Z",
+            },
+            "",
+        ),
         ({"prize": 1}, ""),
     ],
 )

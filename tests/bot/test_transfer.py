@@ -197,6 +197,16 @@ def test_a_price_is_exact_to_the_fen(tmp_path: Path, price: str, cents: int) -> 
         ({"published_at": "0001-01-01"}, "published_at must look"),
         ({"published_at": "20261121"}, "published_at must look"),
         ({"needs_tier": "月度会员"}, "needs_tier must be a tier"),
+        ({"series": "列" * 41}, "series must have at most 40"),
+        ({"requires": "py 101"}, "requires must be ids"),
+        ({"id": "py-1", "requires": "sql|py-1"}, "requires must be ids of at most 20 other"),
+        ({"requires": "|".join(f"i{n}" for n in range(21))}, "requires must be ids"),
+        ({"available_from": "soon"}, "available_from must look"),
+        ({"available_until": "2026/11/21"}, "available_until must look"),
+        (
+            {"available_from": "2026-11-21", "available_until": "2026-11-21"},
+            "available_until must be after",
+        ),
     ],
 )
 def test_a_bad_item_names_the_line(tmp_path: Path, fields: dict[str, str], say: str) -> None:
@@ -369,6 +379,10 @@ _ITEMS = st.lists(
             unique_by=lambda chapter: chapter.id,
         ).map(tuple),
         needs_tier=st.sampled_from(["", "trial", "paid-monthly"]),
+        series=_WORDS,
+        requires=st.lists(st.sampled_from(["x-before", "y.1"]), unique=True).map(tuple),
+        available_from=st.sampled_from([0.0, day("2025-01-31")]),
+        available_until=st.sampled_from([None, day("2025-02-01"), 1_763_600_000.5]),
     ),
     min_size=1,
     max_size=3,

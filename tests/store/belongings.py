@@ -71,6 +71,15 @@ _ROWS = (
     """ || '"shop":[null,0,0]}', 'active', 1)""",
     "insert into consents (member_id, purpose, granted, at, source, notice) "
     "values (:member, 'profiling', 1, 0, 'mp', :word)",
+    "insert into recommendations (member_id, model, data, made_at) "
+    "values (:member, 'm1', :word, 0)",
+    "insert into rec_lists (key, member_id, at, surface, ranker, asked) "
+    "values (:key, :member, 0, 'chat', 'popular', :word)",
+    "insert into rec_shown (list_id, position, item_id, ranker, propensity, why) "
+    "select id, 1, 'c1', 'popular', 1, :word from rec_lists where key = :key",
+    "insert into dislikes (member_id, item_id, at) values (:member, :word, 0)",
+    "insert into rec_digests (member_id, week, at, status) "
+    "values (:member, '2026-W47', 0, 'planned')",
     "insert into journeys (id, name, channel, trigger, status, created_at, created_by) "
     "values (1, '旅程', 'mp', 'follow', 'running', 0, 'cli') on conflict do nothing",
     "insert into journey_members (journey_id, member_id, occasion, started_at) "

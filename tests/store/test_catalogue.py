@@ -15,6 +15,10 @@ FULL = course(
     authors=("林老师", "陈默"),
     tiers=(Tier("早鸟", 7900), Tier("团购", 5950)),
     chapters=(Chapter("c1", "开篇"), Chapter("c2", "动笔", "https://example.com/c/2")),
+    series="写作之路",
+    requires=("c2", "c7"),
+    available_from=NOW - 10,
+    available_until=NOW + 10,
 )
 
 
@@ -22,6 +26,11 @@ async def test_items_come_back_as_they_went_in_newest_first(store: Store) -> Non
     plain = course(3, tags=(), authors=(), price_cents=0)
     assert await store.catalogue.put([FULL, course(2), plain], NOW) == 3
     assert await store.catalogue.items() == [plain, course(2), FULL]
+
+
+def test_an_item_may_be_had_from_a_time_on_and_until_another() -> None:
+    assert [FULL.available(NOW + at) for at in (-11, -10, 9, 10)] == [False, True, True, False]
+    assert course(2).available(0.0), "without times always"
 
 
 async def test_an_item_without_a_time_is_the_oldest(store: Store) -> None:

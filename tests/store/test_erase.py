@@ -182,6 +182,10 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "readings",
         "mood_labels",
         "alerts",
+        "recommendations",
+        "rec_lists",
+        "rec_shown",
+        "dislikes",
     }, "the test must have something to find"
     erased = await store.members.erase(member_id, 0.0)
     assert erased is not None
@@ -238,6 +242,11 @@ async def test_no_table_keeps_a_trace(store: Store) -> None:
         "readings": 1,
         "mood_labels": 1,
         "alerts": 1,
+        "recommendations": 1,
+        "rec_lists": 1,
+        "rec_shown": 1,
+        "dislikes": 1,
+        "rec_digests": 1,
     }
     assert places_of(store.db.path, TRACES) == set()
     assert store.members.known(CHANNEL, LIN) is None

@@ -13,6 +13,7 @@ from store.dialect import Connection
 from store.events import KINDS, NewEvent
 from store.noise_spent import Question
 from store.purging import LOOKS, SLICE
+from store.rec_lists import NewList, Shown
 from tests.store.rows import LIN, MEI, NOW, answered, ask_file
 
 DAY = 86_400.0
@@ -81,6 +82,17 @@ async def test_a_report_that_no_night_made_anew_goes(store: Store) -> None:
     assert await purge(store, Settings(), NOW) == "1 reports forgotten"
     assert await store.interactions.finding("report:topic:gone") is None
     assert await store.interactions.finding("mood_model") == "{}"
+
+
+async def test_what_was_recommended_goes_after_more_than_a_year(store: Store) -> None:
+    lin = await answered(store, 1)
+    for number, days in enumerate((401, 399)):
+        at = NOW - days * DAY
+        new = NewList(bytes([number] * 16), lin, at, "chat", "popular", shown=(Shown("c1", "x"),))
+        await store.recommendations.put(new)
+        await store.rec_digests.plan(lin, f"2026-W{number:02}", at)
+    assert await purge(store, Settings(), NOW) == "1 lists, 1 letters forgotten"
+    assert [count(store, one) for one in ("rec_lists", "rec_shown", "rec_digests")] == [1, 1, 1]
 
 
 async def test_with_a_label_goes_what_the_model_learned_of_it(store: Store) -> None:

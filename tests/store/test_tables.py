@@ -21,6 +21,7 @@ def page() -> str:
             "tables-campaigns.md",
             "tables-groups.md",
             "tables-insights.md",
+            "tables-recommendations.md",
         )
     )
 
