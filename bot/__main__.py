@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_campaigns(add)
     _add_groups(add)
     _add_reports(add)
+    _add_recommendations(add)
     return parser
 
 
@@ -198,6 +199,13 @@ def _add_reports(add: Callable[..., Any]) -> None:
     report.add_argument("--json", action="store_true", help="everything, with what figures mean")
     report.add_argument("--csv", default="", metavar="FILE", help="one figure a line; - prints it")
     report.add_argument("--chart", default="", metavar="FILE", help="the first chart, as PNG")
+
+
+def _add_recommendations(add: Callable[..., Any]) -> None:
+    """The models of what is recommended."""
+    rec = add("rec", "Show, train and take back the models of what is recommended.", _rec)
+    rec.add_argument("what", choices=("status", "train", "rollback", "report"))
+    rec.add_argument("--json", action="store_true", help="as data, for another program")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -336,6 +344,12 @@ def _report(args: argparse.Namespace) -> int:
     from bot.carry_insights import report
 
     return report(args)
+
+
+def _rec(args: argparse.Namespace) -> int:
+    from bot.carry_recommendations import rec
+
+    return rec(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import asyncio
 import functools
 import gc
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,9 @@ from bot import chart
 from bot.client import ChannelSide, Client, new_session
 from bot.config import ChannelSettings, Config
 from bot.contents import Contents
+from bot.crunch import Crunch
 from bot.crypto import BadMessage
+from bot.first_owner import FirstOwner
 from bot.group_side import GroupSide, Nobodys
 from bot.inbox import Inbox, Sentences
 from bot.incentives import rewards
@@ -37,10 +38,12 @@ from bot.late import LateAnswers
 from bot.links import Linker
 from bot.metrics import Metrics
 from bot.official import Codec
+from bot.ops import Ops
 from bot.outgoing import Outgoing
 from bot.outside import Outside
 from bot.parts import Outcome
 from bot.pushes import Pushes
+from bot.rec_side import RecSide
 from bot.timetable import Timetable
 from bot.webhook import Webhook
 from handlers import ROUTERS, group_dialogue
@@ -51,12 +54,10 @@ from handlers.texts import Texts
 from knowledge import Knowledge
 from scheduler.clock import Clock
 from store import Store, StoreError
-from store.members import OWNER_CLAIM, Member
+from store.members import Member
 from store.messages import Unanswered
 
 log = structlog.get_logger()
-
-CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 @dataclass(slots=True)
@@ -94,7 +95,6 @@ class App:
         self.api_port = 0
         self._rules = Rules(routers)
         self._now = now
-        self._say = say
         owners = [
             (name, owner)
             for channels in (config.channels, config.robots, config.gateways)
@@ -109,6 +109,7 @@ class App:
             owners=owners,
             observe=self.metrics.batch,
         )
+        self._first_owner = FirstOwner(self.store, say)
         self.knowledge = Knowledge(
             answer_at=config.knowledge.answer_at,
             offer_at=config.knowledge.offer_at,
@@ -144,6 +145,7 @@ class App:
         self._outgoing: Outgoing | None = None
         self._groups: GroupSide | None = None
         self.insights: InsightSide | None = None
+        self.recommendations: RecSide | None = None
         self._rewards = rewards(config)
         self._invitations: Invitations | None = None
 
@@ -196,6 +198,23 @@ class App:
             free=groups.carriers,
         )
         letters = await asyncio.to_thread(chart.lettering, config.campaigns.font)
+        crunch = Crunch()
+        self.recommendations = recommendations = RecSide(
+            config,
+            self.store,
+            texts,
+            crunch,
+            self.linker,
+            items=lambda: self.contents.items,
+            now=self._now,
+            tell=self._tell_one,
+            pushes=self._pushes,
+            trained=self.metrics.trained,
+            recommended=self.metrics.recommended,
+            after=self._insights_settled,
+            cut=self.knowledge.words.cut,
+        )
+        self.metrics.model_age_s = lambda: recommendations.age_s
         self._outgoing = Outgoing(
             config,
             self.store,
@@ -207,6 +226,7 @@ class App:
             now=self._now,
             items=lambda: self.contents.items,
             observe=self.metrics.campaign_message,
+            chosen=recommendations.best,
         )
         self.insights = InsightSide(
             config,
@@ -220,6 +240,7 @@ class App:
             tell=self._tell_one,
             push=self._pushes.show,
             observe=self.metrics.insight,
+            crunch=crunch,
         )
         groups.charts = self.insights.drawn
         self._introductions = Introductions(
@@ -273,7 +294,7 @@ class App:
         self.webhook_port = await self._listen(
             web.ServerRunner(webhook.server()), config.server.bind, config.server.port
         )
-        ops = web.AppRunner(self._ops(), access_log=None)
+        ops = Ops(self.store, self.metrics).runner()
         self.ops_port = await self._listen(ops, config.server.ops_bind, config.server.ops_port)
         self._outside = Outside(
             config,
@@ -287,6 +308,7 @@ class App:
             campaigns=self._outgoing.desk,
             groups=groups.means,
             insights=self.insights.means,
+            recommendations=self.recommendations.offered,
             pages=groups.pages.routes(),
         )
         self.api_port = await self._listen(
@@ -335,12 +357,13 @@ class App:
         assert self._outgoing is not None
         assert self.insights is not None
         await self.store.consents.keep_to_rule()
-        sides = (timetable, self._outgoing, self._groups, self.insights)
+        assert self.recommendations is not None
+        self.recommendations.start()
+        sides = (timetable, self._outgoing, self._groups, self.insights, self.recommendations)
         self._clock = Clock([job for side in sides for job in side.jobs()])
         self._clock.start()
         self._outgoing.start()
-        if not await self.store.members.has_owner():
-            await self._print_claim_code()
+        await self._first_owner.offer()
         self.metrics.ready = True
         self.ready.set()
         if self._stale:
@@ -381,6 +404,8 @@ class App:
             await sending
         if self._groups is not None:
             await self._groups.close()
+        if self.recommendations is not None:
+            await self.recommendations.close()
         if self.insights is not None:
             await self.insights.close()
         left_over = [task for task in (*self._tasks, self._catching_up) if task is not None]
@@ -447,7 +472,8 @@ class App:
         assert self._texts is not None
         assert self._pushes is not None
         assert self._groups is not None
-        groups = self._groups
+        assert self.recommendations is not None
+        groups, recommendations = self._groups, self.recommendations
         channel = self.channels.get(message.channel)
         ctx = Context(
             store=self.store,
@@ -458,7 +484,7 @@ class App:
             wechat=Nobodys() if channel is None else channel.side,
             now=datetime.fromtimestamp(self._now(), SHANGHAI),
             reload=self.reload,
-            claims=self,
+            claims=self._first_owner,
             answers=self.contents.answers,
             items=self.contents.items,
             passages=self.contents.passages,
@@ -473,6 +499,8 @@ class App:
             can_transfer=channel is not None and channel.settings.verified,
             channels=groups.channels,
             insights=self.insights,
+            recommendations=recommendations.offered,
+            suggesting=recommendations.suggesting,
         )
         if channel is None:
             ctx.said = functools.partial(groups.streams.said, message.key)
@@ -493,6 +521,11 @@ class App:
             tuple(ctx.aside),
             tuple(ctx.options),
         )
+
+    async def _insights_settled(self) -> None:
+        """The night's insights first: the models learn from them."""
+        if self.insights is not None:
+            await self.insights.settled()
 
     async def _tell_one(self, member_id: int | None, words: str, key: bytes) -> bool:
         """Tell one operator, or the owners; False when nobody could be."""
@@ -538,62 +571,11 @@ class App:
                 await self.store.talk.load()
                 await self.store.signups.load()
                 await self.reload()
+                if self.recommendations is not None:
+                    await self.recommendations.changed()
             except StoreError as error:
                 if self.store.closing:
                     return
                 log.error("content_not_reloaded", error=str(error))
                 self._stale = True
                 await asyncio.sleep(1.0)
-
-    # The first owner
-
-    async def claim(self, code: str, member_id: int, at: float, by: bytes) -> bool:
-        """Make this member owner and use the one-time code up; False when wrong or used."""
-        return await self.store.members.claim_owner(member_id, _code_hash(code), at, by)
-
-    async def _print_claim_code(self) -> None:
-        code = "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(10))
-        await self.store.meta.put(OWNER_CLAIM, _code_hash(code))
-        self._say(
-            f"Nobody owns this bot yet. Send it, from your own WeChat:  /claim {code}\n"
-            "The code works once, until the next start. "
-            'Or name your openid in the configuration: owners = ["o…"].'
-        )
-
-    # The operator's port
-
-    def _ops(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
-        return app
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        if not self.metrics.ready:
-            return web.Response(status=503, text="starting\n")
-        try:
-            async with asyncio.timeout(1.0):
-                await asyncio.shield(self.store.ping())
-        except (StoreError, TimeoutError) as error:
-            log.error("not_ready", error=type(error).__name__)
-            return web.Response(status=503, text="the database takes no writes\n")
-        return web.Response(text="ready\n")
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        try:
-            async with asyncio.timeout(1.0):
-                self.metrics.sends = await self.store.sends.counts()
-                self.metrics.hooks = await self.store.hooks.counts()
-        except (StoreError, TimeoutError):
-            pass  # the counts of last time: the other figures are needed now more than ever
-        body, content_type = self.metrics.render()
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-
-def _code_hash(code: str) -> str:
-    plain = "".join(ch for ch in code.upper() if ch.isalnum())
-    return hashlib.sha256(plain.encode()).hexdigest()

@@ -37,6 +37,7 @@ from scheduler import (
     moods,
     outcomes,
     purging,
+    rec_report,
     topics,
     weekly,
 )
@@ -181,6 +182,11 @@ class InsightSide:
             return Started.RUNNING
         self._refreshing = asyncio.create_task(self._refresh())
         return Started.STARTED
+
+    async def settled(self) -> None:
+        """Wait for what is being worked out, whatever comes of it."""
+        if self._refreshing is not None:
+            await asyncio.wait({self._refreshing})
 
     async def publish(self, group: Group, by: str) -> Published:
         """Post a few figures of a group into it, with noise, once a day."""
@@ -345,9 +351,16 @@ class InsightSide:
             ),
             ("forecasts", lambda now: forecasts.refresh(store, crunch, now)),
             ("outcomes", lambda now: outcomes.refresh(store, crunch, rules, now)),
+            ("recommendations", self._recommended),
             # The mood of today is in its report already.
             *(step for step in self._todays() if step[0] != "mood"),
         ]
+
+    async def _recommended(self, now: float) -> str:
+        settings = self._config.recommendations
+        return await rec_report.refresh(
+            self._store, self._crunch, settings, now, opt_in=self._opt_in
+        )
 
     async def _each(self, steps: Sequence[Step]) -> str:
         """One after the other; one that fails is a line in the log, and the others go on."""

@@ -77,6 +77,9 @@ ROUTES: Final = frozenset(
 )
 ENDS: Final = frozenset({"accepted", "refused", "later", "stop", "unknown"})
 HOOK_STATES: Final = frozenset({"planned", "sending", "done", "dead"})
+SURFACES: Final = frozenset({"chat", "welcome", "answer", "campaign", "digest", "api"})
+RANKERS: Final = frozenset({"ours", "popular", "item_item", "lightfm", "interleaved"})
+TRAININGS: Final = frozenset({"live", "refused", "too_little", "nothing", "failed"})
 ERRCODES_SHOWN: Final = 64
 ANSWER_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.2, 5.0)
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -191,6 +194,24 @@ INSIGHTS = Described(
     ("what", "end"),
     "Parts of the insights that were worked out, by how that ended: done or failed.",
 )
+LISTS = Described(
+    "zhiqun_recommendation_lists_total",
+    "counter",
+    ("surface", "ranker"),
+    "Lists that were recommended, by where they were shown and by what ranked them.",
+)
+TRAINED = Described(
+    "zhiqun_recommendation_trainings_total",
+    "counter",
+    ("end",),
+    "Trainings of the recommender, by how they ended.",
+)
+MODEL_AGE = Described(
+    "zhiqun_recommendation_model_age_seconds",
+    "gauge",
+    (),
+    "Since the model that serves was made; not there while what is popular is recommended.",
+)
 READY = Described("zhiqun_ready", "gauge", (), "1 when /readyz says yes.")
 SENDS = Described(
     "zhiqun_sends_listed",
@@ -201,7 +222,7 @@ SENDS = Described(
 METRICS: Final = (
     *(MESSAGES, ANSWERS, MISSES, LATES, JOINED, REFUSED),
     *(QUEUE, BATCHES, CALLS, TOKENS, API, COUPONS, GUESSES, CAMPAIGNS, POSTS, INSIGHTS),
-    *(READY, SENDS, HOOKS),
+    *(LISTS, TRAINED, MODEL_AGE, READY, SENDS, HOOKS),
 )
 
 
@@ -262,8 +283,9 @@ class _Histogram:
 class Metrics(Collector):
     """All counters of one zhiqun; `render()` is the page /metrics shows.
 
-    running (messages under way), ready, sends and hooks (rows by state) are set by whoever
-    knows them. process: also report this process's memory, descriptors and Python version.
+    running (messages under way), ready, sends and hooks (rows by state), model_age_s (of the model
+    that serves) are set by whoever knows them. process: also report this process's memory,
+    descriptors and Python version.
     """
 
     def __init__(self, *, process: bool = True) -> None:
@@ -271,6 +293,7 @@ class Metrics(Collector):
         self.ready = False
         self.sends: Mapping[str, int] = {}
         self.hooks: Mapping[str, int] = {}
+        self.model_age_s: Callable[[], float | None] = lambda: None
         self._messages = _Counter(MESSAGES)
         self._answers = _Histogram(ANSWERS, ANSWER_BUCKETS_S)
         self._misses = _Counter(MISSES)
@@ -286,6 +309,8 @@ class Metrics(Collector):
         self._campaigns = _Counter(CAMPAIGNS)
         self._posts = _Counter(POSTS)
         self._insights = _Counter(INSIGHTS)
+        self._lists = _Counter(LISTS)
+        self._trained = _Counter(TRAINED)
         self._errcodes = {0, -2}
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -356,6 +381,15 @@ class Metrics(Collector):
         """A part of the insights was worked out, or could not be."""
         self._insights.add((what, "done" if fine else "failed"))
 
+    def recommended(self, surface: str, ranker: str) -> None:
+        """A list was recommended."""
+        where = surface if surface in SURFACES else OTHER
+        self._lists.add((where, ranker if ranker in RANKERS else OTHER))
+
+    def trained(self, end: str) -> None:
+        """A training of the recommender ended."""
+        self._trained.add((end if end in TRAININGS else OTHER,))
+
     def wrong_code(self, who: str) -> None:
         """A claim word or a code that nobody has was tried."""
         self._guesses.add((who if who in GUESSERS else OTHER,))
@@ -376,6 +410,10 @@ class Metrics(Collector):
         yield self._campaigns.family()
         yield self._posts.family()
         yield self._insights.family()
+        yield self._lists.family()
+        yield self._trained.family()
+        age_s = self.model_age_s()
+        yield _gauge(MODEL_AGE, [] if age_s is None else [((), age_s)])
         yield _gauge(READY, [((), int(self.ready))])
         listed = [((state,), n) for state, n in self.sends.items() if state in SEND_STATES]
         yield _gauge(SENDS, listed)

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from bot import chart
-from bot.campaign_filling import Filling
+from bot.campaign_filling import Best, Filling, nothing_better
 from bot.campaign_media import CampaignMedia
 from bot.campaign_phone import Phone
 from bot.campaigning import Desk, Place
@@ -109,7 +109,8 @@ class Outgoing:
 
     clients: by channel. now: Unix seconds. pushes: tells owners. letters: of the charts. items: the
     catalogue in the order of its popularity. observe: route and end of each message or mass send.
-    posted: posts into groups were planned.
+    posted: posts into groups were planned. chosen: the best item for each of these members; who is
+    left out, and everybody when it fails, gets what is popular.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Outgoing:
         items: Callable[[], Mapping[str, Item]],
         observe: Callable[[str, str], None],
         posted: Callable[[], None] = lambda: None,
+        chosen: Best = nothing_better,
     ) -> None:
         self._store = store
         self._texts = texts
@@ -139,6 +141,7 @@ class Outgoing:
         accounts = {name: account_of(one) for name, one in config.channels.items()}
         self._letters = letters
         self._items = items
+        self._chosen = chosen
         filling = Filling(
             store,
             linker,
@@ -249,10 +252,19 @@ class Outgoing:
         )
 
     async def _best(self, member_ids: Collection[int]) -> Mapping[int, str]:
-        """The most popular item that each has not bought; who has them all is left out."""
+        """What fits each best, else the most popular item that they have not bought; who has them
+        all is left out."""
+        found: dict[int, str] = {}
+        try:
+            found.update(await self._chosen(member_ids))
+        except Exception as error:  # noqa: BLE001 - said below
+            # A campaign does not fail for want of a better item.
+            log.warning("nothing_recommended", error=type(error).__name__)
+        member_ids = [number for number in member_ids if number not in found]
+        if not member_ids:
+            return found
         bought = await self._store.portraits.bought(member_ids)
         items = [item.id for item in self._items().values() if item.url]
-        found = {}
         for number in member_ids:
             theirs = bought.get(number, set())
             best = next((item for item in items if item not in theirs), None)

@@ -29,6 +29,7 @@ from bot.rest import Services, make_app
 from bot.rest_all import ALL
 from bot.rest_server import ApiRunner
 from handlers.campaigning import Campaigns
+from handlers.recommending import Recommendations
 from knowledge import Knowledge
 from store import Store
 
@@ -52,6 +53,7 @@ class Outside:
         campaigns: Campaigns,
         groups: GroupMeans,
         insights: InsightMeans,
+        recommendations: Recommendations | None = None,
         pages: Sequence[web.RouteDef] = (),
     ) -> None:
         self._config = config
@@ -83,6 +85,7 @@ class Outside:
             campaigns=campaigns,
             groups=groups,
             insights=insights,
+            recommendations=recommendations,
         )
 
     def runner(self) -> web.BaseRunner:

@@ -45,6 +45,7 @@ from bot.rest_body import (
 from bot.rest_path import ITEM_ID, NUMBER, Param, checked_headers, checked_path
 from bot.rest_running import Running
 from handlers.campaigning import Campaigns
+from handlers.recommending import Recommendations
 from handlers.rewards import Rewards
 from store import Store, StoreError
 from store.ledgers import Deed
@@ -151,11 +152,9 @@ class Watch(Protocol):
 class Services:
     """What operations may use; a test gives its own.
 
-    now: Unix seconds. reload: makes changed content findable. find_items: ids of catalogue
-    items for a full-text query, best first, at most so many. read_document: takes a
-    document's name and bytes, see `bot/rest_documents.py`. linker: `bot/links.py`.
-    private_hooks: see `[hooks]` in the configuration. running: to be closed before the store.
-    rewards: the rules for coupons. campaigns: their desk. groups, insights: what these need.
+    now: Unix seconds. reload: makes changed content findable. find_items: ids for a full-text
+    query, best first. read_document: see `bot/rest_documents.py`; linker: `bot/links.py`. running:
+    to be closed before the store. groups, insights: what these need; None: there is none.
     """
 
     store: Store
@@ -174,6 +173,7 @@ class Services:
     campaigns: Campaigns | None = None
     groups: GroupMeans = field(default_factory=GroupMeans)
     insights: InsightMeans = field(default_factory=InsightMeans)
+    recommendations: Recommendations | None = None
 
     def today(self) -> str:
         """The day in Shanghai, "2026-11-21"."""

@@ -19,6 +19,7 @@ from bot import (
     rest_members,
     rest_offers,
     rest_quizzes,
+    rest_recommendations,
 )
 from bot.rest import Operation
 
@@ -38,6 +39,7 @@ _OURS: tuple[Operation, ...] = (
     *rest_audiences.OPERATIONS,
     *rest_groups.OPERATIONS,
     *rest_insights.OPERATIONS,
+    *rest_recommendations.OPERATIONS,
 )
 
 ALL: tuple[Operation, ...] = (*_OURS, openapi.operation(_OURS))

@@ -32,6 +32,7 @@ from handlers import (
     privacy,
     quiz,
     rankings,
+    recommend,
     recording,
     referral,
     signups,
@@ -72,6 +73,7 @@ ROUTERS: tuple[Router, ...] = (
     quiz.router,  # 答题, 排名
     quiz.answers,  # A, 2 or words, while a question is open; lets the rest pass
     polls.typed,  # 2 after a campaign's poll; lets it pass otherwise
+    recommend.router,  # 推荐, 换一批, 不感兴趣 2, 为什么; lets 推荐人是谁 and 怎么推荐朋友 pass
     followups.router,  # 2, 多少钱, 还有吗: about what was shown last; lets the rest pass
     topics.router,  # 订阅 X and 退订 X; lets 订阅号是什么 pass
     content.router,  # 课程, 分类, 最新, 搜索 X; lets 搜索不到课程怎么办 pass

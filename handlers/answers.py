@@ -31,9 +31,9 @@ _KINDS = frozenset({"course", "column", "ebook", "live", "consulting"})
 async def tell(ctx: Context, thing: str, source: str = "catalogue", ref: str = "") -> Reply | None:
     """The answer "faq:12", the passage "doc:12" or the item "item:py-101"; None when it is gone.
 
-    source, ref: what led to an item, for its link: "catalogue" (lists and searches) or
-    "answer" with the FAQ entry that was asked. Notes for the log what was told: handler
-    "faq", "faq.passage" or "content", and the thing.
+    source, ref: what led to an item, for its link: "catalogue" (lists and searches),
+    "recommendation" with the list, or "answer" with the FAQ entry that was asked. Notes for the
+    log what was told: handler "faq", "faq.passage" or "content", and the thing.
     """
     answer = ctx.answers.get(thing)
     if answer is not None:
@@ -76,14 +76,19 @@ def source_of(texts: Texts, passage: StoredPassage) -> str:
     return texts("faq.source_page", title=passage.title, heading=heading, page=passage.page)
 
 
-async def tell_part(ctx: Context, item: Item, part: Part, source: str = "catalogue") -> Reply:
-    """One thing about an item; what the catalogue does not know is said so."""
+async def tell_part(
+    ctx: Context, item: Item, part: Part, source: str = "catalogue", ref: str = ""
+) -> Reply:
+    """One thing about an item; what the catalogue does not know is said so.
+
+    source, ref: as in `tell`.
+    """
     texts = ctx.texts
     ctx.handler, ctx.item = f"follow.{part}", f"item:{item.id}"
     unknown = texts("follow.unknown", title=item.title)
     if part in ("price", "enrol"):
         closed = locked(ctx, item)
-        url = closed or await ctx.links.to_item(item, ctx.member.id, source)
+        url = closed or await ctx.links.to_item(item, ctx.member.id, source, ref)
         if part == "enrol" and not url:
             return Reply.text(texts("follow.enrol_none", title=item.title))
         price, tiers = price_of(texts, item), _tiers(texts, item)

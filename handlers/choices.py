@@ -21,7 +21,7 @@ from handlers.router import Router, folded
 
 router = Router("choice")
 
-Source = Literal["faq", "content", "coupon", "points"]
+Source = Literal["faq", "content", "coupon", "points", "recommend"]
 
 WINDOW_S = 600.0
 """How long a list can be picked from, and a question waits for its confirmation."""
@@ -62,8 +62,8 @@ class Shown:
     its item, "" for all of it. by: key of the message whose answer replaced another list, ""
     when a member asked anew. seen: what the lists before showed, back to where the member asked
     anew.
-    asked: the question that the list tries to meet, "" for a list that was asked for. Times
-    in Unix seconds.
+    asked: the question that the list tries to meet, "" for a list that was asked for. ref: what
+    clicks on its items are counted for, "rec:12", "" for nothing. Times in Unix seconds.
     """
 
     things: tuple[str, ...] = ()
@@ -76,6 +76,7 @@ class Shown:
     by: str = ""
     seen: tuple[str, ...] = ()
     asked: str = ""
+    ref: str = ""
 
 
 def number_in(text: str) -> int | None:
@@ -95,6 +96,7 @@ async def offer(
     part: Part | Literal[""] = "",
     after: tuple[str, Shown] | None = None,
     asked: str = "",
+    ref: str = "",
 ) -> None:
     """Remember the list that this reply shows; it replaces the one before.
 
@@ -105,7 +107,7 @@ async def offer(
     source: who shows it, for the sentence when it has expired. part: what a number will
     be told of its item, "" for all of it. after: when an answer to a list shows another: the
     message's key and what it answered, so that the same message again answers the same.
-    asked: the question that nobody could answer surely; 都不是 then notes it.
+    asked: the question that nobody could answer surely; 都不是 then notes it. ref: as in `Shown`.
     """
     by, before = after if after is not None else ("", None)
     state = await _state(ctx) if source == "faq" else None
@@ -122,6 +124,7 @@ async def offer(
         by=by,
         seen=seen[-_REST:],
         asked=asked[:_ASKED_CHARS],
+        ref=ref,
     )
     ctx.options[:] = [_option(ctx, number, thing) for number, thing in enumerate(things, 1)]
     await _keep(ctx, shown, before)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from handlers.message import Option, Reply
+from handlers.recommending import Recommendations, Suggesting
 from handlers.rewards import Rewards
 from handlers.texts import Texts
 from knowledge import Knowledge
@@ -89,7 +90,8 @@ class Context:
     channels: what the channels can do in groups. options: what the reply offers to choose from, as
     buttons where the channel has them. said: tells who waits what is being done, where the channel
     shows an answer before it is whole; no part of the answer. insights: what reports ask of the
-    edge, None in a bot without.
+    edge, None in a bot without. recommendations: who knows what fits whom, None in a bot without;
+    suggesting: where something may be suggested that nobody asked for.
     """
 
     store: Store
@@ -123,6 +125,8 @@ class Context:
     options: list[Option] = field(default_factory=list)
     said: Callable[[str], None] = lambda text: None
     insights: Insights | None = None
+    recommendations: Recommendations | None = None
+    suggesting: Suggesting = field(default_factory=Suggesting)
 
     @property
     def place(self) -> str:

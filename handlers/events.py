@@ -23,7 +23,9 @@ from handlers import (
     privacy,
     quiz,
     rankings,
+    recommend,
     referral,
+    suggestions,
     support,
     topics,
 )
@@ -57,6 +59,7 @@ KEYS = {
     "quiz": "答题",
     "membership": "我的会员",
     "invite": "邀请好友",
+    "recommend": "推荐",
     "more": "继续",
 }
 """Short names for menu keys; any word a member may type works as a key, too."""
@@ -74,6 +77,7 @@ _WORDS = Rules(
         courses.router,
         quiz.router,
         referral.router,
+        recommend.router,
         followups.router,
         topics.router,
         content.router,
@@ -86,16 +90,20 @@ _WORDS = Rules(
 
 @router.event("subscribe")
 async def follow(message: Message, ctx: Context) -> Reply:
-    """Welcome a new follower, or one who is back. A QR code's scene goes into the log."""
+    """Welcome a new follower, or one who is back, with an item that may be of interest.
+
+    A QR code's scene goes into the log.
+    """
     before = await referral.follow(message, ctx)
     if message.event_key:
         ctx.item = f"scene:{message.event_key[:64]}"
     # Followed already: the same event taken up again after a crash, so greet as before.
     if before and not ctx.member.followed:
         ctx.handler = "welcome.back"
-        return Reply.text(ctx.texts("welcome.back"))
+        return await suggestions.welcome(message, ctx, Reply.text(ctx.texts("welcome.back")))
     ctx.handler = "welcome"
-    return Reply.text(ctx.texts("welcome.follow", business=ctx.business.name))
+    greeting = Reply.text(ctx.texts("welcome.follow", business=ctx.business.name))
+    return await suggestions.welcome(message, ctx, greeting)
 
 
 @router.event("enter_chat", name="welcome")

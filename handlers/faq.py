@@ -1,6 +1,7 @@
 """Questions and answers: sure, unsure or unknown, and never a pretence of knowing more.
 
-A sure answer is looked up in memory and awaits nothing. Feedback names the last answer;
+A sure answer is looked up in memory and awaits nothing, but for a suggestion below one that is
+about an item, and for that not long (`handlers/suggestions.py`). Feedback names the last answer;
 what nobody could answer joins the gap list, without whatever looks like a phone number.
 """
 
@@ -16,6 +17,7 @@ from handlers.content import FOUND, containing, numbered, results
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, asking, folded
+from handlers.suggestions import also
 from knowledge import PASSAGE_AT, Band, Hit, Knowledge
 
 router = Router("faq")
@@ -128,7 +130,7 @@ async def ask(message: Message, ctx: Context) -> Reply:
                 told = passage
         reply = await tell(ctx, told, "answer")
         if reply is not None:
-            return reply
+            return await also(message, ctx, reply)
     items = [hit for hit in ctx.knowledge.find(text[:MAX_CHARS], CHOICES) if hit.id in ctx.items]
     passage, sure = _passage(ctx, text)
     if decision.band is not Band.UNKNOWN and sure < hits[0].confidence + _MUCH_SURER:

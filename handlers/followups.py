@@ -29,6 +29,7 @@ from handlers.content import containing, numbered, tagged
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.router import Router, folded
+from handlers.suggestions import also
 from knowledge import Band
 from store.catalogue import Item
 
@@ -215,7 +216,7 @@ async def _pick(message: Message, ctx: Context, place: Callable[[int], int]) -> 
     shown = await recall_here(ctx, message.key)
     nothing = _no_list(ctx, shown)
     if shown is None or nothing:
-        return None if _in_faq(ctx, message.text) else Reply.text(nothing)
+        return None if in_faq(ctx, message.text) else Reply.text(nothing)
     return await _tell_number(message, ctx, shown, place(len(shown.things)))
 
 
@@ -319,7 +320,7 @@ async def refund(message: Message, ctx: Context) -> Reply | None:
     None when it names no item, the FAQ is sure of an entry on refunds as it stands, or has none.
     """
     found = _REFUND.fullmatch(folded(message.text))
-    if found is None or _in_faq(ctx, message.text):
+    if found is None or in_faq(ctx, message.text):
         return None
     name = _POINTS.sub("", found["name"]).strip()
     if name and (_NAMES_NOTHING.fullmatch(name) or not _named(ctx, name, False)):
@@ -345,7 +346,7 @@ async def _about_place(message: Message, ctx: Context, part: Part, ordinal: str)
     nothing = _no_list(ctx, shown)
     ctx.handler = "choice"
     if shown is None or nothing:
-        return None if _in_faq(ctx, message.text) else Reply.text(nothing)
+        return None if in_faq(ctx, message.text) else Reply.text(nothing)
     place = place_in(ordinal, len(shown.things))
     thing = shown.things[place - 1] if 1 <= place <= len(shown.things) else ""
     if thing.startswith(("homework:", "coupon:", "exchange:")):
@@ -363,7 +364,7 @@ async def _about_shown(message: Message, ctx: Context, part: Part, this: bool) -
     """
     text = message.text
     common = part in ("teacher", "level") or _DISCOUNT.search(text) is not None
-    if common and not this and _in_faq(ctx, text):
+    if common and not this and in_faq(ctx, text):
         return None
     shown = await recall(ctx, message.key) or Shown()
     if shown.focus and ctx.at < shown.focus_until:
@@ -372,12 +373,12 @@ async def _about_shown(message: Message, ctx: Context, part: Part, this: bool) -
     items = [_listed_item(thing, part) for thing in listed]
     items = [thing for thing in items if thing in ctx.items]
     # What an answer offers is no choice of the member's, unless they point at it.
-    meant = this or shown.source == "content" or len(items) == len(listed) > 1
+    meant = this or shown.source in ("content", "recommend") or len(items) == len(listed) > 1
     if items and meant:
         if len(items) == 1:
             return await _answer(ctx, items[0], part, shown)
         # A whole list is less than one item: over that, the FAQ's own words win.
-        if this or not _in_faq(ctx, text):
+        if this or not in_faq(ctx, text):
             await ask_part(ctx, shown, part)
             ctx.handler = "follow.which"
             return Reply.text(ctx.texts("follow.which_listed"))
@@ -399,7 +400,7 @@ async def _about_named(
     message: Message, ctx: Context, part: Part, found: Sequence[str]
 ) -> Reply | None:
     """About the item named; 你问的是哪一个 when several are; None for none of them."""
-    if not found or _in_faq(ctx, message.text):
+    if not found or in_faq(ctx, message.text):
         return None
     shown = await recall(ctx, message.key)
     if len(found) > 1 and shown is not None and ctx.at < shown.focus_until:
@@ -446,7 +447,7 @@ def _of_kind(ctx: Context, things: Iterable[str], word: str) -> list[str]:
     return [thing for thing in things if ctx.items[thing].kind == _KINDS.get(word)]
 
 
-def _in_faq(ctx: Context, text: str) -> bool:
+def in_faq(ctx: Context, text: str) -> bool:
     """Whether the FAQ has a question of exactly these words."""
     wording = ctx.knowledge.clean(text)
     return any(ctx.knowledge.clean(hit.question) == wording for hit in ctx.knowledge.ask(text).hits)
@@ -454,7 +455,7 @@ def _in_faq(ctx: Context, text: str) -> bool:
 
 def _faq_knows(ctx: Context, text: str) -> bool:
     """Whether the FAQ has these words or is sure of its answer."""
-    return ctx.knowledge.ask(text, ctx.demoted).band is Band.SURE or _in_faq(ctx, text)
+    return ctx.knowledge.ask(text, ctx.demoted).band is Band.SURE or in_faq(ctx, text)
 
 
 async def _answer(ctx: Context, thing: str, part: Part, shown: Shown | None) -> Reply | None:
@@ -462,7 +463,14 @@ async def _answer(ctx: Context, thing: str, part: Part, shown: Shown | None) -> 
     if item is None:
         return None
     await point_at(ctx, thing, shown)
-    return await tell_part(ctx, item, part)
+    return await tell_part(ctx, item, part, *_led(shown, thing))
+
+
+def _led(shown: Shown | None, thing: str) -> tuple[str, str]:
+    """What led to an item, for its link: the list that recommended it, or the catalogue."""
+    if shown is not None and shown.ref and thing in shown.things:
+        return "recommendation", shown.ref
+    return "catalogue", ""
 
 
 async def _tell_number(message: Message, ctx: Context, shown: Shown, number: int) -> Reply:
@@ -490,10 +498,16 @@ async def _tell_number(message: Message, ctx: Context, shown: Shown, number: int
         reply = await courses.card(ctx, name)
     elif shown.part and thing in ctx.items:
         reply = await _answer(ctx, thing, shown.part, shown)
+    elif shown.source == "recommend" and thing in ctx.items:
+        reply = await tell(ctx, thing, *_led(shown, thing))
+        ctx.handler = "recommend.item"
+        await point_at(ctx, thing, shown)
     else:
         reply = await tell(ctx, thing, "answer" if shown.source == "faq" else "catalogue")
         if thing in ctx.items:
             await point_at(ctx, thing, shown)
+        if reply is not None:
+            reply = await also(message, ctx, reply)
     # Deleted since the list was shown: as good as expired.
     return reply or Reply.text(_gone(ctx, shown))
 
@@ -512,4 +526,6 @@ def _gone(ctx: Context, shown: Shown) -> str:
         return ctx.texts("points.choice_gone")
     if shown.source == "content":
         return ctx.texts("content.choice_gone")
+    if shown.source == "recommend":
+        return ctx.texts("recommend.gone")
     return ctx.texts("faq.choice_gone")

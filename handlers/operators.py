@@ -31,6 +31,7 @@ from handlers import (
     order_desk,
     points_desk,
     quiz_desk,
+    rec_desk,
     referral_desk,
     report_desk,
     segment_desk,
@@ -297,6 +298,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "mood": Command(mood_desk.command, analyst=True),
         "report": Command(report_desk.report, analyst=True),
         "why": Command(report_desk.why, analyst=True),
+        "rec": Command(rec_desk.command, analyst=True),
         "signup": Command(signups.command, analyst=True),
         "claim": Command(_claim, open=True, quiet=True),
     }

@@ -47,7 +47,9 @@ async def show(message: Message, ctx: Context) -> Reply:
             quizzes=kept.quizzes,
             invited=kept.invited,
             topics="、".join(card.topics) or ctx.texts("privacy.no_topics"),
-            groups=f"{await _in_groups(ctx)}\n{await _analysed(ctx)}",
+            groups="\n".join(
+                filter(None, (await _in_groups(ctx), await _analysed(ctx), await _unwanted(ctx)))
+            ),
             ids=_ids(message, ctx, card.channels),
         )
     )
@@ -64,6 +66,12 @@ async def _in_groups(ctx: Context) -> str:
 async def _analysed(ctx: Context) -> str:
     """Whether anything is concluded about them."""
     return ctx.texts("consent.data_on" if await profiled(ctx) else "consent.data_off")
+
+
+async def _unwanted(ctx: Context) -> str:
+    """How much they want nothing more of; "" for nothing."""
+    count = len(await ctx.store.recommendations.disliked(ctx.member.id))
+    return ctx.texts("recommend.data", count=count) if count else ""
 
 
 def _ids(message: Message, ctx: Context, channels: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Literal
 
-from handlers import content, faq, followups, support, topics
+from handlers import content, faq, followups, recommend, support, topics
 from handlers.choices import number_in
 from handlers.context import Context
 from handlers.message import Message
@@ -24,7 +24,14 @@ from store.quiz_rules import Question, plain
 LONGEST = 200
 """Characters of an answer: what is longer is a message."""
 
-OTHERS = (followups.router, topics.router, content.router, support.human, faq.feedback)
+OTHERS = (
+    recommend.router,
+    followups.router,
+    topics.router,
+    content.router,
+    support.human,
+    faq.feedback,
+)
 """The routers asked after the quiz, but for the FAQ, which takes every text."""
 
 _RULES = Rules(OTHERS)

@@ -65,6 +65,10 @@ FIRST: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("retained_week_1", "retained_week_4", "median_lifetime"),
             *("ltv_90", "ltv_year", "cost_per_conversion"),
         ),
+        "rec": (
+            *("rec_lists", "rec_ctr", "rec_ctr_more", "rec_conversion", "rec_conversion_more"),
+            *("rec_revenue", "rec_revenue_more", "rec_coverage", "rec_novelty", "rec_cold_items"),
+        ),
     }
 )
 """What is told first, in this order; of other kinds the first figures are."""
@@ -86,9 +90,13 @@ _BEFORE: Mapping[str, str] = MappingProxyType(
         "share_spent": "usual",
         "budget_less": "plan",
         "budget_more": "plan",
+        "rec_ctr": "holdout",
+        "rec_conversion": "holdout",
+        "rec_revenue": "holdout",
+        "rec_novelty": "holdout",
     }
 )
-"""What a plan is compared with; everything else with the window before."""
+"""What a plan and what is recommended are compared with; all else with the window before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +316,8 @@ def against(texts: Texts, one: Figure, note: str = "") -> str:
         return texts("report.than_usual")
     if other == "plan":
         return texts("report.than_plan")
+    if other == "holdout":
+        return texts("report.than_holdout")
     # A day that is not over is one of them: what it is held against is whole days, too.
     length = max(1, math.ceil((one.until - one.since) / _DAY_S - 0.01))
     if length == 1:
@@ -348,7 +358,7 @@ def words_of(texts: Texts, details: Sequence[str]) -> list[str]:
     return [_worded(texts, one) for one in details if not one.startswith(_REFERENCES)]
 
 
-_CODES = ("state", "reason", "action", "note")
+_CODES = ("state", "reason", "action", "note", "ranker", "surface", "rec_test")
 """Sections of the texts whose keys may stand in a report as "reason:new_here"."""
 
 
@@ -357,9 +367,16 @@ def _known(texts: Texts) -> Collection[str]:
 
 
 def _worded(texts: Texts, text: str) -> str:
+    """A code, or several with "|" between, in words; anything else as it is."""
+    words = [_word(texts, one) for one in text.split("|")]
+    return "·".join(words) if all(words) else text
+
+
+def _word(texts: Texts, text: str) -> str:
+    """A code in words; "" for what is none."""
     kind, colon, code = text.partition(":")
     key = f"{kind}.{code}"
-    return texts(key) if colon and kind in _CODES and key in _known(texts) else text
+    return texts(key) if colon and kind in _CODES and key in _known(texts) else ""
 
 
 def references(details: Sequence[str]) -> list[str]:

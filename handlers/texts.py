@@ -20,6 +20,7 @@ from pathlib import Path
 FILES = (
     "texts.toml",
     "texts_coupons.toml",
+    "texts_rec_desk.toml",
     "texts_points.toml",
     "texts_referral.toml",
     "texts_quiz.toml",
@@ -47,6 +48,8 @@ FILES = (
     "texts_behaviour.toml",
     "texts_consent.toml",
     "texts_mood.toml",
+    "texts_recommend.toml",
+    "texts_rec_jobs.toml",
 )
 """Where the packaged texts stand; no section stands in two of them."""
 

@@ -46,6 +46,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "course.homework": "homework",
         "topics": "topics",
         "topics.on": "topics",
+        "recommend": "recommend",
     }
 )
 """What a gate closes -> the end of the text key with a word for it."""

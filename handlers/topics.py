@@ -1,7 +1,8 @@
 """Topics a member wants to hear about, and the wish to hear nothing: 订阅 and 退订.
 
-This room only keeps the wish; sending is somebody else's business. Nobody needs a tier, or the
-right words, to be left alone: many wordings end it, but no question does.
+This room only keeps the wish; sending is somebody else's business. 推荐 is a topic whatever the
+operator configured, where there is a weekly letter of what fits each member. Nobody needs a tier,
+or the right words, to be left alone: many wordings end it, but no question does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from handlers.tiers import refused
 from store.optouts import EVERYTHING
 
 router = Router("topics")
+
+LETTER = "推荐"
+"""The topic of who wants the weekly letter."""
 
 _QUOTES = "「」“”\"'"
 _WORDS = re.compile(
@@ -50,6 +54,19 @@ _STOP_ONE = re.compile(
 _POLITE = re.compile(r"(?:好吗|行吗|好不好)[?？\s]*")
 
 
+def offered(ctx: Context) -> tuple[str, ...]:
+    """What one may subscribe to: the operator's topics, and the letter where there is one."""
+    topics = ctx.business.topics
+    if not _writes(ctx) or LETTER in topics:
+        return topics
+    return (*topics, LETTER)
+
+
+def _writes(ctx: Context) -> bool:
+    """Whether there is a weekly letter."""
+    return ctx.recommendations is not None and ctx.suggesting.letter
+
+
 def named(text: str, topics: Iterable[str]) -> tuple[str, str | None, bool]:
     """What a "订阅 X" names: (X as typed, the topic it is or None, whether it stood apart).
 
@@ -72,7 +89,7 @@ async def show(message: Message, ctx: Context) -> Reply | None:
     meant = folded(message.text) != "话题" and not asking(message.text)
     if EVERYTHING in left and meant:
         return await back(message, ctx)
-    if not ctx.business.topics:
+    if not offered(ctx):
         return Reply.text(ctx.texts("topics.none"))
     mine = await ctx.store.content.topics_of(ctx.member.id)
 
@@ -83,7 +100,7 @@ async def show(message: Message, ctx: Context) -> Reply | None:
             return ctx.texts("topics.item_left", topic=topic)
         return ctx.texts("topics.item", topic=topic)
 
-    return Reply.text(ctx.texts("topics.list", topics="\n".join(map(line, ctx.business.topics))))
+    return Reply.text(ctx.texts("topics.list", topics="\n".join(map(line, offered(ctx)))))
 
 
 @router.text("我的订阅")
@@ -111,13 +128,16 @@ async def back(message: Message, ctx: Context) -> Reply:
 @router.text("(?:重新|恢复)?订阅.+", name="topics.on")
 async def subscribe(message: Message, ctx: Context) -> Reply | None:
     """订阅 X. None when it only looks like it ("订阅号是什么")."""
-    typed, topic, apart = named(message.text, ctx.business.topics)
+    typed, topic, apart = named(message.text, offered(ctx))
     if topic is None:
         return _no_such(ctx, typed) if apart else None
     if (reply := refused(ctx, "topics.on")) is not None:
         return reply
     ctx.item = f"topic:{topic}"
-    if await ctx.store.content.subscribe(ctx.member.id, topic, ctx.at):
+    new = await ctx.store.content.subscribe(ctx.member.id, topic, ctx.at)
+    if new and topic == LETTER and _writes(ctx):
+        return Reply.text(ctx.texts("recommend.letter_on"))
+    if new:
         return Reply.text(ctx.texts("topics.subscribed", topic=topic))
     return Reply.text(ctx.texts("topics.already", topic=topic))
 
@@ -143,7 +163,7 @@ async def leave_one(message: Message, ctx: Context) -> Reply | None:
     """退订 X, also a topic that the operator no longer offers. None for 退订 X？"""
     if asking(message.text):
         return None
-    typed, topic, apart = named(message.text, ctx.business.topics)
+    typed, topic, apart = named(message.text, (*offered(ctx), LETTER))
     if topic is None:
         mine = await ctx.store.content.topics_of(ctx.member.id)
         _, topic, _ = named(message.text, mine)
@@ -160,7 +180,7 @@ async def leave_one_in_words(message: Message, ctx: Context) -> Reply | None:
         return None
     wanted = folded((found[1] or found[2]).strip().strip(_QUOTES))
     mine = await ctx.store.content.topics_of(ctx.member.id)
-    topic = next((one for one in (*ctx.business.topics, *mine) if folded(one) == wanted), None)
+    topic = next((one for one in (*offered(ctx), *mine) if folded(one) == wanted), None)
     return None if topic is None else await _leave(ctx, topic)
 
 
@@ -181,7 +201,7 @@ async def _leave_all(ctx: Context) -> Reply:
 
 
 def _no_such(ctx: Context, typed: str) -> Reply:
-    topics = ctx.business.topics
+    topics = offered(ctx)
     if not topics:
         return Reply.text(ctx.texts("topics.none"))
     short = typed if len(typed) <= _SHOWN_CHARS else typed[: _SHOWN_CHARS - 1] + "…"

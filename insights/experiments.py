@@ -160,7 +160,7 @@ class Verdict:
 # Two shares
 
 
-def _score_diff(x1: int, n1: int, x2: int, n2: int, diff: float) -> float:
+def _score_diff(x1: float, n1: float, x2: float, n2: float, diff: float) -> float:
     """How many standard errors the shares are from differing by `diff`.
 
     The shares under that assumption are the likeliest ones, in closed form.
@@ -181,7 +181,7 @@ def _score_diff(x1: int, n1: int, x2: int, n2: int, diff: float) -> float:
     return _over(x1 / n1 - x2 / n2 - diff, variance)
 
 
-def _score_ratio(x1: int, n1: int, x2: int, n2: int, ratio: float) -> float:
+def _score_ratio(x1: float, n1: float, x2: float, n2: float, ratio: float) -> float:
     """The same for the first share being `ratio` times the second."""
     n, x = n1 + n2, x1 + x2
     a = n * ratio
@@ -225,7 +225,7 @@ def _crossing(f: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def _diff_interval(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
+def _diff_interval(x1: float, n1: float, x2: float, n2: float) -> tuple[float, float]:
     seen = x1 / n1 - x2 / n2
 
     def score(diff: float) -> float:
@@ -240,7 +240,7 @@ def _diff_interval(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
     return low, high
 
 
-def _ratio_interval(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
+def _ratio_interval(x1: float, n1: float, x2: float, n2: float) -> tuple[float, float]:
     """Of the first share by the second; 0 and inf where nothing bounds it."""
     if x1 + x2 == 0:
         return 0.0, math.inf
@@ -262,21 +262,25 @@ def _ratio_interval(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
 
 
 def difference(
-    hits: int,
-    members: int,
-    base_hits: int,
-    base_members: int,
+    hits: float,
+    members: float,
+    base_hits: float,
+    base_members: float,
     *,
     variant: str = "A",
     against: str = "",
 ) -> Effect:
     """One group's share beside another's, with 95 % intervals. Source: Miettinen & Nurminen 1985.
 
+    Whole numbers, but where things of members are counted: then as many as would be as uncertain
+    if each were of another member (`insights/rec_tests.py`).
+
     Errors: ValueError for more hits than members, or fewer than none.
     """
     if not 0 <= hits <= members or not 0 <= base_hits <= base_members:
         raise ValueError(f"{hits} of {members}, {base_hits} of {base_members}: no shares")
-    names = (variant, against, members, hits, base_members, base_hits)
+    counted = (round(members), round(hits), round(base_members), round(base_hits))
+    names = (variant, against, *counted)
     share = hits / members if members else math.nan
     base = base_hits / base_members if base_members else math.nan
     if not members or not base_members:
@@ -475,27 +479,30 @@ def _mean(arms: Sequence[Arm]) -> tuple[float, float, int]:
 # The early test
 
 
-def evidence(hits: int, members: int, other_hits: int, other_members: int) -> float:
+def evidence(
+    hits: int, members: int, other_hits: int, other_members: int, *, prior: float = _PRIOR
+) -> float:
     """How much more likely the hits are if one group does better than if none does.
 
     Under "no difference" it rarely grows: the chance that it ever reaches 20 is at most 5 %,
     however often one looks. Each hit is a coin that falls to the first group as often as the
     group is large; the other explanation is a coin of which only that is known that it is
     likely near (a Dirichlet prior). Hits are drawn without putting back, which only slows the
-    growth: the group that is ahead has fewer left. inf beyond what a float holds; 1.0 when a
-    group is empty. Source: Lindon & Malek 2022, anytime-valid inference for counts.
+    growth: the group that is ahead has fewer left. prior: how strongly that likely coin is believed
+    in, in hits; the less, the sooner large differences are seen. inf beyond what a float holds;
+    1.0 when a group is empty. Source: Lindon & Malek 2022, anytime-valid inference for counts.
     """
     if not members or not other_members:
         return 1.0
     place = members / (members + other_members)
-    a, b = _PRIOR * place, _PRIOR * (1.0 - place)
+    a, b = prior * place, prior * (1.0 - place)
     logged = (
         math.lgamma(a + hits)
         + math.lgamma(b + other_hits)
-        - math.lgamma(_PRIOR + hits + other_hits)
+        - math.lgamma(prior + hits + other_hits)
         - math.lgamma(a)
         - math.lgamma(b)
-        + math.lgamma(_PRIOR)
+        + math.lgamma(prior)
         - hits * math.log(place)
         - other_hits * math.log1p(-place)
     )

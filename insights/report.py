@@ -15,7 +15,10 @@ import msgspec
 Unit = Literal["share", "count", "cents", "seconds", "days", "score", "hour", "factor"]
 ChartKind = Literal["lines", "bars", "heat", "intervals"]
 
-KINDS = ("day", "week", "group", "topic", "mood", "members", "leaders", "retention", "budget")
+KINDS = (
+    *("day", "week", "group", "topic", "mood", "members", "leaders", "retention", "budget"),
+    "rec",
+)
 """The reports there are; "group" is one for each group."""
 
 

@@ -39,6 +39,7 @@ from bot.group_settings import GatewaySettings, GroupRobotSettings, GroupSetting
 from bot.invitations import new_scene
 from bot.keys import new_key
 from bot.reading import read_document
+from bot.rec_settings import RecommendationSettings
 from bot.transfer import read_faq, read_items
 from handlers import ROUTERS
 from handlers.context import Context
@@ -90,6 +91,9 @@ _TRY = (
     "我的积分",
     "排行榜",
     "兑换 书签",
+    "推荐",
+    "换一批",
+    "为什么",
     *SUGGESTIONS,
     "慢慢想",
     "退订",
@@ -241,6 +245,8 @@ def demo_config(folder: Path, api_base: str, api_port: int = 0, qyapi: str = "")
         # On here, where nobody real is invited; docs/going-live.md says what WeChat allows.
         referral=ReferralSettings(enabled=True, ladder=seeds.LADDER),
         groups=GroupSettings(welcome_minutes=WELCOME_MINUTES),
+        # Three visitors are too few to hold one out, and nobody waits for a search for settings.
+        recommendations=RecommendationSettings(holdout=0.0, tune_s=0.0),
         **(_group_channels(qyapi) if qyapi else {}),
         channels=MappingProxyType(
             {
@@ -366,6 +372,9 @@ class Demo:
             await history.until_read(app.store)
             assert app.insights is not None
             app.insights.refresh()
+            # Nobody waits here until the night for the first model.
+            assert app.recommendations is not None
+            await app.recommendations.trained(force=False)
 
     async def _seed(self, app: App) -> None:
         """FAQ, handbook, offers and quiz once; the catalogue each time, for the shop has moved."""

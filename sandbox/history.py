@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from sandbox.history_shop import retaste
 from sandbox.history_words import WORDS
 from sandbox.simulated import Burst, Plan, World, simulate
 from sandbox.simulated_words import ANSWERED, ASKED, BAD, GOOD, PLAIN, TOPICS
@@ -109,7 +110,8 @@ def past(now: float, places: Sequence[str]) -> World:
         )
     )
     rows = world.rows
-    _retell(world, places)
+    circles = _retell(world, places)
+    retaste(rows, world.people, circles, SEED + 3)
     # In the account nobody wrote in the last two days: WeChat lets it write to them by mass only,
     # and a campaign of somebody who tries is one call, not a hundred.
     quiet = now - 2.5 * 86_400.0
@@ -126,8 +128,8 @@ def past(now: float, places: Sequence[str]) -> World:
     return world
 
 
-def _retell(world: World, places: Sequence[str]) -> None:
-    """Say the same about the same in more words than a simulation needs."""
+def _retell(world: World, places: Sequence[str]) -> dict[int, str]:
+    """Say the same about the same in more words than a simulation needs; who speaks of what."""
     rng = random.Random(SEED + 2)  # noqa: S311 - the same past every time
     tones = {
         sentence.format(topic=topic, word=word): tone
@@ -149,6 +151,7 @@ def _retell(world: World, places: Sequence[str]) -> None:
     rows["interactions"] = [
         (*row[:4], retold(row[2], row[4]), *row[5:]) for row in rows["interactions"]
     ]
+    return circles
 
 
 def _complain(world: World, place: str, now: float) -> None:

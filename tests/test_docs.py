@@ -160,6 +160,9 @@ def test_every_metric_and_label_value_is_described() -> None:
         metrics.HOOK_STATES,
         metrics.ROUTES,
         metrics.ENDS,
+        metrics.SURFACES,
+        metrics.RANKERS,
+        metrics.TRAININGS,
     ):
         for value in values:
             assert f"`{value}`" in page, value

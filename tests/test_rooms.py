@@ -42,7 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sqlite_utils": ("store/",),
     "wechatpy": ("bot/", "bench/peers/", "sandbox/", "tests/"),
     "jieba": ("knowledge/words.py", "bench/bm25.py"),
-    "lightfm": ("recommender/model.py",),
+    "lightfm": ("recommender/model.py", "bench/"),
     "jinja2": ("bot/campaign_template.py",),
     "snownlp": ("insights/snow.py", "bench/"),
     "statsmodels": ("insights/forecast.py", "bench/"),

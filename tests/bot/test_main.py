@@ -41,9 +41,10 @@ FAQ = (
 )
 ITEMS = (
     "id,kind,title,summary,tags,authors,level,price,tiers,chapters,url,cover_url,published_at,"
-    "needs_tier\n"
+    "needs_tier,series,requires,available_from,available_until\n"
     "py-101,course,零基础学 Python,从第一行代码开始,Python|编程,苏老师,入门,199.50,"
-    "早鸟:99.00,[c1]开篇|变量,https://shop.example/py-101,,2025-03-05,trial\n"
+    "早鸟:99.00,[c1]开篇|变量,https://shop.example/py-101,,2025-03-05,trial,"
+    "Python 之路,sql-1|sql-2,2025-03-01,2030-01-01T20:00:00+08:00\n"
 )
 
 

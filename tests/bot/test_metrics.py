@@ -113,3 +113,18 @@ def test_the_documentation_describes_every_metric_and_label_value() -> None:
         assert row in text, f"docs/metrics.md lacks: {row}"
     for value in OUTCOMES | LATE_OUTCOMES | REASONS | REFRESHES | SEND_STATES:
         assert f"`{value}`" in text, f"docs/metrics.md does not explain {value}"
+
+
+def test_recommendations_are_counted_and_a_model_has_an_age_while_it_serves(
+    metrics: Metrics,
+) -> None:
+    metrics.recommended("chat", "ours")
+    metrics.recommended("a wall", "a guess")
+    metrics.trained("live")
+    shown = page(metrics)
+    lists = 'zhiqun_recommendation_lists_total{{ranker="{}",surface="{}"}}'
+    assert shown[lists.format("ours", "chat")] == shown[lists.format("other", "other")] == 1
+    assert shown['zhiqun_recommendation_trainings_total{end="live"}'] == 1
+    assert "zhiqun_recommendation_model_age_seconds" not in shown
+    metrics.model_age_s = lambda: 60.0
+    assert page(metrics)["zhiqun_recommendation_model_age_seconds"] == 60

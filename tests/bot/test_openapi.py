@@ -21,6 +21,8 @@ from bot.hooks import new_secret
 from bot.keys import SCOPES
 from bot.links import Linker
 from bot.openapi import document
+from bot.rec_settings import RecommendationSettings
+from bot.recommending import Recommender
 from bot.rest import PREFIX
 from bot.rest_all import ALL
 from bot.rest_coupons import CODE
@@ -79,12 +81,16 @@ async def furnished(tmp_path: Path) -> AsyncIterator[ApiWorld]:
     # Made-up codes must not lock the key out: the calls behind them are to be tried as well.
     patient = Rewards(coupons=CouponRules(wrong_tries=10**6))
     late: dict[str, Any] = {"linker": Late("linker"), "campaigns": Late("desk")}
+    late["recommendations"] = Late("recommender")
     async with api(tmp_path, ALL, read_document=read, rewards=patient, **late) as world:
         linker = holder["linker"] = Linker(
             world.store, public_url="https://bot.example", now=Clock(world.clock.at)
         )
         await linker.open()
         now = world.clock()
+        holder["recommender"] = Recommender(
+            world.store, RecommendationSettings(), tmp_path / "models", now=world.clock
+        )
         lin = await world.member()
         await world.store.catalogue.put(
             [Item("py-101", "course", "零基础学 Python", url="https://shop.example/py")], now

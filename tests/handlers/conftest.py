@@ -15,6 +15,7 @@ from handlers import RULES
 from handlers.campaigning import Campaigns
 from handlers.context import SHANGHAI, ApiRefused, Business, Context, Invitations
 from handlers.message import Kind, Message, Reply, reply_to_json
+from handlers.recommending import Recommendations, Suggesting
 from handlers.rewards import Rewards
 from handlers.router import dispatch
 from handlers.texts import Texts
@@ -169,6 +170,8 @@ class Conversation:
         self.rewards = Rewards()
         self.invitations: Invitations | None = None
         self.campaigns: Campaigns | None = None
+        self.recommendations: Recommendations | None = None
+        self.suggesting = Suggesting()
         self.can_transfer = True
         self.answers: dict[str, str] = {}
         self.items: dict[str, Item] = {}
@@ -272,6 +275,8 @@ class Conversation:
             rewards=self.rewards,
             invitations=self.invitations,
             campaigns=self.campaigns,
+            recommendations=self.recommendations,
+            suggesting=self.suggesting,
             can_transfer=self.can_transfer,
         )
 

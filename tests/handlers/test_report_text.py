@@ -428,6 +428,28 @@ def test_what_was_told_comes_back_from_the_state_as_it_was() -> None:
     assert [report_text.asked_of(known, number) for number in (None, 0, 3, -1)] == [None] * 4
 
 
+def test_several_codes_in_one_label_are_told_together_and_other_labels_stay() -> None:
+    share = figure("rec_test_a", 0.2, unit="share")
+
+    def said(label: str) -> str:
+        return lines(
+            report(lists=(Listing(name="rec_tests", rows=(Row(label=label, figures=(share,)),)),))
+        )[-1]
+
+    assert (
+        said("rec_test:split|ranker:ours|ranker:popular")
+        == "1. 分组比·本店模型·热门：前者点击 20.0%"
+    )
+    assert said("ranker:ours|自己起的名字").startswith("1. ranker:ours|自己起的名字：")
+    assert said("a|b").startswith("1. a|b：")
+
+
+def test_what_is_recommended_is_held_against_the_hold_out() -> None:
+    one = figure("rec_ctr", 0.2, unit="share", before=0.1, before_people=40, note="rec_unsure")
+    assert line(one, kind="rec").endswith("，对照组 10.0%（差别还说不准）")
+    assert "对照组：10.0%" in why(TEXTS, Asked((one,)))
+
+
 # Times and charts
 
 

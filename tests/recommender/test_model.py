@@ -69,13 +69,11 @@ def test_a_broken_checkpoint_begins_anew(tmp_path: Path, content: bytes) -> None
     assert same(fit(taste(), *sides, SHAPE, 3, checkpoint=mark), fit(taste(), *sides, SHAPE, 3))
 
 
-def test_a_loss_that_diverges_is_followed_by_a_calmer_one() -> None:
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_rate_at_which_every_loss_diverges_is_an_error_and_not_a_model() -> None:
     shape = Shape(dims=8, epochs=3, rate=1e30)
     with pytest.raises(ValueError, match="finite"):
         fit(taste(), *identities(40, 25), shape, 3)
-    found = fit(taste(), *identities(40, 25), SHAPE, 3)
-    assert found.loss == "warp"
-    assert np.isfinite(found.members).all()
 
 
 def test_nothing_liked_is_no_vectors() -> None:
