@@ -192,7 +192,7 @@ def _add_reports(add: Callable[..., Any]) -> None:
         "what",
         choices=(
             *("day", "week", "group", "topic", "mood", "members", "leaders", "retention"),
-            *("budget", "refresh"),
+            *("budget", "rec", "refresh"),
         ),
     )
     report.add_argument("--group", default="", help="of this group, by number, alias or name")

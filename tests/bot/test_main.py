@@ -313,7 +313,7 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(shell: Shell) ->
 
 
 def test_a_bad_item_imports_no_good_one(shell: Shell) -> None:
-    row = "py-102,course,又一门,,,,,一百元,,,,,,\n"
+    row = "py-102,course,又一门,,,,,一百元,,,,,,,,,,\n"
     assert shell.run("import", "items", shell.file("bad.csv", ITEMS + row)) == 1
     assert "line 3: price must look like 199.00" in shell.err
     assert not shell.database.exists()

@@ -241,7 +241,7 @@ def test_the_operator_reads_the_numbers_and_a_member_may_not(browser: Browser) -
     browser.wait(".row.in .bubble", "欢迎来到知行小课")
     browser.say("/stats")
     numbers = browser.wait(".row.in .bubble", "今天（").text
-    assert "问答 44 条，内容 14 条" in numbers
+    assert "问答 44 条，内容 26 条" in numbers
 
     browser.become("周雨")
     browser.click("[data-test=follow]", "关注")

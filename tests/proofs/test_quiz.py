@@ -104,7 +104,9 @@ async def test_five_hundred_answer_at_once_through_a_kill_and_are_paid_once(
         await fake.send_text(OPERATOR, "/quiz start 1 60")
         assert "开始了" in (await fake.send_text(OPERATOR, "确认")).text
         pupils = [asyncio.create_task(contest.member(n)) for n in range(MEMBERS)]
-        await until(lambda: contest.heard > MEMBERS, "members to be in the middle of it")
+        await until(lambda: contest.heard > MEMBERS, "members to be in the middle of it", 60.0)
+        # What was told was written before, but the write may be of the start alone.
+        await until(lambda: served.rows("select 1 from quiz_answers limit 1"), "an answer", 30.0)
         await asyncio.to_thread(served.kill)
         answered = served.rows("select count(*) from quiz_answers")[0][0]
         await asyncio.to_thread(served.start)
