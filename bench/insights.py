@@ -290,7 +290,8 @@ class _Bot:
         return {name: int(float(count)) for name, _, count in found}
 
 
-def _lanes(server: servers.Server) -> list[Lane]:
+def lanes(server: servers.Server) -> list[Lane]:
+    """A fixed answer and questions of the FAQ."""
     return [
         Lane("fixed", server, itertools.repeat(Question(FIXED)), exact=False),
         Lane("faq", server, asked(), exact=False),
@@ -303,7 +304,7 @@ def answers(server: servers.Server, key: str, account: Account, rounds: int) -> 
     Quiet rounds come before and after, half of them each. Raises LoadError, OSError.
     """
     bot, seal, writer = _Bot(server, key), Seal(account), Writer(account)
-    quiet, during = _lanes(server), _lanes(server)
+    quiet, during = lanes(server), lanes(server)
 
     def round_of(lanes: list[Lane]) -> None:
         for lane in lanes:
@@ -325,7 +326,7 @@ def answers(server: servers.Server, key: str, account: Account, rounds: int) -> 
     told: dict[str, Any] = {"refresh": weight.told()}
     told["failed"] = [name for name in bot.parts() if 'end="failed"' in name]
     for calm, busy in zip(quiet, during, strict=True):
-        both = {"quiet": _middle(calm), "during": _middle(busy)}
+        both = {"quiet": middle(calm), "during": middle(busy)}
         told[calm.name] = both | {
             "rps_ratio": round(both["during"]["rps"] / both["quiet"]["rps"], 3),
             "p99_ratio": round(both["during"]["p99_ms"] / both["quiet"]["p99_ms"], 2),
@@ -333,7 +334,7 @@ def answers(server: servers.Server, key: str, account: Account, rounds: int) -> 
     return told
 
 
-def _middle(lane: Lane) -> dict[str, float]:
+def middle(lane: Lane) -> dict[str, float]:
     """Medians of the rounds: with the best round, a refresh would go unseen."""
     found = {
         key: round(statistics.median(one[key] for one in lane.rounds), 2)
