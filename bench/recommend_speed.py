@@ -1,9 +1,10 @@
 """How fast lists are made, and what a large model weighs: the code that serves, on made-up arrays.
 
 Three parts, each in a process of its own with one thread of linear algebra: the ten best for one
-member over many items, without and with filters, variety and chance; lists for everybody at once;
-the memory of a model of a million members. Beside them `LightFM.predict`, asked the same, and a
-plain argsort of a numpy product. One JSON object on stdout, progress on stderr.
+member over many items, without and with filters, variety and chance, and as the bot serves them,
+with their reasons; lists for everybody at once; the memory of a model of a million members. Beside
+them `LightFM.predict`, asked the same, and a plain argsort of a numpy product. One JSON object on
+stdout, progress on stderr.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from bench.load import percentile_ms
+from bot.rec_picking import Ask, Serving
+from handlers.recommending import Wish
 from recommender import artefact
 from recommender.batch import lists
 from recommender.fitted import BANDS, PARTS, Fitted
 from recommender.scoring import Scorer, Who
 from recommender.shelf import Card, Rules, Shelf
 from recommender.top import Chance, best, compose, sink, varied
+from store.rec_data import Deed, Holdings, Known, Thing
 
 T = TypeVar("T")
 
@@ -110,6 +114,37 @@ def shelved(fitted: Fitted) -> Shelf:
     )
 
 
+def offered(fitted: Fitted) -> Serving:
+    """The same items as the bot serves them, from the rows of its catalogue."""
+    return Serving(
+        [
+            Thing(
+                *(card.id, "course", "课程", "", card.tags, card.authors, "", card.price_cents),
+                *(card.series, card.requires, card.needs_tier, card.published_at),
+                *(card.available_from, card.available_until, True),
+            )
+            for card in shelved(fitted).cards
+        ],
+        (),
+        fitted,
+        "bench",
+    )
+
+
+def asking(who: Who) -> Ask:
+    """One of them asks for ten; their past as the store has it, the last one theirs."""
+    past: list[Deed] = [
+        (who.member, item, "view", _NOW - 3600.0 * at, None)
+        for at, item in reversed(list(enumerate(who.items)))
+    ]
+    known = Known(
+        *(True, who.features, "", past, Holdings(frozenset(who.items[:3]))),
+        *(frozenset(), {}),
+    )
+    wish = Wish(most_cents=60_000)
+    return Ask(who.member, b"%d" % who.member, 10, wish, _NOW, known, explore=0.1)
+
+
 def _timed(run: Callable[[Who], object], people: list[Who]) -> dict[str, float]:
     """Wall time, and that of the processor: on a busy machine they differ."""
     took, worked = [], []
@@ -146,11 +181,16 @@ def top(items: int, dims: int, asked: int) -> dict[str, Any]:
         chosen = varied(pool, shelf, 10)
         return compose(pool, found, chosen, new, Chance(0.1), random.Random(who.member), scores)
 
+    serving = offered(fitted)
+
+    def served(who: Who) -> object:
+        return serving.picks(asking(who))
+
     def argsort(who: Who) -> object:
         return np.argsort(-(fitted.item_vectors @ scorer.vector(who) + fitted.item_biases))[:10]
 
     predict = _predict(fitted)
-    for warm in (plain, filtered, argsort, predict):
+    for warm in (plain, filtered, served, argsort, predict):
         for who in people[:20]:
             warm(who)
     gc.collect()
@@ -160,6 +200,7 @@ def top(items: int, dims: int, asked: int) -> dict[str, Any]:
         "dims": dims,
         "plain": _timed(plain, people),
         "filtered": _timed(filtered, people),
+        "served": _timed(served, people),
         "argsort": _timed(argsort, people[:_SAMPLE]),
         "lightfm_predict": _timed(predict, people[:_SAMPLE]),
     }

@@ -14,7 +14,8 @@ arrive of which nothing tells that they are good; days until a fifth of the list
 ranks for members of that taste has them, with chance and without. `sabotage`: after that the
 model's scores are turned upside down or mixed up in the file itself; how long until everybody sees
 what is popular, and what was shown until then. `quiet`: the watch over many worlds in which the
-models are exactly as good as what is popular: how often it gave way for nothing.
+models are exactly as good as what is popular: how often it gave way for nothing, looking once a
+day. `cpu_s`: processor seconds of each part.
 
 Prints one JSON object.
 """
@@ -42,6 +43,7 @@ from bot.recommending import Recommender
 from handlers.recommending import Wish
 from insights import rec_tests
 from insights.draws import part
+from insights.outcomes import rate
 from insights.rates import Share
 from recommender import artefact
 from sandbox.tastes import DAY_S, SUBJECTS, Act, Person, Plan, Thing, World, features
@@ -52,6 +54,7 @@ from store import Store, history
 from store.catalogue import Item
 from store.insight_reads import reading
 from store.rec_lists import PICKED, NewList, Shown
+from store.rec_models import Model
 from store.rec_outcomes import Place, places
 
 T = TypeVar("T")
@@ -69,8 +72,6 @@ RANDOM = "random"
 WATCHES = 100
 TRAIN_EVERY = 4
 """Days. The bot learns every night; here that would be most of the time it takes."""
-LOOKS = 6
-"""Times a day at which the watch looks, once the model is broken."""
 
 
 class Here:
@@ -93,8 +94,8 @@ class Arms:
 
 @dataclass
 class Told:
-    """What is noted beside the log. found: new item -> days until it was found; best: what the
-    best list would have been clicked, by arm, as [sum, lists]."""
+    """What is noted beside the log. found: new item -> days until it was found; best: how often
+    the places of the best possible list would be clicked, one for each list of ours."""
 
     found: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
@@ -129,6 +130,8 @@ class Town:
         )
         self._rng = random.Random(plan.seed + 1)
         self._orders = 0
+        self._next_day = 0
+        self._sound: Model | None = None
 
     # The days
 
@@ -141,9 +144,10 @@ class Town:
         self.now = world.plan.now
         await self._night()
 
-    async def day(self, day: int, *, train: bool = True) -> None:
-        """A day: who and what comes, at times a night's work, lists, clicks."""
-        world = self.world
+    async def day(self, *, train: bool = True) -> None:
+        """The next day: who and what comes, at times a night's work, lists, clicks."""
+        world, day = self.world, self._next_day
+        self._next_day += 1
         self.now = start = world.plan.now + day * DAY_S
         things, people = world.dawn(day)
         if things:
@@ -155,16 +159,16 @@ class Town:
         if train and day % TRAIN_EVERY == 0 and day:
             await self._night()
         acts: list[Act] = []
-        ranked: list[tuple[Person, list[str]]] = []
+        best: dict[int, float] = {}
         for at, person in world.visitors(day):
             self.now = at
-            acts += await self._visit(person, at, ranked)
+            acts += await self._visit(person, at, best)
         await self._log(acts)
-        self._discoveries(day, ranked)
+        ranked = self._ranked(start)
+        self.told.best += [best[number] for number in ranked]
+        self._discoveries(day, [*ranked.values()])
 
-    async def _visit(
-        self, person: Person, at: float, ranked: list[tuple[Person, list[str]]]
-    ) -> list[Act]:
+    async def _visit(self, person: Person, at: float, best: dict[int, float]) -> list[Act]:
         """One asks for a recommendation, looks and goes."""
         key = hashlib.blake2b(b"%d %r" % (person.id, at), digest_size=16).digest()
         if part("by chance", person.id) < self.arms.by_chance:
@@ -174,10 +178,7 @@ class Town:
             number, picks = await self.service.recommend(person.id, key, "chat", COUNT, Wish(), at)
             self.told.serve_ms.append((time.perf_counter() - began) * 1000.0)
             items = [one.item for one in picks]
-            kept = await self.store.recommendations.get(number)
-            if kept is not None and kept.ranker == "ours":
-                ranked.append((person, [one.item_id for one in kept.shown if not one.explored]))
-                self.told.best.append(self.world.best(person, COUNT))
+            best[number] = self.world.best(person, COUNT)
         for item in items:
             self.told.seen.setdefault(item, int((at - self.world.plan.now) // DAY_S))
         return self.world.shown(person, items, at)
@@ -189,6 +190,17 @@ class Town:
         new = NewList(key, person.id, at, "chat", RANDOM, "", RANDOM, None, "", shown)
         await self.store.recommendations.put(new)
         return items
+
+    def _ranked(self, since: float) -> dict[int, tuple[Person, list[str]]]:
+        """The lists of ours since then: whose, and what the model, not chance, put there."""
+        with reading(self.store.db.path) as conn:
+            found: dict[int, tuple[Person, list[str]]] = {}
+            for one in places(conn, since, self.now + 1.0, cold=False):
+                if one.ranker == "ours":
+                    person = self.world.people[one.member_id]
+                    _, items = found.setdefault(one.list_id, (person, []))
+                    items += [] if one.explored else [one.item_id]
+        return found
 
     def _discoveries(self, day: int, ranked: Sequence[tuple[Person, list[str]]]) -> None:
         for thing in self.world.things.values():
@@ -222,6 +234,11 @@ class Town:
         if why:
             self.told.fallbacks.append(why)
         return why
+
+    @property
+    def tomorrow(self) -> float:
+        """When the next day begins."""
+        return self.world.plan.now + self._next_day * DAY_S
 
     # The log
 
@@ -270,13 +287,13 @@ class Town:
     def outcomes(self, since: float = 0.0) -> list[Place]:
         """Every place that was shown, with what came of it."""
         with reading(self.store.db.path) as conn:
-            return list(places(conn, since, self.now + DAY_S))
+            return list(places(conn, since, self.now + DAY_S, cold=False))
 
     # Sabotage
 
     async def sabotage(self, how: str) -> None:
         """The model that serves is another one from now on. how: "negated" or "shuffled"."""
-        row = await self.store.rec_models.live()
+        row = self._sound = self._sound or await self.store.rec_models.live()
         assert row is not None, "no model serves"
         folder = recommending.folder_of(self.store.db.path)
         fitted = artefact.load(folder / f"{row.name}.npz", row.checksum)
@@ -330,11 +347,11 @@ def online(rows: Sequence[Place]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for arm, share in sorted(shares.items()):
         # Beside nothing at all: the interval of one share is that of its difference from itself.
-        low, high = _wilson(share)
+        found = rate(share.hits, share.of, share.worth)
         told[arm] = {
             "ctr": _round(share.hits / share.of),
-            "low": _round(low),
-            "high": _round(high),
+            "low": _round(found.low),
+            "high": _round(found.high),
             "places": share.of,
             "members": share.people,
         }
@@ -352,66 +369,53 @@ def online(rows: Sequence[Place]) -> dict[str, Any]:
     return told
 
 
-def _wilson(share: Share) -> tuple[float, float]:
-    from insights.outcomes import rate
-
-    found = rate(share.hits, share.of, share.worth)
-    return found.low, found.high
-
-
 def _round(value: float) -> float:
     return round(value, 4)
 
 
-def quiet(runs: int, days: int, seed: int = 7, held: int = 100, others: int = 400) -> int:
+def quiet(runs: int, days: int, seed: int = 7, held: int = 40, others: int = 160) -> int:
     """In how many of so many runs the watch gives way, when there is no difference at all.
 
-    held, others: members on both sides, a third of whom comes by on a day; each has a rate of
-    their own. It looks at the end of each day.
+    held, others: members on both sides, a third of whom comes by on a day and sees `COUNT`
+    places; each has a rate of their own. It looks at the end of each day.
     """
     rng = np.random.default_rng(seed)
     members = held + others
     fell = 0
     for _ in range(runs):
         rates = rng.beta(1.2, 4.0, members)
-        log: list[list[_Seen]] = []
+        cells: rec_watch.Cells = {}
         for day in range(days):
+            now = NOW + (day + 1) * DAY_S - 1.0
             here = np.flatnonzero(rng.random(members) < 0.35)
-            hit = rng.random(len(here)) < rates[here]
-            name = rec_watch.day_of(NOW + day * DAY_S)
-            log.append(
-                [
-                    _Seen(name, "holdout" if who < held else "", "ours", int(who), int(did))
-                    for who, did in zip(here, hit, strict=True)
-                ]
-            )
-            first = max(0, day - rec_watch.DAYS + 1)
-            starts = {
-                rec_watch.day_of(NOW + at * DAY_S): at * DAY_S for at in range(first, day + 1)
+            hits = rng.binomial(COUNT, rates[here])
+            # A day is one cell, as `rec_watch.tallied` makes it of the log.
+            day_number = int((now + 8 * 3600.0) // DAY_S)
+            cells[day_number, "chat"] = {
+                (who < held, who): [COUNT, hit]
+                for who, hit in zip(here.tolist(), hits.tolist(), strict=True)
             }
-            seen = [one for its in log[first:] for one in its]
-            if rec_watch.worst(rec_watch.counted(seen, starts)) is not None:
+            cells.pop((day_number - max(rec_watch.SPANS), "chat"), None)
+            starts = rec_watch.starting(NOW, now)
+            if rec_watch.worst(rec_watch.counts(cells, starts)) is not None:
                 fell += 1
                 break
     return fell
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    day: str
-    arm: str
-    ranker: str
-    member_id: int
-    clicked: int
 
 
 # Runs
 
 
 async def lived(
-    folder: Path, plan: Plan, arms: Arms, use: Callable[[Town], Any], say: Callable[[str], None]
+    folder: Path,
+    plan: Plan,
+    arms: Arms,
+    use: Callable[[Town], Any],
+    say: Callable[[str], None],
+    *,
+    watch: bool = True,
 ) -> Any:
-    """Live through a plan, then do something with what is there."""
+    """Live through a plan, then do something with what is there. watch: look every evening."""
     folder.mkdir(parents=True, exist_ok=True)
     store = Store(folder / "tastes.db", durability="process")
     await store.open()
@@ -419,8 +423,9 @@ async def lived(
         town = Town(store, plan, arms, folder)
         await town.open()
         for day in range(plan.days):
-            await town.day(day)
-            await town.look()
+            await town.day()
+            if watch:
+                await town.look()
             if day % 10 == 9:
                 say(f"day {day + 1}: {town.told.ends[-1]}")
         return await use(town)
@@ -435,16 +440,16 @@ async def broken(town: Town, how: str, most_days: int) -> dict[str, Any]:
     """
     await rec_watch.end(town.store, town.now)
     await town.service.load()
-    first = town.world.plan.days
-    town.now = begin = town.world.plan.now + first * DAY_S
+    town.now = begin = town.tomorrow
     await town.sabotage(how)
-    told: dict[str, Any] = {"fell_back": False, "days": None, "lists": None, "evidence": None}
-    for day in range(first, first + most_days):
-        await town.day(day, train=False)
-        end = town.now = town.world.plan.now + (day + 1) * DAY_S
-        for look in range(LOOKS):
+    told: dict[str, Any] = {"fell_back": False, "days": None, "lists": None}
+    for number in range(most_days):
+        morning = town.tomorrow
+        await town.day(train=False)
+        # As often as the bot looks; after some days in the evening is soon enough.
+        for look in range(1, rec_watch.LOOKS + 1) if number < 4 else (rec_watch.LOOKS,):
             # What was shown and clicked up to then: the log of a day is written at its end.
-            town.now = end - DAY_S + (look + 1) * DAY_S / LOOKS
+            town.now = morning + look * rec_watch.LOOK_S
             if await town.look():
                 rows = [
                     one
@@ -484,6 +489,11 @@ async def run(
 ) -> dict[str, Any]:
     """All of it, as JSON."""
     began = time.perf_counter()
+    spent: dict[str, float] = {}
+
+    def part_of(name: str) -> None:
+        spent[name] = round(time.process_time() - sum(spent.values()), 1)
+
     report: dict[str, Any] = {
         "members": members,
         "days": days,
@@ -506,19 +516,20 @@ async def run(
             report["train_s_p50"] = _round(statistics.median(told.train_s))
             report["recommend_ms_p50"] = _round(statistics.median(told.serve_ms))
             report["false_fall_backs"] = len(told.fallbacks)
-            report["sabotage"] = {"negated": await broken(town, "negated", 30)}
+            part_of("online")
+            report["sabotage"] = {}
+            for how in ("negated", "shuffled"):
+                say(f"sabotage: {how}")
+                report["sabotage"][how] = await broken(town, how, 30)
+            part_of("sabotage")
 
         await lived(base / "online", plan, Arms(), whole, say)
         report["discovery"] = await discovery(base, members, days, seeds, say)
-
-        async def mixed(town: Town) -> None:
-            report["sabotage"]["shuffled"] = await broken(town, "shuffled", 30)
-
-        short = replace(plan, seed=2, days=min(days, 15))
-        await lived(base / "shuffled", short, Arms(by_chance=0.0), mixed, say)
+        part_of("discovery")
     report["quiet"] = {"runs": watches, "days": 60, "fall_backs": quiet(watches, 60)}
+    part_of("quiet")
     report["seconds"] = round(time.perf_counter() - began, 1)
-    report["cpu_s"] = round(time.process_time(), 1)
+    report["cpu_s"] = spent
     return report
 
 
@@ -538,7 +549,9 @@ async def discovery(
             )
             arms = Arms(held=0.2, by_chance=0.0, explore=explore)
             say(f"{name}, seed {seed}")
-            found, shown = await lived(base / f"{name}-{seed}", plan, arms, _found, say)
+            folder = base / f"{name}-{seed}"
+            # Nobody breaks anything here: that the watch holds still is what `online` shows.
+            found, shown = await lived(folder, plan, arms, _found, say, watch=False)
             waits += found
             planted += shown
         told[name] = {

@@ -47,6 +47,8 @@ def erase(args: argparse.Namespace) -> int:
         print(f"backups: could not be read: {fault}")
     if freed.unfinished:
         print("backups: one is being made right now; the night takes them out of it")
+    if not proof.unlearned:
+        print("models: one is being trained right now; the night takes them out of all")
     if proof.blanked:
         print(f"{proof.blanked} answers to others that repeated them taken out")
     if not proof.needles:

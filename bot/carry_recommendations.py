@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from bot.terminal import FAILED, OK, CommandError, config_of_database, with_store
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from store import Store
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 _GOOD = ("live", "nothing")
 _SAID = {
@@ -141,7 +142,7 @@ def _show(status: dict[str, Any], *, as_json: bool) -> None:
             print(f"  in the data, {name}: {json.dumps(wrong, ensure_ascii=False)}")
     if status["fallback"]:
         print(f"everybody sees what is popular: {status['fallback']}")
-        print("/rec resume in the chat ends that, and so does a new model")
+        print("/rec resume in the chat ends that, and so does a new model that is certainly better")
     if status["training"]:
         print("a training was begun and has not ended yet")
     if status["last"] is not None:
@@ -173,10 +174,15 @@ def _roll_back(config: Config, *, as_json: bool) -> int:
     """The model before serves again; a running bot notices within a second."""
 
     async def back(store: Store) -> str:
+        from bot.recommending import go_back
+        from scheduler.recommending import folder_of
+
         now = time.time()
-        found = await store.rec_models.roll_back(now)
+        found = await go_back(store, folder_of(config.store.path), now, "rolled back by cli")
         if found is None:
-            raise CommandError("there is no model to go back to: zhiqun rec status")
+            raise CommandError(
+                "there is no model to go back to whose file can be used: zhiqun rec status"
+            )
         await store.audit.add(now, "cli", "rec.rollback", f"model:{found.name}")
         return found.name
 
@@ -185,9 +191,28 @@ def _roll_back(config: Config, *, as_json: bool) -> int:
     return OK
 
 
-def _report(args: argparse.Namespace) -> int:
-    from bot.carry_insights import report
+class _Here:
+    """Stands for the processes of `bot/crunch.py`: whoever waits is this terminal."""
 
+    async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        return run(*args)
+
+    async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        return run(*args)
+
+
+def _report(args: argparse.Namespace) -> int:
+    """What came of it, up to now: what was worked out at night says nothing of today."""
+    from bot.carry_insights import report
+    from scheduler import rec_report
+
+    config = config_of_database(args)
+
+    async def anew(store: Store) -> None:
+        opt_in = config.privacy.profiling == "opt-in"
+        await rec_report.anew(store, _Here(), config.recommendations, time.time(), opt_in=opt_in)
+
+    with_store(config, anew)
     return report(
         argparse.Namespace(
             config=args.config, what="rec", group="", json=args.json, csv="", chart=""

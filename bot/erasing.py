@@ -1,24 +1,31 @@
 """Forgetting somebody everywhere: the database, its backups, and a scan that looks for the rest.
 
-The chat forgets in the database at once and leaves the backups to the night; the terminal does
-all of it and then looks whether anything is left. What the scan cannot take out, a log or a file
-that somebody exported, it names.
+The chat forgets in the database at once and leaves backups and models to the night; the terminal
+does all of it and then looks whether anything is left. What the scan cannot take out, a log or a
+file that somebody exported, it names.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import secrets
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 from bot.trace import Scan, scan
+from scheduler.recommending import LEASE, unlearn
 from store import Store, migrate
 from store.dialect import DatabaseError
 from store.erasures import PART, Erased, Erasure, erase_in_copy, holds
 from store.traces import Needle
 
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
 _MAGIC = b"SQLite format 3\0"
+_LEASE_S = 600.0
 _STALE_S = 6 * 3600.0
 """A copy that was not finished for so long is nobody's work any more."""
 
@@ -50,13 +57,15 @@ class Freed:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """The end of an erasure. erased: None when nobody had the number. blanked: rows taken out
-    that repeated them for a few days, such as an answer to an operator."""
+    that repeated them for a few days, such as an answer to an operator. unlearned: whether the
+    models were looked through, or the night does it."""
 
     erased: Erased | None
     needles: int
     freed: Freed
     blanked: int
     scan: Scan
+    unlearned: bool
 
 
 def free(folder: Path, numbers: Collection[int], now: float) -> Freed:
@@ -127,6 +136,7 @@ async def erase(store: Store, member_id: int, places: Places, now: float, by: st
     if known is not None:
         waiting[member_id] = known
     freed = await _free(store, places.backups, list(waiting.values()), now)
+    unlearned = await _unlearn(store, now)
     blanked = 0
     found = await look(store, needles, places)
     passing = {
@@ -139,7 +149,27 @@ async def erase(store: Store, member_id: int, places: Places, now: float, by: st
     if blanked:
         found = await look(store, needles, places)
     await store.erasures.proved(member_id, len(found.left), now)
-    return Proof(erased, len(needles), freed, blanked, found)
+    return Proof(erased, len(needles), freed, blanked, found, unlearned)
+
+
+async def _unlearn(store: Store, now: float) -> bool:
+    """Take who is gone out of the models of what is recommended; False while somebody trains one:
+    then the night does it."""
+    hold = await store.leases.take(LEASE, secrets.token_hex(8), now, _LEASE_S)
+    if hold is None:
+        return False
+    try:
+        await unlearn(store, _Here(), opt_in=False)
+    finally:
+        await store.leases.release(hold, now)
+    return True
+
+
+class _Here:
+    """Not in another process: at a terminal nobody waits for an answer."""
+
+    async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        return await asyncio.to_thread(run, *args)
 
 
 async def look(store: Store, needles: Collection[Needle], places: Places) -> Scan:

@@ -133,6 +133,7 @@ class InsightSide:
         self._watch = Watch(store, self._crunch, opt_in=opt_in)
         self._drawn: OrderedDict[str, bytes] = OrderedDict()
         self._refreshing: asyncio.Task[str] | None = None
+        self._counting: asyncio.Task[str] | None = None
         self._closed = False
 
     # What reports ask: `handlers/report_means.py`
@@ -182,6 +183,14 @@ class InsightSide:
             return Started.RUNNING
         self._refreshing = asyncio.create_task(self._refresh())
         return Started.STARTED
+
+    async def recommended(self, wait_s: float) -> bool:
+        """What came of recommendations, worked out anew; see `handlers/report_means.py`."""
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(self._each([("recommendations", self._recount)]))
+        done, _ = await asyncio.wait({self._counting}, timeout=wait_s)
+        # What failed is a line in the log, and said nothing.
+        return bool(done) and not self._counting.cancelled() and bool(self._counting.result())
 
     async def settled(self) -> None:
         """Wait for what is being worked out, whatever comes of it."""
@@ -234,9 +243,10 @@ class InsightSide:
 
     async def close(self) -> None:
         """Work nothing out any more; what is not kept yet is worked out again."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+        for task in (self._refreshing, self._counting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._crunch.close()
 
     async def _read(self) -> str:
@@ -361,6 +371,10 @@ class InsightSide:
         return await rec_report.refresh(
             self._store, self._crunch, settings, now, opt_in=self._opt_in
         )
+
+    async def _recount(self, now: float) -> str:
+        settings = self._config.recommendations
+        return await rec_report.anew(self._store, self._crunch, settings, now, opt_in=self._opt_in)
 
     async def _each(self, steps: Sequence[Step]) -> str:
         """One after the other; one that fails is a line in the log, and the others go on."""

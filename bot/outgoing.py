@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from bot import chart
-from bot.campaign_filling import Best, Filling, nothing_better
+from bot.campaign_filling import Filling
 from bot.campaign_media import CampaignMedia
 from bot.campaign_phone import Phone
 from bot.campaigning import Desk, Place
@@ -69,6 +69,10 @@ _REASONS = frozenset(
 )
 
 
+Chosen = Callable[[Collection[int]], Awaitable[Mapping[int, str] | None]]
+"""The best item for each of these members; None where nobody chooses."""
+
+
 def campaign_rules(config: Config) -> CampaignRules:
     """The operator's rules, as the runner and the planner use them."""
     given = config.campaigns
@@ -99,6 +103,11 @@ def _drawn(told: Told, letters: chart.Lettering) -> bytes:
     return chart.draw(told.report, verdict, letters)
 
 
+def reached(tiers: Sequence[str], tier: str) -> Sequence[str]:
+    """A membership and those below it. tiers: the lowest first."""
+    return tiers[: tiers.index(tier) + 1] if tier in tiers else [tier]
+
+
 def account_of(settings: ChannelSettings) -> Account:
     """What a channel's account may do."""
     return Account(settings.account, settings.verified)
@@ -109,8 +118,8 @@ class Outgoing:
 
     clients: by channel. now: Unix seconds. pushes: tells owners. letters: of the charts. items: the
     catalogue in the order of its popularity. observe: route and end of each message or mass send.
-    posted: posts into groups were planned. chosen: the best item for each of these members; who is
-    left out, and everybody when it fails, gets what is popular.
+    posted: posts into groups were planned. chosen: the best item for each of these members; for
+    who is left out nothing is left. None from it, and when it fails: what is popular does.
     """
 
     def __init__(
@@ -127,7 +136,7 @@ class Outgoing:
         items: Callable[[], Mapping[str, Item]],
         observe: Callable[[str, str], None],
         posted: Callable[[], None] = lambda: None,
-        chosen: Best = nothing_better,
+        chosen: Chosen | None = None,
     ) -> None:
         self._store = store
         self._texts = texts
@@ -252,24 +261,33 @@ class Outgoing:
         )
 
     async def _best(self, member_ids: Collection[int]) -> Mapping[int, str]:
-        """What fits each best, else the most popular item that they have not bought; who has them
-        all is left out."""
-        found: dict[int, str] = {}
+        """What fits each best; who has nothing left is left out."""
         try:
-            found.update(await self._chosen(member_ids))
+            found = None if self._chosen is None else await self._chosen(member_ids)
         except Exception as error:  # noqa: BLE001 - said below
             # A campaign does not fail for want of a better item.
             log.warning("nothing_recommended", error=type(error).__name__)
-        member_ids = [number for number in member_ids if number not in found]
-        if not member_ids:
-            return found
-        bought = await self._store.portraits.bought(member_ids)
-        items = [item.id for item in self._items().values() if item.url]
+            found = None
+        return await self._popular(member_ids) if found is None else found
+
+    async def _popular(self, member_ids: Collection[int]) -> Mapping[int, str]:
+        """The most popular item that each may have and neither has nor refused."""
+        now, every = self._now(), self._items().values()
+        there = {item.id for item in every}
+        items = [item for item in every if item.url and item.available(now)]
+        found = {}
         for number in member_ids:
-            theirs = bought.get(number, set())
-            best = next((item for item in items if item not in theirs), None)
-            if best is not None:
-                found[number] = best
+            known = await self._store.rec_data.known(number, now, now, opt_in=True, band=str)
+            if known is None:
+                continue
+            have = known.holdings.owned | known.holdings.finished
+            out = have | known.holdings.returned | known.disliked
+            reach = {"", *reached(self._tiers, known.tier)}
+            for item in items:
+                open_to = item.needs_tier in reach and have.issuperset({*item.requires} & there)
+                if open_to and item.id not in out:
+                    found[number] = item.id
+                    break
         return found
 
     async def _chart(self, told: Told) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -25,14 +26,14 @@ from bot.pushes import Pushes
 from bot.recommending import Recommender
 from handlers import recommend_text
 from handlers.message import Reply
-from handlers.recommending import Done, Pick, Suggesting, Wish
+from handlers.recommending import Done, Offer, Pick, Suggesting, Wish
 from handlers.texts import Texts
 from handlers.topics import LETTER
 from scheduler import pace, picks, rec_watch, recommending
 from scheduler.clock import SHANGHAI, Job
 from scheduler.communities import Crunch
 from scheduler.rec_features import Cut
-from scheduler.recommending import Missing, Outcome, Rules
+from scheduler.recommending import LEASE, Missing, Outcome, Rules
 from store import Store, StoreError
 from store.catalogue import Item
 from store.leases import Hold
@@ -42,8 +43,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-LEASE = "recommendations"
-"""Of who trains and lists."""
 _LEASE_S = 60.0
 _RENEW_S = 20.0
 _GO_ON_S = 60.0
@@ -52,6 +51,8 @@ _LETTERS_S = 60.0
 _NOTICE = "recommendations.notice"
 _NOTICE_S = 86_400.0
 """So long owners are tried to be told; afterwards it is old news."""
+_CHOICE = 5
+"""So many items of each are looked at for one with an address."""
 _AT_ONCE = 8
 """Members of a campaign whose item is chosen at the same time."""
 _OWNERS_FIRST = ("refused", "failed", "too_little")
@@ -216,7 +217,7 @@ class RecSide:
         """Begin a training in the background; owners hear how it ended."""
         if not self._settings.enabled:
             return Done.OFF
-        if self.running:
+        if self.running or not await self._free():
             return Done.RUNNING
         self._begin(force=True)
         return Done.STARTED
@@ -245,6 +246,15 @@ class RecSide:
             with suppress(StoreError):
                 await self._store.leases.release(hold, self._now())
 
+    async def _free(self) -> bool:
+        """Whether no other process trains or lists now."""
+        leases, now = self._store.leases, self._now()
+        hold = await leases.take(LEASE, self._holder, now, _LEASE_S)
+        if hold is None:
+            return False
+        await leases.release(hold, now)
+        return True
+
     async def _renew(self, hold: Hold) -> None:
         while True:
             await asyncio.sleep(_RENEW_S)
@@ -261,8 +271,6 @@ class RecSide:
         self._observe(done.end)
         if done.end == "failed":
             log.error("recommendation_training_failed", model=done.name, why=done.why)
-        if done.end == "live":
-            await rec_watch.end(store, self._now())
         await self._remember()
         await self.service.changed()
         was = ("", "") if before is None else (before[0].end, before[0].why)
@@ -273,10 +281,19 @@ class RecSide:
 
     async def _nightly(self) -> str:
         await self._after()
+        # However the training ends: what was listed yesterday is old.
+        await recommending.stale(self._store)
         if self.running:
             return ""
         done = await self._begin(force=False)
-        return "" if done is None or done.end == "nothing" else f"{done.name} {done.end}"
+        did = "" if done is None or done.end == "nothing" else f"{done.name} {done.end}"
+        forgot = await self._alone(
+            lambda: recommending.unlearn(self._store, self._crunch, opt_in=self._opt_in)
+        )
+        if forgot:
+            # What serves must not remember longer than its file does.
+            await self.service.changed()
+        return "; ".join(part for part in (did, forgot) if part)
 
     async def _go_on(self) -> str:
         """What was cut off, what another process left, what owners could not be told yet."""
@@ -299,9 +316,12 @@ class RecSide:
         def say(count: rec_watch.Count) -> str:
             return self._texts(
                 "rec_jobs.fallback",
+                days=math.ceil((self._now() - count.since) / 86_400.0),
                 members=count.members,
+                shown=count.shown,
                 clicked=count.clicked,
                 held=count.held,
+                held_shown=count.held_shown,
                 held_clicked=count.held_clicked,
             )
 
@@ -320,6 +340,8 @@ class RecSide:
         texts = self._texts
         match done.end:
             case "live":
+                if self.service.status().fallback:
+                    return texts("rec_jobs.live_in_vain", name=done.name)
                 return texts("rec_jobs.live", name=done.name)
             case "refused":
                 why = self._why(done.why)
@@ -330,8 +352,7 @@ class RecSide:
                 return texts("rec_jobs.too_little", missing=self.lacking(done.missing))
             case "nothing":
                 return texts("rec_jobs.nothing")
-        why = texts("rec_jobs.cut_off") if done.why == "cut_off" else done.why
-        return texts("rec_jobs.failed", why=why)
+        return texts("rec_jobs.failed", why=self._failed(done.why))
 
     def lacking(self, missing: Sequence[tuple[str, int, int]]) -> str:
         """What there is too little of, in words."""
@@ -352,16 +373,45 @@ class RecSide:
                 return texts("rec_jobs.why_worse_than_running")
             case "worse_than_popular":
                 return texts("rec_jobs.why_worse_than_popular")
+            case "worse_than_simple":
+                return texts("rec_jobs.why_worse_than_simple")
+            case "too_few":
+                return texts("rec_jobs.why_too_few")
             case "broken":
                 return texts("rec_jobs.why_broken")
         return texts("rec_jobs.why_other", why=why)
 
+    def _failed(self, why: str) -> str:
+        texts = self._texts
+        match why:
+            case "cut_off" | "RuntimeError":
+                return texts("rec_jobs.cut_off")
+            case "MemoryError":
+                return texts("rec_jobs.failed_memory")
+            case "OSError" | "ArtefactError":
+                return texts("rec_jobs.failed_disk")
+        return texts("rec_jobs.failed_other", why=why)
+
     async def _broken(self, why: str) -> None:
-        """A model that cannot be served; it is tried again whenever something changes."""
+        """A model that cannot be served; it is tried again whenever something changes. why: as
+        `recommender/artefact.py` says it; the log has that word for word."""
         if why not in self._refused:
             self._refused.add(why)
             about = hashlib.sha256(why.encode()).hexdigest()
-            await self._note(self._texts("rec_jobs.broken", why=why), about)
+            words = self._texts("rec_jobs.broken", why=self._damage(why))
+            await self._note(words, about)
+
+    def _damage(self, why: str) -> str:
+        texts = self._texts
+        if "cannot be read" in why:
+            return texts("rec_jobs.broken_gone")
+        if "checksum" in why:
+            return texts("rec_jobs.broken_other")
+        if "damaged" in why or "its end is missing" in why:
+            return texts("rec_jobs.broken_cut")
+        if "has schema" in why:
+            return texts("rec_jobs.broken_schema")
+        return texts("rec_jobs.broken_inside")
 
     async def _note(self, words: str, about: str, *, at_once: bool = False) -> None:
         """Owners are to be told; not at night, unless one of them has just asked."""
@@ -387,7 +437,11 @@ class RecSide:
 
     async def _write(self) -> str:
         assert self._pushes is not None
-        ways = picks.Ways(self._pick, self._say, self._send, self._pushes.channels)
+        ways = picks.Ways(
+            *(self._pick, self._say, self._send),
+            take_back=self.service.take_back,
+            channels=self._pushes.channels,
+        )
         return await picks.tick(self._store, self._letters, ways, self._now)
 
     async def _pick(
@@ -412,26 +466,38 @@ class RecSide:
 
     # Campaigns
 
-    async def best(self, member_ids: Collection[int]) -> dict[int, str]:
+    async def best(self, member_ids: Collection[int]) -> dict[int, str] | None:
         """The best item with an address for each of these members; who has none is left out.
 
-        The same all day: a campaign that asks again after a crash says the same.
+        None while recommendations are switched off. The same all day: a campaign that asks again
+        after a crash says the same. Only the item that is used counts as shown.
         """
         if not self._settings.enabled:
-            return {}
-        now, items = self._now(), self._items()
+            return None
+        now = self._now()
         day = datetime.fromtimestamp(now, SHANGHAI).strftime("%Y-%m-%d")
+        open_to = {item.id: None for item in self._items().values() if item.url}
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(member_id: int) -> tuple[int, str]:
+        async def choose(member_id: int) -> tuple[Offer, str]:
+            key = _key(f"campaign:{day}:{member_id}")
+            offer, found = Offer(), ""
             async with turns:
-                key = _key(f"campaign:{day}:{member_id}")
-                _, chosen = await self.service.recommend(member_id, key, "campaign", 1, Wish(), now)
-            item = items.get(f"item:{chosen[0].item}") if chosen else None
-            return member_id, item.id if item is not None and item.url else ""
+                # What the night worked out is soon looked at; all that can be opened takes longer.
+                for wish in (Wish(), Wish(among=tuple(open_to))):
+                    offer = await self.service.offer(member_id, key, "campaign", _CHOICE, wish, now)
+                    found = next((one.item for one in offer.picks if one.item in open_to), "")
+                    if found or not offer.picks or not open_to:
+                        break
+            return offer, found
 
-        found = await asyncio.gather(*(one(member_id) for member_id in member_ids))
-        return {member_id: item for member_id, item in found if item}
+        # All first: if it fails for one, what is popular is sent to all, and none of these.
+        found = await asyncio.gather(*(choose(member_id) for member_id in member_ids))
+        chosen = {}
+        for member_id, (offer, item) in zip(member_ids, found, strict=True):
+            if item and (await self.service.shown(offer, [item]))[0]:
+                chosen[member_id] = item
+        return chosen
 
 
 def _key(about: str) -> bytes:

@@ -2,8 +2,8 @@
 
 What ranks runs in a thread (`bot/rec_picking.py`), loaded when it is first needed; the loop only
 waits. A model is taken over while the one before it serves; a broken one changes nothing but the
-log. Members who do not want to be profiled, the hold-out, and everybody during a fall-back see what
-is popular, which no model has a part in.
+log, and at the start an earlier one serves in its place. Members who do not want to be profiled,
+the hold-out, and everybody during a fall-back see what is popular, which no model has a part in.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 
 import structlog
 
 from bot.rec_settings import RecommendationSettings
-from handlers.recommending import Done, Pick, Ranker, Reason, Status, Surface, Wish
+from handlers.recommending import Done, Offer, Pick, Ranker, Reason, Status, Surface, Wish
 from insights.draws import side
 from scheduler import rec_watch
 from scheduler.jobs import POPULAR
 from store import Store
-from store.rec_lists import KeptList, NewList, Precomputed, Shown
+from store.rec_lists import NewList, Precomputed, Shown
 from store.rec_models import Model
 from store.rec_tests import RecTest
 
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
     from recommender.fitted import Fitted
     from store.rec_data import Known
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 _DAY_S = 86_400.0
 _AT_ONCE = 2
 """So many lists are made at the same time: more threads would only fight for the processor."""
 _POPULAR_S = 60.0
+"""So long what is popular may be that of before."""
 _SURFACES_OF_CHANCE = frozenset({"chat", "welcome", "answer", "digest", "api"})
 """A campaign is one letter to many: there nothing is tried out."""
 
@@ -112,9 +116,12 @@ class Recommender:
         self._cut = cut
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._changing = asyncio.Lock()
-        self._shelving = asyncio.Lock()
+        self._building: asyncio.Task[Serving] | None = None
+        self._turns: set[asyncio.Task[Any]] = set()
         self._fitted: Fitted | None = None
         self._live: Model | None = None
+        self._wanted = ""
+        self._said: set[str] = set()
         self._newest: Model | None = None
         self._serving: Serving | None = None
         self._revision = -1
@@ -132,52 +139,130 @@ class Recommender:
     async def load(self) -> str:
         """Take over the model that is live; says what is wrong with it, "" for nothing.
 
-        While it is read the one before it serves, and goes on when the new one is no good. Errors:
-        StoreError.
+        While it is read the one before it serves, and goes on when the new one is no good; at the
+        start, where there is none yet, the newest that served before. Errors: StoreError.
         """
         async with self._changing:
             row = await self._store.rec_models.live()
             newest = await self._store.rec_models.newest(1)
             self._newest = newest[0] if newest else None
+            self._wanted = "" if row is None else row.name
             self._fallback = await rec_watch.fallback(self._store)
-            if row is None or (self._live is not None and row.name == self._live.name):
-                fitted = None if row is None else self._fitted
-            else:
-                try:
-                    fitted = await asyncio.to_thread(_loaded, self._folder, row)
-                except ModelError as error:
-                    log.error("model_refused", model=row.name, why=str(error), serving=self.model)
-                    if self._tell is not None:
-                        await self._tell(str(error))
-                    return str(error)
-            self._fitted, self._live = fitted, row
-            await self._shelve(anew=True)
-            return ""
+            wrong = ""
+            if row is None:
+                self._fitted, self._live = None, None
+            elif (
+                self._live is None
+                or row.name != self._live.name
+                or row.checksum != self._live.checksum
+            ):
+                wrong = await self._take(row)
+                if wrong and self._live is None:
+                    for earlier in await self._store.rec_models.earlier(row.id):
+                        if not await self._take(earlier):
+                            break
+                if wrong:
+                    await self._say(row, wrong)
+            await self._renew()
+            return wrong
 
     async def changed(self) -> str:
         """Another model is live, or none: the same as `load`."""
         return await self.load()
 
-    async def _shelve(self, *, anew: bool = False) -> Serving:
-        """The shelf as the catalogue is now, with the model over it."""
-        revision, now = await self._store.content.revision(), self._now()
-        async with self._shelving:
-            fresh = revision == self._revision and now < self._ordered_at + _POPULAR_S
-            if self._serving is not None and fresh and not anew:
-                return self._serving
-            # The number first: what changes while it is read is read again the next time.
+    async def _take(self, row: Model) -> str:
+        """Serve this model; what is wrong with its file, "" for nothing."""
+        try:
+            fitted = await asyncio.to_thread(_loaded, self._folder, row)
+        except ModelError as error:
+            log.error("model_refused", model=row.name, why=str(error), serving=self.model)
+            return str(error)
+        self._fitted, self._live = fitted, row
+        return ""
+
+    async def _say(self, row: Model, wrong: str) -> None:
+        """Owners hear of a broken file once, whatever else changes."""
+        if self._tell is not None and (about := f"{row.name}: {wrong}") not in self._said:
+            self._said.add(about)
+            await self._tell(wrong)
+
+    # The shelf
+
+    async def _shelve(self, *, hurry: bool = False) -> Serving:
+        """The shelf as the catalogue is now, with a model over it.
+
+        Whoever stops waiting loses nothing: it is made all the same, and once. Of another order of
+        what is popular, and of another model, nobody waits for more than the next list; hurry: of
+        another catalogue neither.
+        """
+        for _ in range(2):
+            # First: the shelf may be another one when it has come.
+            revision = await self._store.content.revision()
+            serving = self._serving
+            stale = serving is None or revision != self._revision
+            aged = self._now() >= self._ordered_at + _POPULAR_S
+            if not (stale or aged or serving is None or serving.fitted is not self._fitted):
+                return serving
+            building = self._build()
+            if serving is not None and (hurry or not stale):
+                return serving
+            # One that was begun before the change is waited for, and then the next one.
+            made = await asyncio.shield(building)
+        return made
+
+    def _build(self) -> asyncio.Task[Serving]:
+        """The one that is under way, or a new one."""
+        if self._building is None or self._building.done():
+            self._building = asyncio.create_task(self._made())
+            self._building.add_done_callback(self._looked_at)
+        return self._building
+
+    def _looked_at(self, task: asyncio.Task[Serving]) -> None:
+        # Whoever waits for it hears of it as well, but it may be that nobody does.
+        if task.cancelled() or (error := task.exception()) is None or self._store.closing:
+            return
+        log.error("shelf_not_made", error=type(error).__name__, exc_info=error)
+
+    async def _renew(self) -> None:
+        """Wait until the model that is loaded serves, with what is popular now."""
+        self._ordered_at = float("-inf")
+        while True:
+            serving = await asyncio.shield(self._build())
+            if serving.fitted is self._fitted and self._ordered_at > float("-inf"):
+                return
+
+    async def _made(self) -> Serving:
+        # The number first: what changes while it is read is read again the next time.
+        revision, now, before = await self._store.content.revision(), self._now(), self._serving
+        order = _ids(await self._store.interactions.finding(POPULAR))
+        fitted, name = self._fitted, self.model
+        if before is None or revision != self._revision or before.fitted is not fitted:
             things = await self._store.rec_data.things()
-            order = _ids(await self._store.interactions.finding(POPULAR))
-            fitted, name = self._fitted, self.model
 
             def make() -> Serving:
                 from bot.rec_picking import Serving
 
-                return Serving(things, order, fitted, name, self._cut)
+                return Serving(things, order, fitted, name, self._cut, before)
 
-            self._serving = await asyncio.to_thread(make)
-            self._revision, self._ordered_at = revision, now
-            return self._serving
+            serving = await asyncio.to_thread(make)
+        else:
+            serving = await asyncio.to_thread(before.ordered, order)
+        self._serving, self._revision, self._ordered_at = serving, revision, now
+        return serving
+
+    async def _turn(self, run: Callable[[], T]) -> T:
+        """Run it in a thread, when it is its turn. Who stops waiting leaves the turn to the thread
+        until it has ended."""
+        await self._gate.acquire()
+        task = asyncio.create_task(asyncio.to_thread(run))
+        self._turns.add(task)
+
+        def ended(task: asyncio.Task[T]) -> None:
+            self._gate.release()
+            self._turns.discard(task)
+
+        task.add_done_callback(ended)
+        return await asyncio.shield(task)
 
     # What a conversation asks
 
@@ -185,14 +270,28 @@ class Recommender:
         self, member_id: int, key: bytes, surface: Surface, count: int, wish: Wish, now: float
     ) -> tuple[int, tuple[Pick, ...]]:
         """A list, written down before it is given; see `handlers/recommending.py`."""
+        return await self.shown(await self.offer(member_id, key, surface, count, wish, now))
+
+    async def offer(
+        self,
+        member_id: int,
+        key: bytes,
+        surface: Surface,
+        count: int,
+        wish: Wish,
+        now: float,
+        *,
+        hurry: bool = False,
+    ) -> Offer:
+        """A list that nobody has seen; see `handlers/recommending.py`."""
         if count < 1 or not self._settings.enabled:
-            return 0, ()
+            return Offer()
         store = self._store
         shown = await store.recommendations.by_key(key)
         if shown is not None:
-            return _again(shown)
+            return Offer(_picks(shown.shown), shown.id)
         serving, known, tests, kept, fallback = await asyncio.gather(
-            self._shelve(),
+            self._shelve(hurry=hurry),
             self._known(member_id, now),
             store.rec_tests.running(),
             store.recommendations.kept(member_id),
@@ -200,16 +299,15 @@ class Recommender:
         )
         self._fallback = fallback
         if known is None:
-            return 0, ()
+            return Offer()
         arm = await self._arm(member_id, known, tests, serving)
         ask = self._ask(member_id, key, count, wish, now, known, arm, kept)
         # Beside an item only what goes with it makes sense.
         if not arm.name and surface in _SURFACES_OF_CHANCE and not wish.near:
             ask = replace(ask, explore=self._settings.explore)
-        async with self._gate:
-            places = await asyncio.to_thread(serving.picks, ask)
+        places = await self._turn(lambda: serving.picks(ask))
         if not places:
-            return 0, ()
+            return Offer()
         new = NewList(
             *(key, member_id, now, surface),
             ranker="interleaved" if arm.beside else arm.ranker,
@@ -219,11 +317,28 @@ class Recommender:
             asked=_asked(wish),
             shown=tuple(_shown(one) for one in places),
         )
-        written = await store.recommendations.put(new)
+        return Offer(_picks(new.shown), 0, new)
+
+    async def shown(
+        self, offer: Offer, items: Collection[str] | None = None
+    ) -> tuple[int, tuple[Pick, ...]]:
+        """Write down that it is shown; see `handlers/recommending.py`."""
+        new = offer.row
+        if new is None:
+            return offer.number, offer.picks
+        if items is not None:
+            new = new._replace(shown=tuple(one for one in new.shown if one.item_id in items))
+        if not new.shown:
+            return 0, ()
+        written = await self._store.recommendations.put(new)
         if written is None:
             return 0, ()
-        self._observe(surface, written.ranker)
-        return _again(written)
+        self._observe(new.surface, written.ranker)
+        return written.id, _picks(written.shown)
+
+    async def take_back(self, number: int) -> None:
+        """A list that was written was not shown; see `handlers/recommending.py`."""
+        await self._store.recommendations.take_back(number)
 
     async def why(self, member_id: int, item_id: str, now: float) -> tuple[Reason, ...]:
         """Why they would be shown this item; see `handlers/recommending.py`."""
@@ -234,16 +349,15 @@ class Recommender:
             return ()
         arm = await self._arm(member_id, known, tests, serving)
         ask = self._ask(member_id, b"", 1, Wish(), now, known, arm, None)
-        async with self._gate:
-            return await asyncio.to_thread(serving.why, ask, item_id)
+        return await self._turn(lambda: serving.why(ask, item_id))
 
     async def similar(self, item_id: str, count: int) -> tuple[Pick, ...]:
         """What goes with an item; see `handlers/recommending.py`."""
         serving = await self._shelve()
         if count < 1:
             return ()
-        async with self._gate:
-            found = await asyncio.to_thread(serving.similar, item_id, count, self._now())
+        now = self._now()
+        found = await self._turn(lambda: serving.similar(item_id, count, now))
         return tuple(Pick(item, score) for item, score in found)
 
     async def _known(self, member_id: int, now: float) -> Known | None:
@@ -335,6 +449,7 @@ class Recommender:
             last_why="" if last is None else last.why,
             training=trainer is not None and trainer.running,
             figures={} if last is None else _object(last.metrics),
+            live=self._wanted,
         )
 
     async def train(self) -> Done:
@@ -344,12 +459,13 @@ class Recommender:
         return await self._trainer.train()
 
     async def roll_back(self, by: str, now: float) -> tuple[Done, str]:
-        """The model before serves again; (NOTHING, "") when there is none."""
-        row = await self._store.rec_models.roll_back(now, f"rolled back by {by}")
+        """The model before serves again; (NOTHING, "") when there is none that can be used."""
+        row = await go_back(self._store, self._folder, now, f"rolled back by {by}")
         if row is None:
             return Done.NOTHING, ""
-        await self.changed()
-        return Done.DONE, row.name
+        wrong = await self.changed()
+        # Its file was read a moment ago; if it is gone by now, what served goes on.
+        return (Done.NOTHING, "") if wrong else (Done.DONE, row.name)
 
     async def resume(self, by: str, now: float) -> Done:
         """End the fall-back; NOTHING when there was none."""
@@ -358,6 +474,27 @@ class Recommender:
         if ended:
             log.info("fallback_ended", by=by)
         return Done.DONE if ended else Done.NOTHING
+
+
+async def go_back(store: Store, folder: Path, now: float, why: str) -> Model | None:
+    """The newest model before the live one whose file can be used is live from now on.
+
+    None when there is none, and nothing changes. Errors: StoreError.
+    """
+    running = await store.rec_models.live()
+    for row in [] if running is None else await store.rec_models.earlier(running.id):
+        try:
+            await asyncio.to_thread(_loaded, folder, row)
+        except ModelError as error:
+            log.warning("model_passed_by", model=row.name, why=str(error))
+            continue
+        return await store.rec_models.roll_back(now, why, row.id)
+    return None
+
+
+def _file(row: Model) -> tuple[str, str]:
+    """What a file is known by: the same name may have been written anew."""
+    return row.name, row.checksum
 
 
 def _loaded(folder: Path, row: Model) -> Fitted:
@@ -401,18 +538,19 @@ def _asked(wish: Wish) -> str:
 def _shown(one: Chosen) -> Shown:
     why = [[reason.kind, reason.name, reason.share] for reason in one.why]
     return Shown(
-        *(one.item, one.ranker, one.propensity, one.explored, one.score),
+        *(one.item, one.ranker, one.propensity, one.explored),
+        score=one.score if math.isfinite(one.score) else None,
         why=json.dumps(why, ensure_ascii=False, separators=(",", ":")),
     )
 
 
-def _again(kept: KeptList) -> tuple[int, tuple[Pick, ...]]:
-    return kept.id, tuple(
+def _picks(shown: Sequence[Shown]) -> tuple[Pick, ...]:
+    return tuple(
         Pick(
             one.item_id,
             one.score or 0.0,
             tuple(Reason(*why) for why in json.loads(one.why or "[]")),
             one.explored,
         )
-        for one in kept.shown
+        for one in shown
     )

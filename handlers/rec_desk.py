@@ -21,10 +21,15 @@ from handlers.recommending import Done, Recommendations, Status
 from handlers.report_numbers import said
 from handlers.router import folded
 from handlers.texts import Texts
+from store.rec_models import Model
 
 _DAY_S = 86_400.0
 _LOOKED = 20
 """Of the newest tests, for one that this very message ended."""
+_MODELS = 100
+"""Of the newest models, for the one that served before: most nights' are not refused."""
+_WAIT_S = 2.0
+_BY_MEMBER = re.compile(r"rolled back by member:(\d+)")
 _SHARE = 0.2
 _LEAST_SHARE = 0.01
 
@@ -36,8 +41,8 @@ _RANKERS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("lightfm",), "lightfm"),
     }
 )
-_INTERLEAVE = frozenset({"交错", "穿插", "interleave", "interleaved"})
-_SPLIT = frozenset({"分组", "split", "ab", "a/b"})
+_INTERLEAVE = frozenset({"交错", "交错比", "穿插", "interleave", "interleaved"})
+_SPLIT = frozenset({"分组", "分组比", "split", "ab", "a/b"})
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)\s*%?")
 _VERBS = MappingProxyType(
     {
@@ -89,7 +94,8 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
     word, _, more = rest.strip().partition(" ")
     verb, more = _VERBS.get(folded(word), ""), more.strip()
     if not verb:
-        return Reply.text(ctx.texts("rec_desk.usage"))
+        said_not = ctx.texts("rec_desk.unknown", word=changes.short(word))
+        return Reply.text(f"{said_not}\n{ctx.texts('rec_desk.usage')}")
     ctx.handler = f"operator.rec.{verb}"
     if verb == "report":
         return await report_desk.report(message, ctx, f"rec {more}".strip())
@@ -105,7 +111,7 @@ async def command(message: Message, ctx: Context, rest: str) -> Reply:
     if verb == "train":
         return await _train(message, ctx, service)
     if verb == "rollback":
-        return await _roll_back(ctx, service)
+        return await _roll_back(ctx, more)
     if verb == "resume":
         return await _resume(message, ctx, service)
     if verb == "stop":
@@ -126,7 +132,7 @@ async def _status(ctx: Context, service: Recommendations) -> Reply:
     if found.missing:
         lines.append(texts("rec_desk.missing", what=missing(texts, found.missing)))
     if found.last and found.last != found.model:
-        lines.append(_last(texts, found))
+        lines.append(await _last(ctx, found))
     lines += _checked(texts, found.figures)
     lines.append(await _shown(ctx))
     if found.training:
@@ -143,8 +149,20 @@ def _serving(texts: Texts, found: Status) -> str:
     return texts("rec_desk.serving", model=found.model, since=since)
 
 
-def _last(texts: Texts, found: Status) -> str:
+async def _last(ctx: Context, found: Status) -> str:
     """What became of the newest model, which is not the one that serves."""
+    texts = ctx.texts
+    row = next(
+        (one for one in await ctx.store.rec_models.newest(1) if one.name == found.last), None
+    )
+    if row is not None and row.status == "refused" and row.live_at is not None:
+        # It served, and somebody took it down.
+        by = _BY_MEMBER.fullmatch(row.why)
+        when = f"{datetime.fromtimestamp(row.ended_at or row.live_at, SHANGHAI):%m-%d %H:%M}"
+        if by is None:
+            return texts("rec_desk.last_taken_down", model=row.name, when=when)
+        who = texts("rec_desk.by_you" if int(by[1]) == ctx.member.id else "rec_desk.by_other")
+        return texts("rec_desk.last_taken_down_by", model=row.name, when=when, who=who)
     if found.last_status == "refused":
         return texts("rec_desk.last_refused", model=found.last, why=worded(texts, found.last_why))
     if found.last_status == "retired":
@@ -154,10 +172,10 @@ def _last(texts: Texts, found: Status) -> str:
 
 def _checked(texts: Texts, figures: Mapping[str, Any]) -> list[str]:
     """How the newest model did on the newest week; nothing where it was not measured."""
-    gate = figures.get("figures", figures)
-    reached = gate.get("ndcg10") if isinstance(gate, Mapping) else None
-    if not isinstance(reached, Mapping) or reached.get("new") is None:
+    reached = _reached(figures)
+    if not reached:
         return []
+    gate = figures.get("figures", figures)
     others = [
         texts(f"rec_desk.checked_{name}", value=f"{reached[name]:.3f}")
         for name in ("running", "popular")
@@ -165,6 +183,13 @@ def _checked(texts: Texts, figures: Mapping[str, Any]) -> list[str]:
     ]
     values = "，".join((texts("rec_desk.checked_new", value=f"{reached['new']:.3f}"), *others))
     return [texts("rec_desk.checked", members=gate.get("n", 0), values=values)]
+
+
+def _reached(figures: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the gate measured: "new", "running", "popular" -> NDCG@10; {} where it did not."""
+    gate = figures.get("figures", figures)
+    reached = gate.get("ndcg10") if isinstance(gate, Mapping) else None
+    return reached if isinstance(reached, Mapping) and reached.get("new") is not None else {}
 
 
 def missing(texts: Texts, what: Sequence[tuple[str, int, int]]) -> str:
@@ -186,14 +211,24 @@ async def _shown(ctx: Context) -> str:
     """How many lists there were in a week, by ranker."""
     counts = await ctx.store.recommendations.counts(ctx.at - 7 * _DAY_S, ctx.at)
     sums: dict[str, int] = {}
-    for _, ranker, arm, lists in counts:
+    fetched = 0
+    for surface, ranker, arm, lists in counts:
+        if surface == "api":
+            # A shop took them; whether somebody saw them nobody tells us.
+            fetched += lists
+            continue
         kind = arm if arm in ("holdout", "fallback") else ranker
         sums[kind] = sums.get(kind, 0) + lists
-    if not sums:
-        return ctx.texts("rec_desk.shown_none")
     order = sorted(sums, key=lambda kind: (-sums[kind], kind))
     parts = "、".join(f"{_ranker(ctx.texts, kind)} {sums[kind]:,}" for kind in order)
-    return ctx.texts("rec_desk.shown", lists=f"{sum(sums.values()):,}", parts=parts)
+    told = [
+        ctx.texts("rec_desk.shown", lists=f"{sum(sums.values()):,}", parts=parts)
+        if sums
+        else ctx.texts("rec_desk.shown_none")
+    ]
+    if fetched:
+        told.append(ctx.texts("rec_desk.fetched", lists=f"{fetched:,}"))
+    return "".join(told)
 
 
 def _ranker(texts: Texts, name: str) -> str:
@@ -214,7 +249,7 @@ def _about(texts: Texts, one: Begun) -> dict[str, Any]:
         "a": _ranker(texts, one.a),
         "b": _ranker(texts, one.b),
         "method": texts(f"rec_test.{one.method}"),
-        "share": said(one.share, "share"),
+        "share": f"{one.share * 100:.4g}%",
         "since": f"{datetime.fromtimestamp(one.started_at, SHANGHAI):%m-%d}",
     }
 
@@ -235,13 +270,57 @@ async def _train(message: Message, ctx: Context, service: Recommendations) -> Re
     return Reply.text(ctx.texts("rec_desk.train_started"))
 
 
-async def _roll_back(ctx: Context, service: Recommendations) -> Reply:
-    model = service.status().model
-    if not model:
-        return Reply.text(ctx.texts("rec_desk.rollback_none"))
-    return await changes.ask(
-        ctx, "rec.rollback", {"model": model}, ctx.texts("rec_desk.rollback_ask", model=model)
+async def _roll_back(ctx: Context, typed: str) -> Reply:
+    """Ask first, with the model by name that would come back."""
+    texts = ctx.texts
+    # By its row: a model whose file is broken is not in memory, and is the one to leave.
+    live, before = await _live(ctx), await _before(ctx)
+    if not live or before is None:
+        return Reply.text(texts("rec_desk.rollback_none"))
+    question = texts(
+        "rec_desk.rollback_ask", model=live, before=before.name, about=_about_model(texts, before)
     )
+    if typed and typed != before.name:
+        question = f"{texts('rec_desk.rollback_named', word=changes.short(typed))}\n{question}"
+    return await changes.ask(ctx, "rec.rollback", {"model": live, "to": before.name}, question)
+
+
+async def _live(ctx: Context) -> str:
+    row = await ctx.store.rec_models.live()
+    return "" if row is None else row.name
+
+
+async def _before(ctx: Context) -> Model | None:
+    """The model that served before the one that is live; None where there is none."""
+    models = ctx.store.rec_models
+    live = await models.live()
+    if live is None:
+        return None
+    served = (
+        one
+        for one in await models.newest(_MODELS)
+        if one.status == "retired" and one.live_at is not None and one.id < live.id
+    )
+    return next(served, None)
+
+
+def _about_model(texts: Texts, row: Model) -> str:
+    """When it served and what the gate measured, as far as that is known."""
+    days = " 到 ".join(
+        f"{datetime.fromtimestamp(at, SHANGHAI):%m-%d %H:%M}"
+        for at in (row.live_at, row.ended_at)
+        if at is not None
+    )
+    told = [texts("rec_desk.rollback_served", days=days)]
+    reached = _reached(_kept(row.metrics))
+    if reached:
+        values = "，".join(
+            texts(f"rec_desk.before_{name}", value=f"{reached[name]:.3f}")
+            for name in ("new", "popular")
+            if reached.get(name) is not None
+        )
+        told.append(texts("rec_desk.rollback_checked", values=values))
+    return "，".join(told)
 
 
 @changes.executes("rec.rollback")
@@ -249,14 +328,27 @@ async def _rolled_back(message: Message, ctx: Context, args: Mapping[str, Any]) 
     texts, service = ctx.texts, ctx.recommendations
     if service is None:
         return Reply.text(texts("rec_desk.off"))
-    was, now = str(args["model"]), service.status().model
+    was, now = str(args["model"]), await _live(ctx)
+    by = f"member:{ctx.member.id}"
+    left = next(
+        (one for one in await ctx.store.rec_models.newest(_MODELS) if one.name == was), None
+    )
+    if now != was and left is not None and now == args.get("to") and left.why.endswith(f" {by}"):
+        # The same message again: it went back, and died before it was written down.
+        await changes.audited(message, ctx, "rec.rollback", f"model:{now}", f"{was} -> {now}")
+        return Reply.text(texts("rec_desk.rollback_done", was=was, model=now))
     if now != was:
-        # The same message again, after a crash, or somebody else was first.
+        # Somebody else was first.
         return Reply.text(texts("rec_desk.rollback_changed", model=now or texts("ranker.popular")))
-    done, name = await service.roll_back(f"member:{ctx.member.id}", ctx.at)
+    done, name = await service.roll_back(by, ctx.at)
+    wanted_back = str(args.get("to", name))
     if done is not Done.DONE:
-        return Reply.text(texts("rec_desk.rollback_none"))
+        return Reply.text(texts("rec_desk.rollback_broken", model=wanted_back))
     await changes.audited(message, ctx, "rec.rollback", f"model:{name}", f"{was} -> {name}")
+    if name != wanted_back:
+        return Reply.text(
+            texts("rec_desk.rollback_further", was=was, model=name, broken=wanted_back)
+        )
     return Reply.text(texts("rec_desk.rollback_done", was=was, model=name))
 
 
@@ -335,26 +427,42 @@ async def _stop(message: Message, ctx: Context, typed: str) -> Reply:
     texts, tests = ctx.texts, ctx.store.rec_tests
     mark = message.key[:12]
     for one in await tests.newest(_LOOKED):
-        kept = _verdict(one)
+        kept = _kept(one.verdict)
         if one.ended_at is not None and kept.get("by") == mark:
+            await changes.audited(message, ctx, "rec.stop", f"rec_test:{one.id}", kept["better"])
             return Reply.text(_told(texts, one, kept))
     running = await tests.running()
     word = folded(typed)
-    if word:
-        method = "interleave" if word in _INTERLEAVE else "split" if word in _SPLIT else ""
-        running = [one for one in running if one.method == method]
     if not running:
         return Reply.text(texts("rec_desk.stop_none"))
+    if word and word not in _INTERLEAVE | _SPLIT:
+        return Reply.text(texts("rec_desk.stop_word", word=changes.short(typed)))
+    if word:
+        method = "interleave" if word in _INTERLEAVE else "split"
+        running = [one for one in running if one.method == method]
+    if not running:
+        return Reply.text("\n".join([texts("rec_desk.stop_other"), *await _tests(ctx)]))
     if len(running) > 1:
         return Reply.text("\n".join([*await _tests(ctx), texts("rec_desk.stop_which")]))
     test = running[0]
-    kept = await _judged(ctx, test)
+    kept = await _newest_verdict(ctx, test)
     kept["by"] = mark
     ended = await tests.end(test.id, ctx.at, json.dumps(kept))
     if ended is None:
         return Reply.text(texts("rec_desk.stop_none"))
     await changes.audited(message, ctx, "rec.stop", f"rec_test:{test.id}", kept["better"])
     return Reply.text(_told(texts, ended, kept))
+
+
+async def _newest_verdict(ctx: Context, test: Begun) -> dict[str, Any]:
+    """What it found, worked out beside the bot; where that takes too long, in the night; where it
+    is too young for that, here."""
+    fresh = ctx.insights is not None and await ctx.insights.recommended(_WAIT_S)
+    judged = await ctx.store.rec_tests.get(test.id)
+    kept = _kept("" if judged is None else judged.verdict)
+    if "members" not in kept:
+        return await _judged(ctx, test)
+    return kept if fresh else kept | {"earlier": True}
 
 
 async def _judged(ctx: Context, test: Begun) -> dict[str, Any]:
@@ -373,9 +481,10 @@ async def _judged(ctx: Context, test: Begun) -> dict[str, Any]:
     )
 
 
-def _verdict(one: Begun) -> dict[str, Any]:
+def _kept(text: str) -> dict[str, Any]:
+    """JSON that the store keeps as text; {} for none."""
     try:
-        found = json.loads(one.verdict) if one.verdict else {}
+        found = json.loads(text) if text else {}
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -391,12 +500,23 @@ def _told(texts: Texts, one: Begun, kept: Mapping[str, Any]) -> str:
     if "prefer" in kept:
         more, less, ties = kept["prefer"]
         lines.append(texts("rec_desk.ended_prefer", a=a, b=b, more=more, less=less, ties=ties))
-    if kept.get("why"):
-        lines.append(texts(f"note.rec_{kept['why']}"))
+    if kept.get("why") == "few":
+        on_a, on_b = kept["members"]
+        least = kept.get("least", 0)
+        if one.method == "interleave":
+            clicked = sum(kept.get("prefer", ()))
+            few = texts("rec_desk.ended_few_clicked", members=on_a, clicked=clicked, least=least)
+        else:
+            few = texts("rec_desk.ended_few", a=a, b=b, first=on_a, second=on_b, least=least)
+        lines.append(few)
+    elif kept.get("why"):
+        lines.append(texts("rec_desk.ended_unequal"))
     elif kept.get("better"):
         lines.append(texts("rec_desk.ended_better", better=_ranker(texts, str(kept["better"]))))
     else:
-        lines.append(texts("note.rec_unsure"))
+        lines.append(texts("rec_desk.ended_unsure"))
+    if kept.get("earlier"):
+        lines.append(texts("rec_desk.ended_earlier"))
     return "\n".join(lines)
 
 
@@ -404,5 +524,5 @@ def _named(texts: Texts, one: Begun) -> dict[str, str]:
     end = one.ended_at or one.started_at
     return {
         "method": texts(f"rec_test.{one.method}"),
-        "days": f"{max(1, round((end - one.started_at) / _DAY_S))}",
+        "time": said(end - one.started_at, "seconds"),
     }

@@ -35,6 +35,10 @@ _LEAST = 10
 """Where nothing is configured, figures of fewer are for owners only."""
 _GAPS = 200
 """Of the questions that are open, those asked most often."""
+_FRESH_S = 600.0
+_WAIT_S = 2.0
+"""What came of recommendations is worked out for who asks, when it is older than that; who asks
+waits so long at most, and reads what there is."""
 
 _KINDS = MappingProxyType(
     {
@@ -77,7 +81,9 @@ async def report(message: Message, ctx: Context, rest: str) -> Reply:
     if kind is None:
         near = difflib.get_close_matches(word, [*_KINDS, *_VERBS], n=1, cutoff=0.5)
         if near:
-            return Reply.text(ctx.texts("report.meant", near=near[0]))
+            # Long words of ours are for those who type them: what is offered is what help says.
+            word = _KINDS.get(near[0], near[0]) if near[0].isascii() else near[0]
+            return Reply.text(ctx.texts("report.meant", near=word))
         return Reply.text(ctx.texts("report.usage"))
     ctx.handler = f"operator.report.{kind}"
     of, _, last = more.rpartition(" ")
@@ -103,7 +109,10 @@ async def _show(message: Message, ctx: Context, kind: str, of: str, *, rest: boo
             return found
         scope = found.place
         title = texts("report.title_of", title=title, group=group_asked.shown(ctx, found))
+    counting = kind == "rec" and await _counting(ctx)
     known = await read(ctx, kind, scope)
+    if known is None and counting:
+        return Reply.text(texts("report.none_counting", title=title))
     if known is None and kind == "leaders":
         return Reply.text(texts("report.none_leaders", title=title))
     if known is None and ctx.is_operator():
@@ -118,7 +127,11 @@ async def _show(message: Message, ctx: Context, kind: str, of: str, *, rest: boo
     told = report_text.told(texts, first, title, {})
     asked = report_text.kept(ctx.member.role, told.asked)
     await ctx.store.members.set_state(ctx.member.id, ASKED, asked, ctx.at + ASKED_S)
-    lines = [told.text, texts("report.foot")]
+    lines = [told.text]
+    if counting:
+        lines.append(texts("report.counting"))
+    if told.asked:
+        lines.append(texts("report.foot"))
     if others is not None and not rest:
         lines.append(texts("report.foot_rest", typed=f"{kind} {of}".strip()))
     if kind in ("members", "week") and ctx.is_operator():
@@ -129,6 +142,15 @@ async def _show(message: Message, ctx: Context, kind: str, of: str, *, rest: boo
     if picture:
         ctx.then.append(Reply.image(picture))
     return Reply.text("\n".join(lines))
+
+
+async def _counting(ctx: Context) -> bool:
+    """Have what came of recommendations worked out, unless it was just now; whether that is still
+    under way, and there are only the figures of before."""
+    known = report_of(await ctx.store.interactions.finding(name_of("rec")))
+    if ctx.insights is None or (known is not None and ctx.at < known.made_at + _FRESH_S):
+        return False
+    return not await ctx.insights.recommended(_WAIT_S)
 
 
 async def read(ctx: Context, kind: str, scope: str) -> Report | None:
@@ -162,8 +184,10 @@ async def why(message: Message, ctx: Context, rest: str) -> Reply:
     """/why N: what number N of the last report is, over which window, from how many."""
     known = await ctx.store.members.state(ctx.member.id, ASKED, ctx.at)
     # What an operator was shown is not told to the analyst they have become.
-    if not known or not known["asked"] or known["role"] != ctx.member.role:
+    if not known or known["role"] != ctx.member.role:
         return Reply.text(ctx.texts("report.why_nothing"))
+    if not known["asked"]:
+        return Reply.text(ctx.texts("report.why_none"))
     one = report_text.asked_of(known, changes.number_from(rest))
     if one is None:
         return Reply.text(ctx.texts("report.why_usage", most=len(known["asked"])))

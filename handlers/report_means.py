@@ -48,5 +48,11 @@ class Insights(Protocol):
     def refresh(self) -> Started:
         """Begin to work everything out anew, in the background."""
 
+    async def recommended(self, wait_s: float) -> bool:
+        """Work out anew what came of recommendations; whether it was done within so many seconds.
+
+        Longer than that it goes on in the background. Never raises.
+        """
+
     async def publish(self, group: Group, by: str) -> Published:
         """Post a few figures of a group into it, with noise, once a day. by: "member:3"."""

@@ -1,27 +1,30 @@
 """你可能还喜欢: one more item below an answer or a welcome, where nobody asked for it.
 
-The answer is what was asked for, so it never waits: what is not there at once is left out. Only in
-private, for what fits a member is nobody else's business.
+The answer is what was asked for, so it never waits: what is not there at once is left out. What is
+written down as shown is what really stands there, for rankers are judged by it. Only in private,
+for what fits a member is nobody else's business.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from handlers.answers import kind_of, price_of
 from handlers.context import Context
 from handlers.message import Message, Reply
 from handlers.recommend_text import short_title
-from handlers.recommending import Surface, Wish
+from handlers.recommending import Offer, Pick, Recommendations, Surface, Wish
 from handlers.texts import MAX_TEXT_BYTES
 from handlers.tiers import closed, locked
 from store.catalogue import Item
 from store.db import StoreError
 
 PATIENCE_S = 0.15
-"""How long a suggestion may take, its link included."""
+"""How long it may take to find one."""
+WRITE_S = 0.3
+"""How long it may take to write down that it is shown, and to make its link."""
 
 _TITLE_CHARS = 4
 """Shorter titles are words that any answer may hold."""
@@ -29,11 +32,10 @@ _TITLE_CHARS = 4
 _ABOUT = frozenset(("faq", "content"))
 
 
-class Suggestion(NamedTuple):
-    """item: what; url: its tracked address, "" for none."""
+Line = Callable[[Item, str], str]
+"""What is said of an item; the address, "" for none."""
 
-    item: Item
-    url: str
+_taking_back: set[asyncio.Task[None]] = set()
 
 
 async def also(message: Message, ctx: Context, reply: Reply) -> Reply:
@@ -46,34 +48,34 @@ async def also(message: Message, ctx: Context, reply: Reply) -> Reply:
     item = about(ctx)
     if item is None:
         return reply
-    found = await _suggest(message, ctx, "answer", Wish(near=item.id))
-    if found is None or found.item.id == item.id:
-        return reply
-    line = ctx.texts(
-        "recommend.also",
-        title=found.item.title,
-        kind=kind_of(ctx.texts, found.item),
-        price=price_of(ctx.texts, found.item),
-        url=f"\n{found.url}" if found.url else "",
-    )
-    return _below(reply, line)
+
+    def line(found: Item, url: str) -> str:
+        return ctx.texts(
+            "recommend.also",
+            title=found.title,
+            kind=kind_of(ctx.texts, found),
+            price=price_of(ctx.texts, found),
+            url=f"\n{url}" if url else "",
+        )
+
+    return await _suggest(message, ctx, reply, "answer", Wish(near=item.id), line)
 
 
 async def welcome(message: Message, ctx: Context, reply: Reply) -> Reply:
     """The welcome, with the item that fits best below it."""
     if not ctx.suggesting.welcome or message.talk is not None or reply.kind != "text":
         return reply
-    found = await _suggest(message, ctx, "welcome", Wish())
-    if found is None:
-        return reply
-    line = ctx.texts(
-        "recommend.welcome",
-        title=found.item.title,
-        kind=kind_of(ctx.texts, found.item),
-        price=price_of(ctx.texts, found.item),
-        url=f"\n{found.url}" if found.url else "",
-    )
-    return _below(reply, line)
+
+    def line(found: Item, url: str) -> str:
+        return ctx.texts(
+            "recommend.welcome",
+            title=found.title,
+            kind=kind_of(ctx.texts, found),
+            price=price_of(ctx.texts, found),
+            url=f"\n{url}" if url else "",
+        )
+
+    return await _suggest(message, ctx, reply, "welcome", Wish(), line)
 
 
 def about(ctx: Context) -> Item | None:
@@ -121,29 +123,73 @@ def _names(answer: str, item: Item) -> bool:
 
 
 async def _suggest(
-    message: Message, ctx: Context, surface: Surface, wish: Wish
-) -> Suggestion | None:
-    """The best item and its link; None when there is none, or not in time."""
-    if ctx.recommendations is None or closed(ctx, "recommend"):
-        return None
-    key = bytes.fromhex(message.key)
+    message: Message, ctx: Context, reply: Reply, surface: Surface, wish: Wish, line: Line
+) -> Reply:
+    """The reply with the best item below it; as it was when there is none, or not in time."""
+    service = ctx.recommendations
+    if service is None or closed(ctx, "recommend"):
+        return reply
     try:
         async with asyncio.timeout(PATIENCE_S):
-            number, picks = await ctx.recommendations.recommend(
-                ctx.member.id, key, surface, 1, wish, ctx.at
-            )
-            item = ctx.items.get(f"item:{picks[0].item}") if picks else None
-            if item is None:
-                return None
-            if locked(ctx, item):
-                return Suggestion(item, "")
-            ref = f"rec:{number}"
-            return Suggestion(
-                item, await ctx.links.to_item(item, ctx.member.id, "recommendation", ref)
+            found = await service.offer(
+                *(ctx.member.id, bytes.fromhex(message.key), surface, 1, wish, ctx.at), hurry=True
             )
     except (TimeoutError, StoreError):
         # The answer stands without it.
-        return None
+        return reply
+    item = ctx.items.get(f"item:{found.picks[0].item}") if found.picks else None
+    if item is None or item.id == wish.near or _below(reply, line(item, "")) is reply:
+        return reply
+    number = await _written(service, found)
+    if not number:
+        return reply
+    said = await _linked(ctx, reply, item, number, line)
+    if said is reply:
+        await _take_back(service, number)
+    return said
+
+
+async def _written(service: Recommendations, found: Offer) -> int:
+    """The number of the list, written down as shown; 0 when that failed or took too long."""
+    writing = asyncio.create_task(service.shown(found))
+    try:
+        async with asyncio.timeout(WRITE_S):
+            number, picks = await asyncio.shield(writing)
+    except TimeoutError:
+        # What is handed to the store is written in the end.
+        late = asyncio.create_task(_take_back_late(service, writing))
+        _taking_back.add(late)
+        late.add_done_callback(_taking_back.discard)
+        return 0
+    except StoreError:
+        return 0
+    return number if picks == found.picks else 0
+
+
+async def _linked(ctx: Context, reply: Reply, item: Item, number: int, line: Line) -> Reply:
+    """The reply with the item and its link; as it was when it is too long, or not in time."""
+    if locked(ctx, item):
+        return _below(reply, line(item, ""))
+    try:
+        async with asyncio.timeout(WRITE_S):
+            ref = f"rec:{number}"
+            url = await ctx.links.to_item(item, ctx.member.id, "recommendation", ref)
+    except (TimeoutError, StoreError):
+        return reply
+    return _below(reply, line(item, url))
+
+
+async def _take_back(service: Recommendations, number: int) -> None:
+    with suppress(StoreError):
+        await service.take_back(number)
+
+
+async def _take_back_late(
+    service: Recommendations, writing: asyncio.Task[tuple[int, tuple[Pick, ...]]]
+) -> None:
+    with suppress(StoreError):
+        number, _ = await writing
+        await service.take_back(number)
 
 
 def _below(reply: Reply, line: str) -> Reply:

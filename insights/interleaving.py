@@ -24,8 +24,9 @@ from insights.outcomes import rate
 A, B = 0, 1
 """The teams."""
 
-_COINS = 10
-"""Up to so many rounds all falls of the coin are gone through; a list has ten places or so."""
+_COINS = 6
+"""Up to so many rounds all falls of the coin are gone through: 64 drafts. A list in chat has three
+places; with ten rounds, twenty places took a tenth of a second."""
 _SURE = 0.05
 _LEAST = 6
 """Of fewer members no fall of the signs is rare enough: two of 2 to the sixth are 3 in 100."""

@@ -7,6 +7,9 @@ every interval: who was shown ten lists did not decide ten times. Compared with 
 everybody who is not held out, whatever ranker they saw: a ranker that only some members get, or
 only at times, would be compared with other members or other times.
 
+Lists that a program fetched by the API are counted on their own and are in nothing else: whether
+somebody saw them, nobody tells us.
+
 Novelty is how unpopular what was shown is: of each place, the share of members who never touched
 its item. Source: Vargas & Castells 2011, expected popularity complement.
 
@@ -16,7 +19,7 @@ Pure; scipy is loaded. Who withheld profiling is not among the places.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -41,7 +44,7 @@ _LEAST_BUYERS = 30
 FIGURES = (
     *("rec_lists", "rec_ctr", "rec_ctr_more", "rec_conversion", "rec_conversion_more"),
     *("rec_revenue", "rec_revenue_more", "rec_coverage", "rec_novelty", "rec_cold_items"),
-    *("rec_cold_members", "rec_explored"),
+    *("rec_cold_members", "rec_explored", "rec_fetched"),
     *("rec_test_a", "rec_test_b", "rec_test_more", "rec_prefer"),
 )
 """Of the report, in this order; the last four of the tests in it."""
@@ -116,6 +119,8 @@ class Known:
 
 
 HELD = "holdout"
+FETCHED = "api"
+"""The surface of lists that somebody's program may show or not."""
 _PLACES, _CLICKS, _BUYS, _CENTS, _NOVEL, _NEW, _EXPLORED, _LISTS, _COLD = range(9)
 
 
@@ -219,7 +224,11 @@ def report(
     surfaces: dict[str, _Sums] = {}
     testing = _Testing(tests)
     many = max(known.members, 1)
+    fetched: dict[int, int] = {}
     for place in places:
+        if place.surface == FETCHED:
+            fetched[place.list_id] = place.member_id
+            continue
         novel = 1.0 - min(known.touched.get(place.item_id, 0) / many, 1.0)
         published = known.catalogue.get(place.item_id)
         new = published is not None and 0.0 <= place.at - published < known.new_s
@@ -228,13 +237,14 @@ def report(
         surfaces.setdefault(place.surface, _Sums()).add(place, novel, new)
         testing.add(place)
     made = Report(kind=KIND, made_at=now, since=window.since, until=window.until)
-    if not sent.members and not held.members:
-        return replace(made, note="rec_none", lists=testing.listing(window))
     maker = _Figures(known, window)
+    apart = (maker.count("rec_fetched", fetched, fetched.values()),) if fetched else ()
+    if not sent.members and not held.members:
+        return replace(made, note="rec_none", figures=apart, lists=testing.listing(window))
     by_ranker = _listing("rec_rankers", "ranker", rankers, maker)
     return replace(
         made,
-        figures=maker.heading(_group(sent), _group(held)),
+        figures=maker.heading(_group(sent), _group(held)) + apart,
         lists=(
             by_ranker,
             _listing("rec_surfaces", "surface", surfaces, maker),
@@ -266,18 +276,9 @@ class _Figures:
         bought = self.conversion(sent)
         revenue = self.revenue(sent)
         novelty = self.novelty(sent)
-        lists = len(sent.sums.lists) + len(held.sums.lists)
+        lists = sent.sums.lists | held.sums.lists
         found = [
-            replace(
-                share_figure("rec_lists", Share(0, 0, 0), window),
-                value=lists,
-                unit="count",
-                numerator=None,
-                denominator=None,
-                n=lists,
-                people=len(sent.sums.members.keys() | held.sums.members.keys()),
-                note="",
-            )
+            self.count("rec_lists", lists, sent.sums.members.keys() | held.sums.members.keys())
         ]
         clicks = rec_tests.beside(sent.clicked, held.clicked)
         buys = rec_tests.beside(sent.bought, held.bought)
@@ -300,6 +301,18 @@ class _Figures:
             share_figure("rec_explored", sent.explored, window, none="rec_none"),
         ]
         return tuple(found)
+
+    def count(self, name: str, lists: Collection[int], members: Iterable[int]) -> Figure:
+        """So many lists of so many members."""
+        return Figure(
+            name=name,
+            value=len(lists),
+            unit="count",
+            since=self.window.since,
+            until=self.window.until,
+            n=len(lists),
+            people=len(set(members)),
+        )
 
     def ctr(self, one: _Group) -> Figure:
         return share_figure("rec_ctr", one.clicked, self.window, none="rec_none")
@@ -336,8 +349,9 @@ class _Figures:
             until=self.window.until,
             numerator=over,
             denominator=under,
-            low=_finite(its.low),
-            high=_finite(its.high),
+            # Nothing of everybody has no spread, and is not certain to be nothing for ever.
+            low=_finite(its.low) if over else None,
+            high=_finite(its.high) if over else None,
             n=one.places,
             people=one.people,
             note="rec_none" if nothing else "few" if one.places < LEAST else "",
@@ -458,7 +472,7 @@ class _Testing:
 
     def add(self, place: Place) -> None:
         test = None if place.test_id is None else self._tests.get(place.test_id)
-        if test is None:
+        if test is None or place.surface == FETCHED:
             return
         if test.method == "interleave":
             # What chance put there, to learn about it, is nobody's pick.

@@ -161,6 +161,7 @@ class Found:
             "better": self.better,
             "why": self.why,
             "members": [self.members_a, self.members_b],
+            "least": LEAST_MEMBERS,
         }
         if self.effect is not None and math.isfinite(self.effect.share):
             one = self.effect

@@ -14,7 +14,8 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -22,11 +23,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recommender.fitted import BANDS, PARTS, SCHEMA, Fitted
+from recommender.fitted import BANDS, PARTS, SCHEMA, Fitted, Ints
 
 Array: TypeAlias = npt.NDArray[Any]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 KIND = "zhiqun recommender model"
+NEXT = ".next"
+"""Behind the name of a file: what is to take its place."""
 _ABOUT = "about.json"
 _MOST_ABOUT = 64 << 20
 _MOST_BYTES = 8 << 30
@@ -41,6 +45,8 @@ _FLOATS = (
     *("item_feature_vectors", "item_feature_biases", "popular", "weights", "scale"),
 )
 _NAMES = ("items", "member_features", "item_features", "segments")
+_NUMBERS = ("half_life_s", "half_rank", "fold", "until")
+"""In `data`, which serving and the gate count with; at least 0."""
 _TYPES = ("<f4", "<i4", "<i8")
 _TRAIN = "Train a new one or roll back."
 
@@ -142,11 +148,68 @@ def describe(path: Path) -> dict[str, Any]:
         return _about(path, pack)
 
 
+def without(path: Path, checksum: str, stays: Callable[[Ints], Mask]) -> str:
+    """Write a model without some of its members beside it; the checksum of that, "" when all stay.
+
+    stays: which of these members (sorted numbers). The file itself is left as it is: first what is
+    registered changes from the one checksum to the other, then `settle` puts the new file in its
+    place. Killed in between, `load` does that. Who is taken out is to the model somebody whom it
+    never met. Errors: ArtefactError, OSError.
+    """
+    beside = _beside(path)
+    settle(path, checksum)
+    if bool(stays(members_of(path)).all()):
+        beside.unlink(missing_ok=True)
+        return ""
+    fitted = load(path, checksum)
+    kept = np.flatnonzero(stays(fitted.members))
+    smaller = replace(
+        fitted,
+        members=fitted.members[kept],
+        member_vectors=fitted.member_vectors[kept],
+        features_of_members=fitted.features_of_members[kept],
+    )
+    return save(smaller, beside)
+
+
+def settle(path: Path, checksum: str) -> bool:
+    """Put the file that `without` made in the place of the one before, when it has this checksum;
+    whether it did. Errors: OSError."""
+    beside = _beside(path)
+    try:
+        with beside.open("rb") as file:
+            if _hashed(file) != checksum.lower():
+                return False
+        beside.replace(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + NEXT)
+
+
+def members_of(path: Path) -> Ints:
+    """Whom a file knows, sorted; the rest of it is not looked at. Errors: ArtefactError."""
+    with _opened(path) as (file, pack):
+        try:
+            kind, shape = _about(path, pack)["arrays"]["members"]
+            return np.array(_array(path, file, pack, "members", kind, tuple(shape)))
+        except ArtefactError as error:
+            raise ArtefactError(f"{path.name}: {error} {_TRAIN}") from error
+        except _BROKEN as error:
+            raise ArtefactError(f"{path.name} is damaged: {error}. {_TRAIN}") from error
+
+
 def load(path: Path, checksum: str = "") -> Fitted:
     """The model of a file. checksum: as `save` gave it; "" for any.
 
     Errors: ArtefactError, which says what is wrong with it; nothing half read is ever given.
     """
+    if checksum and _beside(path).exists():
+        with contextlib.suppress(OSError):
+            settle(path, checksum)
     with _opened(path) as (file, pack):
         if checksum and _hashed(file) != checksum.lower():
             raise ArtefactError(
@@ -212,14 +275,15 @@ def _about(path: Path, pack: zipfile.ZipFile) -> dict[str, Any]:
         ) from error
     if kind != KIND:
         raise ArtefactError(f"{path.name} is something else than a model of ours. {_TRAIN}")
-    if not isinstance(schema, int) or schema != SCHEMA:
-        newer = isinstance(schema, int) and schema > SCHEMA
+    if type(schema) is not int or schema != SCHEMA:
+        newer = type(schema) is int and schema > SCHEMA
         do = "Update this program, or train a new one." if newer else "Train a new one."
         raise ArtefactError(f"{path.name} has schema {schema!r}, this program reads {SCHEMA}. {do}")
     fine = (
         about.get("parts") == list(PARTS)
         and about.get("bands") == list(BANDS)
         and isinstance(about.get("data"), dict)
+        and all(_number(about["data"].get(name, 0.0)) for name in _NUMBERS)
         and isinstance(about.get("arrays"), dict)
         and all(
             isinstance(about.get(name), list) and all(isinstance(one, str) for one in about[name])
@@ -230,6 +294,10 @@ def _about(path: Path, pack: zipfile.ZipFile) -> dict[str, Any]:
         raise ArtefactError(f"{path.name} describes itself in a way of its own. {_TRAIN}")
     checked: dict[str, Any] = about
     return checked
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e18  # type: ignore[operator]
 
 
 def _array(

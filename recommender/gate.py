@@ -1,17 +1,18 @@
-"""Whether a model may serve: it must not be worse than what runs, nor than what is popular."""
+"""Whether a model may serve: it must not be worse than what runs, than what is popular, nor than
+what simple counting makes of the same deeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from recommender import parts
+from recommender import parts, sequels
 from recommender.dataset import Log, People, Things, values
 from recommender.evaluate import Mean, difference, mean, measured
-from recommender.fitted import Fitted
+from recommender.fitted import PARTS, Fitted
 from recommender.scoring import Ranker, Scorer
 from recommender.validation import least_wanted
 
@@ -21,14 +22,22 @@ MOST = 5000
 """Members who are judged; more say nothing more."""
 
 
+SIMPLE = ("item_item", "content")
+"""What counting alone makes of the same deeds and items, without anything that was learned."""
+SHARE = 0.8
+"""Of what counting reaches. A sound model may fall a little short of it and still serve better than
+what is popular; a broken one falls far short."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a model may serve.
 
-    why: "better" or "not_worse"; "too_few" goes live on trust, when the week has too few members to
-    judge by; refused is "worse_than_running", "worse_than_popular" and "broken" (scores that are no
-    numbers). figures: JSON: {"n", "ndcg10": {"new", "running", "popular"}, "against_running",
-    "against_popular": {"value", "low", "high"}}.
+    why: "better" or "not_worse"; "too_few" when the week has too few members to judge by: it goes
+    live on trust or not at all, as the caller says. Refused is "worse_than_running",
+    "worse_than_popular", "worse_than_simple" and "broken" (scores that are no numbers). figures:
+    JSON: {"n", "least", "ndcg10": {"new", "running", "popular", "item_item", "content"},
+    "against_running", "against_popular", …: {"value", "low", "high"}}.
     """
 
     goes_live: bool
@@ -44,15 +53,75 @@ def gate(
     people: People,
     things: Things,
     seed: int = 0,
+    *,
+    trust: bool = True,
 ) -> Verdict:
     """Judge by NDCG@10 on the newest week, member by member (paired bootstrap).
 
     new, old: models that have not seen the week; before: what was known of members then. Refused
-    is what is worse with an interval that excludes 0; without `old`, popularity alone is the
-    measure. Items that are gone from `things` are not judged.
+    is what is worse with an interval that excludes 0: than `old`, than what is popular, and by a
+    fifth or more than what goes together in `before` and what is alike in `things` by counting. The
+    last two are made here and now: a model whose deeds were mixed up on their way into it may still
+    be better than popularity by its features, and never as good as that. Items that are gone from
+    `things` are not judged. trust: may it serve when too few can be judged.
     """
     if not sound(new):
-        return Verdict(False, "broken", {"n": 0})
+        return Verdict(False, "broken", {"n": 0, "least": LEAST})
+    judge = _judge(before, week, people, things, seed)
+    judged = {"new": judge.ndcgs(new, "ours"), "popular": judge.ndcgs(new, "popular")}
+    if old is not None:
+        judged["running"] = judge.ndcgs(old, "ours")
+    if len(judged["new"]) >= LEAST:
+        judged["item_item"] = judge.ndcgs(_counted(new, before), "item_item")
+        judged["content"] = judge.ndcgs(_of_content(new), "ours")
+    return _said(judged, seed, trust)
+
+
+def against(
+    new: Fitted,
+    running: Fitted,
+    before: Log,
+    days: Log,
+    people: People,
+    things: Things,
+    seed: int = 0,
+) -> Verdict:
+    """The same with the running model alone, on days that neither has learned from."""
+    if not sound(new):
+        return Verdict(False, "broken", {"n": 0, "least": LEAST})
+    judge = _judge(before, days, people, things, seed)
+    judged = {"new": judge.ndcgs(new, "ours"), "running": judge.ndcgs(running, "ours")}
+    return _said(judged, seed, True)
+
+
+def _said(judged: Mapping[str, Mapping[int, float]], seed: int, trust: bool) -> Verdict:
+    both = sorted(judged["new"])
+    lists = {name: [one[member] for member in both] for name, one in judged.items()}
+    figures: dict[str, Any] = {
+        "n": len(both),
+        "least": LEAST,
+        "ndcg10": {
+            name: round(mean(one, seed).value, 5) if one else None for name, one in lists.items()
+        },
+    }
+    if len(both) < LEAST:
+        return Verdict(trust, "too_few", figures)
+    worse, better = "", False
+    for name in (*SIMPLE, "popular", "running"):
+        if name in lists:
+            apart = difference(lists["new"], lists[name], seed)
+            figures[f"against_{name}"] = _told(apart)
+            better = better or (apart.low > 0 and name not in SIMPLE)
+            if apart.high >= 0:
+                continue
+            if name not in SIMPLE:
+                worse = f"worse_than_{name}"
+            elif sum(lists["new"]) < SHARE * sum(lists[name]):
+                worse = "worse_than_simple"
+    return Verdict(not worse, worse or ("better" if better else "not_worse"), figures)
+
+
+def _judge(before: Log, week: Log, people: People, things: Things, seed: int) -> _Judge:
     found = values(week)
     good = found.value > 0
     least = least_wanted(found.value[good])
@@ -63,29 +132,21 @@ def gate(
     wanted: dict[int, list[str]] = {}
     for member, item in zip(found.member[good].tolist(), found.item[good].tolist(), strict=True):
         wanted.setdefault(member, []).append(week.ids[item])
-    judge = _Judge(before, people, things, {int(one): wanted[int(one)] for one in members})
-    judged = {"new": judge.ndcgs(new, "ours"), "popular": judge.ndcgs(new, "popular")}
-    if old is not None:
-        judged["running"] = judge.ndcgs(old, "ours")
-    both = sorted(judged["new"])
-    lists = {name: [one[member] for member in both] for name, one in judged.items()}
-    figures: dict[str, Any] = {
-        "n": len(both),
-        "ndcg10": {
-            name: round(mean(one, seed).value, 5) if one else None for name, one in lists.items()
-        },
-    }
-    if len(both) < LEAST:
-        return Verdict(True, "too_few", figures)
-    worse, better = "", False
-    for name in ("popular", "running"):
-        if name in lists:
-            apart = difference(lists["new"], lists[name], seed)
-            figures[f"against_{name}"] = _told(apart)
-            better = better or apart.low > 0
-            if apart.high < 0:
-                worse = f"worse_than_{name}"
-    return Verdict(not worse, worse or ("better" if better else "not_worse"), figures)
+    return _Judge(before, people, things, {int(one): wanted[int(one)] for one in members})
+
+
+def _counted(new: Fitted, before: Log) -> Fitted:
+    """The same items, and who liked both of them, straight from the log."""
+    log = before.on(new.items)
+    members = np.unique(log.member).astype(np.int64)
+    taste = parts.liked(log, members, float(new.data.get("half_life_s", 0.0)))
+    return replace(new, alike=sequels.cosine(taste, parts.Training().keep))
+
+
+def _of_content(new: Fitted) -> Fitted:
+    weights = np.zeros_like(new.weights)
+    weights[:, PARTS.index("content")] = 1.0
+    return replace(new, weights=weights)
 
 
 def sound(fitted: Fitted) -> bool:

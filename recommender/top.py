@@ -43,10 +43,11 @@ class Chance:
     newest: float = 0.8
 
 
-def best(scores: Floats, allowed: Mask | None, k: int) -> Ints:
-    """The places of the k highest scores, best first, ties by place; fewer when fewer are allowed.
+def best(scores: Floats, allowed: Mask | None, k: int, ties: Ints | None = None) -> Ints:
+    """The places of the k highest scores, best first; fewer when fewer are allowed.
 
-    scores: [N], finite; allowed: [N], None for all. k below 1: none.
+    scores: [N], finite, or -inf for what is left out; allowed: [N], None for all; ties: [N], of
+    equal scores the lowest goes first, None: by place. k below 1: none.
     """
     if allowed is not None:
         scores = np.where(allowed, scores, np.float32(-np.inf))
@@ -59,7 +60,9 @@ def best(scores: Floats, allowed: Mask | None, k: int) -> Ints:
     else:
         found = np.arange(total)
     found = found[scores[found] > -np.inf]
-    # Stable, so that equal ones stay in the order of their places.
+    if ties is not None:
+        found = found[np.argsort(ties[found], kind="stable")]
+    # Stable, so that equal ones stay in the order they have.
     order = np.argsort(-scores[found], kind="stable")[:k]
     places: Ints = found[order].astype(np.int64)
     return places

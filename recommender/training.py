@@ -9,8 +9,9 @@ Whether a model may serve is judged in `recommender/gate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,17 @@ from recommender import blend, parts, tune
 from recommender.dataset import KINDS, Log, People, Things, report
 from recommender.evaluate import mean, ndcg_of
 from recommender.fitted import PARTS, Fitted
-from recommender.gate import Verdict, gate
+from recommender.gate import Verdict, against, gate
 from recommender.parts import Training
 from recommender.scoring import Scorer
-from recommender.validation import Held, Met, held_back, met, people_of, questions
+from recommender.validation import Held, Met, held_back, met, people_of, questions, untold
 
 __all__ = ["Training", "Verdict", "gate", "train", "train_and_judge"]
 
 FOLDS = (1.0, 0.0, 0.5, 2.0)
 WEEK_S = 7 * 86400.0
+TRUSTED_S = 28 * 86400.0
+"""Where a week tells too little, a running model stays unless what it knows is older than this."""
 
 Told = Callable[[str], None]
 
@@ -68,13 +71,13 @@ def _trained(
     settings = settings or Training()
     wrong = report(log, people, things)
     log = log.before(np.nextafter(now, np.inf)).on(parts.items_of(log, things))
-    held = held_back(log, seed)
+    held, blind = held_back(log, seed), untold(people)
     aside = _beside(checkpoint, "choose")
     tuned: list[tune.Trial] = []
     if settings.tune_s > 0 and held.wanted:
-        settings, tuned = tune.of_shape(held, people, things, settings, seed, told)
-    trial = parts.built(held.known, people, things, settings, seed, aside, told)
-    features = dict(zip(people.numbers, people.features, strict=False))
+        settings, tuned = tune.of_shape(held, blind, things, settings, seed, told)
+    trial = parts.built(held.known, blind, things, settings, seed, aside, told)
+    features = dict(zip(blind.numbers, blind.features, strict=False))
     settings, trial = tune.of_past(trial, held, features, settings)
     settings, weights, scale, figures = _weighed(trial, held, features, settings, seed)
     fitted = parts.built(log, people, things, settings, seed, _beside(checkpoint, "learn"), told)
@@ -172,30 +175,53 @@ def train_and_judge(
     seed: int = 0,
     old: Fitted | None = None,
     told: Told | None = None,
+    before: People | None = None,
+    earlier: Iterable[Fitted] = (),
 ) -> tuple[Fitted, Verdict]:
     """The ranker to serve, or the one that was refused, and the verdict.
 
     A model must not be judged on days that it has learned from. So one is trained on all but the
     newest week and judged on that week; only then the one that serves is trained with the same
-    settings on everything. The running model has seen most of the week: in its place stands what
-    its settings make of the same older days (the same settings: the same model, nothing to judge).
+    settings on everything. before: the members as they were known when that week began; what they
+    have in common today may tell what they did in it. None: nothing in `people` is that young.
+
+    The running model has seen most of the week. It is judged as it is on what was done since it was
+    trained (`_level`); where too few did anything, `earlier` ones that served before it, newest
+    first, until one has been away for long enough. Where none has, what the settings of the running
+    one make of the same older days stands in (the same settings: nothing to judge).
     """
     settings = settings or Training()
     log = log.before(np.nextafter(now, np.inf))
     cut = now - WEEK_S
-    before, week = log.before(cut), log.since(cut)
-    marks = [_beside(checkpoint, name) for name in ("judged", "running")]
-    trial = _trained(before, people, things, cut, settings, marks[0], seed, told)
+    then = people if before is None else before
+    early, week = log.before(cut), log.since(cut)
+    marks = [_beside(checkpoint, name) for name in ("judged", "running", "level")]
+    trial = _trained(early, then, things, cut, settings, marks[0], seed, told)
     chosen = replace(Training.from_data(trial.data["settings"]), tune_s=0.0)
+    until = float("-inf") if old is None else float(old.data.get("until", now))
+    level: Verdict | None = None
     rival = old
-    if old is not None and float(old.data.get("until", now)) >= cut:
+    if old is not None and until >= cut:
+
+        def as_old(then_until: float) -> Fitted:
+            return _trained(log, then, things, then_until, chosen, marks[2], seed, told)
+
+        for one in chain((old,), earlier):
+            level = _level(trial, one, log, cut, then, things, seed, as_old)
+            if level.why != "too_few":
+                break
+        assert level is not None
+        if not level.goes_live:
+            _tidy(*marks)
+            return trial, level
+        rival = None
         theirs = replace(Training.from_data(old.data.get("settings", {})), tune_s=0.0)
-        rival = (
-            None
-            if theirs == chosen
-            else _trained(before, people, things, cut, theirs, marks[1], seed, told)
-        )
-    verdict = gate(trial, rival, before, week, people, things, seed)
+        if level.why == "too_few" and theirs != chosen:
+            rival = _trained(early, then, things, cut, theirs, marks[1], seed, told)
+    trust = old is None or now - until > TRUSTED_S
+    verdict = gate(trial, rival, early, week, then, things, seed, trust=trust)
+    if level is not None:
+        verdict = replace(verdict, figures={**verdict.figures, "since_running": level.figures})
     if not verdict.goes_live:
         _tidy(*marks)
         return trial, verdict
@@ -203,3 +229,27 @@ def train_and_judge(
     _tidy(checkpoint, *marks)
     data = {**final.data, "gate": dict(verdict.figures), "tuned": trial.data["tuned"]}
     return replace(final, data=data), verdict
+
+
+def _level(
+    trial: Fitted,
+    old: Fitted,
+    log: Log,
+    cut: float,
+    people: People,
+    things: Things,
+    seed: int,
+    as_old: Callable[[float], Fitted],
+) -> Verdict:
+    """The trial and a model that served on days that neither has learned from.
+
+    A trial that is worse may be so only for knowing some days less. Then one that is as old as the
+    other has the last word: as_old makes it, which is seldom needed.
+    """
+    until = float(old.data.get("until", cut))
+    since = max(np.nextafter(until, np.inf), cut)
+    known, days = log.before(since), log.since(since)
+    found = against(trial, old, known, days, people, things, seed)
+    if found.why == "worse_than_running" and until >= cut:
+        found = against(as_old(until), old, known, days, people, things, seed)
+    return found

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from recommender import parts
 from recommender.blend import Question
-from recommender.dataset import FloatArray, Log, values
+from recommender.dataset import FloatArray, Log, People, values
 from recommender.evaluate import ndcg_of
 from recommender.fitted import Fitted, Ints, band_of
 from recommender.scoring import Scorer, Who
@@ -31,10 +31,26 @@ NEW, LEAST_ITEMS = 0.05, 100
 """Of the items, so many are held back whole, where there are enough."""
 MOST_WANTED = 20
 """Of what a newcomer came to like: the whole of it would only take time."""
+MADE_OF_DEEDS = ("topic:", "price:")
+"""Features of members that are sums of the very deeds that are held back."""
 _NEWCOMER_COUNTS, _NEW_COUNTS = 0.5, 0.25
 _ASKED_OF_NEWCOMER = 3
 _BLOCK = 100
 _LEAST_MEMBERS = 200
+
+
+def untold(people: People) -> People:
+    """Members without the features that would tell what is held back.
+
+    What they say after all is left to be learned from: the weights are the more cautious for it.
+    """
+    return People(
+        people.numbers,
+        tuple(
+            tuple(name for name in names if not name.startswith(MADE_OF_DEEDS))
+            for names in people.features
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

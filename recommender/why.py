@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recommender.fitted import PARTS
+from recommender.fitted import PARTS, Ints
 from recommender.scoring import Doubles, Ranker, Scorer, Term, Who
 
 _LEAST = 0.05
@@ -53,6 +53,12 @@ class Why:
         self._mine = list(scorer.mine(who)) if self._share[0] else []
         self._vectors = _matrix(self._mine, scorer.vectors.shape[1])
         self._past = scorer.past(who)
+        self._spoken = [
+            (part, *found)
+            for part in _NEIGHBOURS
+            if (share := float(self._share[PARTS.index(part)]))
+            and (found := _spoken(scorer, part, self._past, share)) is not None
+        ]
         self._segment = scorer.segment_of(who.features)
 
     def contributions(self, place: int) -> list[Contribution]:
@@ -82,19 +88,37 @@ class Why:
 
     def _of_past(self, place: int) -> Iterable[Contribution]:
         there = self._scorer.model_place.get(self._scorer.ids[place])
-        for part in _NEIGHBOURS:
-            share = float(self._share[PARTS.index(part)])
-            if not share:
-                continue
-            for past, value in self._past:
-                spoken = self._scorer.spoken(PARTS.index(part), past, there)
-                if spoken:
-                    name = f"past:{self._scorer.fitted.items[past]}"
-                    yield Contribution(part, name, "", spoken * value * share)
+        if there is None:
+            return
+        for part, places, values, pasts in self._spoken:
+            for at in np.flatnonzero(places == there).tolist():
+                name = f"past:{self._scorer.fitted.items[pasts[at]]}"
+                yield Contribution(part, name, "", float(values[at]))
 
     def shares(self, place: int, most: int = 5) -> tuple[Share, ...]:
         """The strongest groups first; () when nothing speaks for it that can be told."""
         return grouped(self.contributions(place), most)
+
+
+def _spoken(
+    scorer: Scorer, part: str, past: Sequence[tuple[int, float]], share: float
+) -> tuple[Ints, Doubles, Ints] | None:
+    """What all they did speaks for, as columns: places in the model, how much it adds to their
+    scores, and of the past items. None for nothing."""
+    matrix = scorer.speaking(PARTS.index(part))
+    rows = [(matrix.indptr[at], matrix.indptr[at + 1], at, value) for at, value in past]
+    if not sum(end - begin for begin, end, _, _ in rows):
+        return None
+    return (
+        np.concatenate([matrix.indices[begin:end] for begin, end, _, _ in rows]).astype(np.int64),
+        np.concatenate(
+            [
+                matrix.data[begin:end].astype(np.float64) * (value * share)
+                for begin, end, _, value in rows
+            ]
+        ),
+        np.concatenate([np.full(end - begin, at, np.int64) for begin, end, at, _ in rows]),
+    )
 
 
 def grouped(contributions: Sequence[Contribution], most: int = 5) -> tuple[Share, ...]:

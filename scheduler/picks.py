@@ -2,7 +2,8 @@
 
 Once in an ISO week each, on its day, outside of quiet hours, within the caps of campaigns and only
 where WeChat lets us write. The row is written before the letter goes out; whoever is found planned
-after a crash gets the same list under the same key, so nobody reads it twice.
+after a crash gets the same list under the same key, so nobody reads it twice. A list of a letter
+that never arrived is taken back: what nobody saw must not count as shown.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ class Ways(Generic[P]):
     """How a letter comes about. channels: those that may push.
 
     say: (member, number of the list, items) -> its words, "" for none. send: (16 bytes, member,
-    words) -> whether it is on its way.
+    words) -> whether it is on its way. take_back: of a list that nobody saw.
     """
 
     pick: Picker[P]
     say: Callable[[int, int, Sequence[P]], Awaitable[str]]
     send: Callable[[bytes, int, str], Awaitable[bool]]
+    take_back: Callable[[int], Awaitable[object]]
     channels: Collection[str]
 
 
@@ -103,6 +105,8 @@ async def tick(store: Store, rules: Rules, ways: Ways[P], now: Callable[[], floa
         status = await _letter(store, ways, week, member_id, now(), again=again)
         ended[status] = ended.get(status, 0) + 1
 
+    for list_id in await store.rec_letters.refused(week):
+        await ways.take_back(list_id)
     for member_id in await store.rec_digests.open(week):
         await send(member_id, again=True)
     after = 0
@@ -140,5 +144,11 @@ async def _letter(
             status = "empty"
         elif await ways.send(key, member_id, words):
             status = "sent"
+    elif again and (begun := await store.recommendations.by_key(key)) is not None:
+        # Chosen before the crash, and now they cannot be written to any more.
+        list_id = begun.id
+    if list_id and status != "sent":
+        await ways.take_back(list_id)
+        list_id = 0
     await store.rec_digests.settle(member_id, week, status, list_id or None)
     return status

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple
 from zoneinfo import ZoneInfo
 
+from scheduler import rec_watch
 from scheduler.packed import Packed
 from store import Store
 from store.rec_models import Model
@@ -26,6 +27,8 @@ Args = TypeVarTuple("Args")
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
+LEASE = "recommendations"
+"""Of who trains, lists and forgets: one process at a time."""
 MOST_TRIES = 4
 """A training that ended without an end so many times is given up for the night."""
 GROWN = 1.2
@@ -34,6 +37,9 @@ WINDOW_HALF_LIVES = 8.0
 """What is older weighs less than a two-hundredth, and is not read."""
 ACTIVE_S = 30 * 86_400.0
 """Whoever did something within this time finds a list ready."""
+
+_MOST_MODELS = 1000
+"""So many of the newest are looked at for files."""
 
 _OURS = re.compile(r"\.?\d{8}-\d{6}\.")
 _PLAN = "recommendations.plan"
@@ -83,7 +89,8 @@ class Task:
     """What the other process is asked for.
 
     now: the moment as of which it learns. last: of the training before, as it stands in `_LAST`.
-    live: name and checksum of the model that serves, or None. force: also with nothing new.
+    live: name and checksum of the model that serves, or None; earlier: of those before it, the
+    newest first. force: also with nothing new.
     """
 
     path: Path
@@ -93,6 +100,7 @@ class Task:
     last: Mapping[str, Any]
     live: tuple[str, str] | None
     force: bool = False
+    earlier: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,9 @@ async def train(
     await store.meta.put(_PLAN, json.dumps(plan))
     running = await store.rec_models.live()
     live = None if running is None else (running.name, running.checksum)
-    task = Task(store.db.path, name, at, rules, last, live, bool(plan["force"]))
+    served = [] if running is None else await store.rec_models.earlier(running.id)
+    earlier = tuple((one.name, one.checksum) for one in served[: rules.keep])
+    task = Task(store.db.path, name, at, rules, last, live, bool(plan["force"]), earlier)
     try:
         made = await crunch.heavy(trained, task)
     except RuntimeError as error:
@@ -228,6 +238,9 @@ async def _settle(
     told = json.loads(model.metrics)
     if told["end"] == "live":
         await store.rec_models.go_live(model.id, now)
+        if told["why"] == "better":
+            # One that is only no worse is most likely as bad as what members did not click.
+            await rec_watch.end(store, now)
     else:
         await store.rec_models.refuse(model.id, told["why"], now)
     keep = await store.rec_models.keepers(rules.keep)
@@ -276,7 +289,9 @@ def prune(folder: Path, keep: Collection[str]) -> int:
     """Remove the files of all other models, and what killed trainings left; how many. Blocks."""
     gone = 0
     for file in folder.glob("*"):
-        kept = file.suffix == ".npz" and file.stem in keep
+        # Of one that is to take another's place: see `unlearn`.
+        name = file.name.removesuffix(".next")
+        kept = name.endswith(".npz") and name.removesuffix(".npz") in keep
         # What somebody else put there is theirs.
         if _OURS.match(file.name) and not kept:
             file.unlink(missing_ok=True)
@@ -290,6 +305,50 @@ def _remove(part: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+# Forgetting
+
+
+async def unlearn(store: Store, crunch: Crunch, *, opt_in: bool) -> str:
+    """Take out of the files of all models who was forgotten or is not to be profiled.
+
+    A model that was made before somebody agreed to it does not know them either. "" when there was
+    nobody. A broken file, of which nobody can say who is in it, is only told of; it goes with the
+    others that are too old. Killed at any point, the files stay good: see `artefact.without`.
+    Errors: StoreError, those of `crunch`.
+    """
+    path, told = store.db.path, []
+    for model in await store.rec_models.newest(_MOST_MODELS):
+        if not await asyncio.to_thread(file_of(path, model.name).exists):
+            continue
+        try:
+            fresh = await crunch.heavy(
+                unlearned, path, model.name, model.checksum, model.made_at, opt_in
+            )
+        except Exception as error:
+            if type(error).__name__ != "ArtefactError":
+                raise
+            told.append(f"{model.name} cannot be read")
+            continue
+        if fresh and await store.rec_models.rewritten(model.id, model.checksum, fresh):
+            await crunch.heavy(settled, path, model.name, fresh)
+            told.append(f"{model.name} is written anew")
+    return "; ".join(told)
+
+
+def unlearned(path: Path, name: str, checksum: str, made_at: float, opt_in: bool) -> str:
+    """The first half of it for one model; in a process of its own."""
+    from scheduler import recommending_work
+
+    return recommending_work.unlearned(path, name, checksum, made_at, opt_in)
+
+
+def settled(path: Path, name: str, checksum: str) -> bool:
+    """The second half; in a process of its own."""
+    from scheduler import recommending_work
+
+    return recommending_work.settled(path, name, checksum)
+
+
 # Lists
 
 
@@ -297,13 +356,17 @@ async def relist(store: Store, crunch: Crunch, rules: Rules, now: float) -> str:
     """Work out the lists of active members anew where another model serves than made them.
 
     "" when they are those of the model that serves, or nothing does. Every minute: a new model, a
-    roll-back and a kill in between come to the same. Errors: StoreError, those of `crunch`.
+    roll-back and a kill in between come to the same. Of a broken file there are none until another
+    model serves or the night comes. Errors: StoreError, those of `crunch`.
     """
     running = await outdated(store)
     if running is None:
         return ""
     live = (running.name, running.checksum)
     made = await crunch.heavy(listed, store.db.path, live, now, rules)
+    if made is None:
+        await store.meta.put(_LISTED, running.name)
+        return f"no lists: the file of {running.name} is broken"
     count = 0
     for piece in made.pieces():
         count += await store.recommendations.keep_lists(
@@ -322,15 +385,21 @@ async def outdated(store: Store) -> Model | None:
 
 
 async def stale(store: Store) -> None:
-    """The lists are to be worked out anew, whatever model they are of. Errors: StoreError."""
+    """The lists are to be worked out anew, whatever model they are of: what is new in the shop
+    is in none of them. Every night. Errors: StoreError."""
     await store.meta.put(_LISTED, "")
 
 
-def listed(path: Path, live: tuple[str, str], now: float, rules: Rules) -> Packed[Listing]:
-    """The lists of active members; in a process of its own."""
+def listed(path: Path, live: tuple[str, str], now: float, rules: Rules) -> Packed[Listing] | None:
+    """The lists of active members, None where the model is broken; in a process of its own."""
+    from recommender.artefact import ArtefactError
     from scheduler import recommending_work
 
-    return recommending_work.listed(path, live, now, rules)
+    try:
+        return recommending_work.listed(path, live, now, rules)
+    except ArtefactError:
+        # Whoever loads it to serve it tells the owners why.
+        return None
 
 
 async def _kept(store: Store, name: str) -> dict[str, Any]:

@@ -44,10 +44,11 @@ _PIECE = 200
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that is learned from, as of one moment."""
+    """All that is learned from, as of one moment; before: what members had in common a week ago."""
 
     log: Log
     people: People
+    before: People
     things: Things
 
 
@@ -80,6 +81,9 @@ def trained(task: Task) -> Made:
         checkpoint_of(task.path, task.name),
         SEED,
         running(task.path, task.live),
+        before=found.before,
+        # Each read only when the one before it is too young to be compared with.
+        earlier=(one for live in task.earlier if (one := running(task.path, live)) is not None),
     )
     return Made(
         end="live" if verdict.goes_live else "refused",
@@ -118,15 +122,19 @@ def read(conn: Connection, task: Task, since: float, without: Collection[int]) -
     """Who did what with which items, and what all of them are."""
     log = Log.of(rec_data.deeds(conn, since, task.now, frozenset(without)))
     numbers = np.unique(log.member).tolist()
-    known = rec_data.people(
-        conn,
-        task.now,
-        numbers,
-        frozenset(without),
-        band=dataset.price_band,
-        levels=task.rules.levels,
-    )
-    people = People(tuple(numbers), tuple(tuple(known.get(one, ())) for one in numbers))
+
+    def people(now: float, *, then: bool) -> People:
+        known = rec_data.people(
+            conn,
+            now,
+            numbers,
+            frozenset(without),
+            band=dataset.price_band,
+            levels=task.rules.levels,
+            then=then,
+        )
+        return People(tuple(numbers), tuple(tuple(known.get(one, ())) for one in numbers))
+
     rows = rec_data.things(conn)
     cut = cutter(rows, task.rules.words)
     things = Things(
@@ -135,7 +143,8 @@ def read(conn: Connection, task: Task, since: float, without: Collection[int]) -
         tuple(one.published_at for one in rows),
         tuple(float(one.price_cents) for one in rows),
     )
-    return World(log, people, things)
+    before = people(task.now - training.WEEK_S, then=True)
+    return World(log, people(task.now, then=False), before, things)
 
 
 def cutter(rows: Iterable[rec_data.Thing], cache: str) -> Cut:
@@ -183,6 +192,27 @@ def plain(data: Any) -> Any:
     if isinstance(data, Iterable):
         return [plain(one) for one in data]
     return asdict(data)
+
+
+# Forgetting
+
+
+def unlearned(path: Path, name: str, checksum: str, made_at: float, opt_in: bool) -> str:
+    """Write the file of a model without whom it may not know any more; see `artefact.without`.
+
+    Errors: ArtefactError, OSError.
+    """
+    with reading(path) as conn:
+        known = rec_data.known_to(conn, made_at, opt_in=opt_in)
+    numbers = np.fromiter(known, np.int64, len(known))
+    return artefact.without(
+        file_of(path, name), checksum, lambda members: np.isin(members, numbers)
+    )
+
+
+def settled(path: Path, name: str, checksum: str) -> bool:
+    """What was written is the model's file from here on. Errors: OSError."""
+    return artefact.settle(file_of(path, name), checksum)
 
 
 # Lists

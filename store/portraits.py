@@ -31,10 +31,6 @@ _INVITED = (
     "select inviter_id, count(*) from referrals "
     "where inviter_id in ({rows}) and status = 'credited' group by inviter_id"
 )
-_BOUGHT = (
-    "select member_id, item_id from events where member_id in ({rows}) "
-    "and kind = 'purchase' and item_id <> ''"
-)
 _OPENIDS = (
     "select external_id from identities where channel = ? and member_id = ? "
     "order by last_seen_at desc, external_id desc limit 1"
@@ -50,17 +46,6 @@ class Portraits:
     async def of(self, member_ids: Collection[int], now: float) -> dict[int, Portrait]:
         """Portraits of these members, all of one moment; who is erased is left out."""
         return await self._db.read(lambda conn: _portraits(conn, member_ids, now))
-
-    async def bought(self, member_ids: Collection[int]) -> dict[int, set[str]]:
-        """Ids of the items that each of these members ever bought; who bought none is left out."""
-
-        def run(conn: Connection) -> dict[int, set[str]]:
-            found: dict[int, set[str]] = {}
-            for number, item_id in statements.ask(conn, _BOUGHT, member_ids):
-                found.setdefault(number, set()).add(item_id)
-            return found
-
-        return await self._db.read(run)
 
     async def openid(self, channel: str, member_id: int) -> str:
         """Who a member is on a channel, where they were seen last; "" for nobody there."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple, TypeAlias
 
 from store import consents, rec_lists
@@ -150,11 +150,7 @@ def past(conn: Connection, member_id: int, since: float) -> list[Deed]:
     """What one member did since then, the oldest first. Whether they may be profiled is not
     asked here."""
     silent = bool(_unrecorded(conn, [member_id]))
-    begun = conn.execute(
-        "select at from consents where member_id = ? and purpose = ? and granted = 1",
-        (member_id, consents.PROFILING),
-    ).fetchone()
-    first = since if begun is None else max(since, begun[0])
+    first = max(since, _agreed_at(conn, member_id))
     args = {"since": first, "until": math.inf, "member": member_id}
     found = [
         row[:5]
@@ -163,6 +159,15 @@ def past(conn: Connection, member_id: int, since: float) -> list[Deed]:
         if not (row[5] and silent)
     ]
     return sorted(found, key=lambda one: (one[3], one[1], one[2]))
+
+
+def _agreed_at(conn: Connection, member_id: int) -> float:
+    """Since when they agree to be profiled; 0.0 when they never said so."""
+    row = conn.execute(
+        "select at from consents where member_id = ? and purpose = ? and granted = 1",
+        (member_id, consents.PROFILING),
+    ).fetchone()
+    return 0.0 if row is None else float(row[0])
 
 
 def _unrecorded(conn: Connection, member_ids: Collection[int] | None) -> set[int]:
@@ -182,6 +187,18 @@ def active(conn: Connection, since: float, without: Collection[int] = frozenset(
     )
     out = frozenset(without)
     return [row[0] for row in rows if row[0] not in out]
+
+
+def known_to(conn: Connection, made_at: float, *, opt_in: bool) -> set[int]:
+    """Members of whom a model that was made then may know anything today.
+
+    Not who is gone, who refused, or who agreed only since: then it begins anew.
+    """
+    agreed = consents.agreed(conn, consents.PROFILING)
+    late = {member_id for member_id, at in agreed.items() if at > made_at}
+    rows = _read(conn, "select id from members", ())
+    out = late | consents.withheld(conn, consents.PROFILING, opt_in=opt_in)
+    return {row[0] for row in rows if row[0] not in out}
 
 
 # Items
@@ -251,13 +268,13 @@ def _parts(cell: str) -> tuple[str, ...]:
 # Members
 
 
-_FEATURES = (
-    "select member_id, 'tag:' || tag from member_tags where {which}",
+_CHANNELS = "select distinct member_id, 'channel:' || channel from identities where {which}"
+_STATES = "select member_id, 'state:' || state from member_features where state <> '' and {which}"
+_SINCE = (
+    "select member_id, 'tag:' || tag from member_tags where {which} and since < ?",
     "select distinct member_id, 'community:' || cast(community_id as text) "
-    "from community_members where {which}",
-    "select member_id, 'state:' || state from member_features where state <> '' and {which}",
-    "select distinct member_id, 'channel:' || channel from identities where {which}",
-    "select member_id, 'topic:' || topic from subscriptions where {which}",
+    "from community_members where {which} and since < ?",
+    "select member_id, 'topic:' || topic from subscriptions where {which} and since < ?",
 )
 _MEMBERS = "select id, tier, tier_until from members where {which}"
 _EARNED = "select member_id, earned from point_accounts where {which}"
@@ -291,11 +308,14 @@ def people(
     *,
     band: Band,
     levels: Levels = (),
+    then: bool = False,
 ) -> dict[int, tuple[str, ...]]:
     """What members have in common with others; member_ids: None for all, without those left out.
 
-    What they asked and paid is that of before `now`, so that a past moment can be looked at as it
-    was; tags, communities, states and tiers are today's. Who is gone is left out.
+    What they asked and paid is that of before `now`. then: `now` is a past moment, and only what
+    was known at it is told, for a model that must not know what came after: tags, communities and
+    subscriptions that there were already; no state, tier and level, of which only today's is kept.
+    A channel is as it is: whoever did something came by one. Who is gone is left out.
     """
     tiers = {
         row[0]: row[1] if row[1] and (row[2] is None or row[2] > now) else ""
@@ -304,13 +324,16 @@ def people(
     for member_id in without:
         tiers.pop(member_id, None)
     found: dict[int, list[str]] = {
-        member_id: [f"tier:{tier}"] if tier else [] for member_id, tier in tiers.items()
+        member_id: [f"tier:{tier}"] if tier and not then else []
+        for member_id, tier in tiers.items()
     }
-    for sql in _FEATURES:
-        for member_id, feature in _of(conn, sql, member_ids):
-            if member_id in found:
-                found[member_id].append(feature)
-    ladder = sorted(levels, key=lambda one: one[1])
+    until = now if then else math.inf
+    told = [_of(conn, sql, member_ids, until) for sql in _SINCE]
+    told += [_of(conn, sql, member_ids) for sql in (_CHANNELS, *(() if then else (_STATES,)))]
+    for member_id, feature in chain.from_iterable(told):
+        if member_id in found:
+            found[member_id].append(feature)
+    ladder = [] if then else sorted(levels, key=lambda one: one[1])
     if ladder:
         for member_id, earned in _of(conn, _EARNED, member_ids):
             reached = [name for name, least in ladder if least <= earned]
@@ -350,10 +373,12 @@ def _topics(
 
 
 class Holdings(NamedTuple):
-    """What a member has. owned: bought, enrolled or begun, and not given back; finished: of any."""
+    """What a member has. owned: bought, enrolled or begun, and not given back; finished: of any;
+    returned: given back, and not taken again."""
 
     owned: frozenset[str] = frozenset()
     finished: frozenset[str] = frozenset()
+    returned: frozenset[str] = frozenset()
 
 
 _STEPS = (
@@ -409,10 +434,13 @@ def _holdings(steps: Sequence[Step]) -> Holdings:
         for step in steps
         if back.order_id and step.kind == "purchase" and step.order_id == back.order_id
     ]
-    learnt = learning_from([*(step for step in steps if step.item_id), *lines])
+    own = [*(step for step in steps if step.item_id), *lines]
+    learnt = learning_from(own)
+    owned = frozenset(one.item_id for one in learnt if one.ended_at is None)
     return Holdings(
-        frozenset(one.item_id for one in learnt if one.ended_at is None),
+        owned,
         frozenset(one.item_id for one in learnt if one.completed_at is not None),
+        frozenset(step.item_id for step in own if step.kind == "refund") - owned,
     )
 
 
@@ -421,7 +449,9 @@ def _holdings(steps: Sequence[Step]) -> Holdings:
 
 class Known(NamedTuple):
     """All that an answer needs of a member. profiled: they did not refuse it; features and past
-    are empty otherwise. tier: of their membership now, "" for none."""
+    are empty otherwise. tier: of their membership now, "" for none. agreed_at: since when they
+    agree to be profiled, 0.0 where they never had to say it: a model that learned of them before
+    may not be asked."""
 
     profiled: bool
     features: tuple[str, ...]
@@ -430,6 +460,7 @@ class Known(NamedTuple):
     holdings: Holdings
     disliked: frozenset[str]
     recent: dict[str, rec_lists.Seen]
+    agreed_at: float = 0.0
 
 
 class RecData:
@@ -473,6 +504,7 @@ class RecData:
                 holdings(conn, [member_id]).get(member_id, Holdings()),
                 frozenset(rec_lists.disliked(conn, member_id)),
                 {} if math.isinf(shown_since) else rec_lists.recent(conn, member_id, shown_since),
+                _agreed_at(conn, member_id),
             )
 
         return await self._db.read(run)

@@ -68,3 +68,20 @@ class RecLetters:
             return found is not None
 
         return await self._db.read(run)
+
+    async def refused(self, week: str) -> list[int]:
+        """Numbers of the lists of this week whose letter was on its way, and WeChat refused it.
+
+        A list has the key of its letter.
+        """
+
+        def run(conn: Connection) -> list[int]:
+            rows = conn.execute(
+                "select l.id from rec_digests as d join rec_lists as l on l.id = d.list_id "
+                "join sends as s on s.message_key = l.key "
+                "where d.week = ? and s.status = 'refused' order by l.id",
+                (week,),
+            )
+            return [row[0] for row in rows]
+
+        return await self._db.read(run)

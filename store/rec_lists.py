@@ -174,6 +174,16 @@ class RecLists:
         """
         return await self._db.write(lambda conn: _put(conn, new))
 
+    async def take_back(self, list_id: int) -> bool:
+        """A list was not shown after all; False when it is not there."""
+
+        def run(conn: Connection) -> bool:
+            there = conn.execute("select 1 from rec_lists where id = ?", (list_id,)).fetchone()
+            _drop(conn, [list_id])
+            return there is not None
+
+        return await self._db.write(run)
+
     async def by_key(self, key: bytes) -> KeptList | None:
         """The list of this message; None for none."""
         return await self._db.read(lambda conn: next(iter(_kept(conn, "key = ?", key)), None))

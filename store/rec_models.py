@@ -92,6 +92,21 @@ class RecModels:
 
         return await self._db.write(run)
 
+    async def rewritten(self, model_id: int, was: str, checksum: str) -> bool:
+        """The file of a model was made anew, such as without somebody who was forgotten.
+
+        was: its checksum so far; False when another one stands there.
+        """
+
+        def run(conn: Connection) -> bool:
+            done = conn.execute(
+                "update rec_models set checksum = ? where id = ? and checksum = ?",
+                (checksum, model_id, was),
+            )
+            return done.rowcount == 1
+
+        return await self._db.write(run)
+
     async def refuse(self, model_id: int, why: str, now: float) -> bool:
         """A candidate was not good enough; False when it is none."""
 
@@ -105,10 +120,13 @@ class RecModels:
 
         return await self._db.write(run)
 
-    async def roll_back(self, now: float, why: str = "rolled back") -> Model | None:
+    async def roll_back(
+        self, now: float, why: str = "rolled back", to: int | None = None
+    ) -> Model | None:
         """The model that served before serves again; None when there is none, and nothing changes.
 
-        The one that served is refused for good: rolling back further passes it by.
+        to: the number of another one that served earlier; None: the one before. The one that
+        served is refused for good: rolling back further passes it by.
         """
 
         def run(conn: Connection) -> Model | None:
@@ -117,8 +135,9 @@ class RecModels:
                 return None
             before = _one(
                 conn,
-                f"status = '{RETIRED}' and live_at is not null and id < ? order by id desc limit 1",
-                running.id,
+                f"status = '{RETIRED}' and live_at is not null and id < ? and id = coalesce(?, id) "
+                "order by id desc limit 1",
+                *(running.id, to),
             )
             if before is None:
                 return None
@@ -127,6 +146,19 @@ class RecModels:
             return _one(conn, "id = ?", before.id)
 
         return await self._db.write(run)
+
+    async def earlier(self, model_id: int) -> list[Model]:
+        """The models that may serve again in place of this one, the newest first."""
+
+        def run(conn: Connection) -> list[Model]:
+            rows = conn.execute(
+                f"{_SELECT} where status = '{RETIRED}' and live_at is not null and id < ? "
+                "order by id desc",
+                (model_id,),
+            )
+            return [Model._make(row) for row in rows]
+
+        return await self._db.read(run)
 
     async def live(self) -> Model | None:
         """The model that serves; None for none."""

@@ -29,6 +29,9 @@ T = TypeVar("T")
 BUY_S = 14 * 86_400.0
 """What is bought later than this after a list has nothing to do with it."""
 
+FETCHED = "api"
+"""The surface of lists that a program took: nobody tells us whether it showed them."""
+
 OF_LIST = "rec:"
 """What stands before the number of a list in the `ref` of its links."""
 
@@ -90,11 +93,13 @@ _MANY = "select count(*) from (select id from rec_lists where at >= ? and at < ?
 
 @dataclass(slots=True)
 class _List:
-    """A list while what followed it is looked for. places: item -> its row."""
+    """A list while what followed it is looked for. places: item -> its row. seen: it was before
+    somebody's eyes; what a program fetched may never have been."""
 
     number: int
     at: float
     places: dict[str, tuple[Any, ...]]
+    seen: bool = True
     clicked: set[str] = field(default_factory=set)
     bought: dict[str, int] = field(default_factory=dict)
 
@@ -148,7 +153,7 @@ def _lists(rows: Iterable[tuple[Any, ...]]) -> list[_List]:
     found: list[_List] = []
     for row in rows:
         if not found or found[-1].number != row[1]:
-            found.append(_List(row[1], row[2], {}))
+            found.append(_List(row[1], row[2], {}, row[3] != FETCHED))
         found[-1].places.setdefault(row[9], row)
     return found
 
@@ -159,11 +164,15 @@ def _place(row: tuple[Any, ...], one: _List, item_id: str, cold: bool) -> Place:
 
 
 def _led_to(lists: Sequence[_List], at: float, window_s: float, ref: str = "") -> _List | None:
-    """The list that a click or a purchase is owed to: the one it names, else the newest before."""
+    """The list that a click or a purchase is owed to: the one it names; without a name the newest
+    before, of those that were seen where there are any."""
     if ref.startswith(OF_LIST):
         for one in lists:
             if ref == f"{OF_LIST}{one.number}" and one.at <= at < one.at + window_s:
                 return one
+        # Of a list that is too long ago, or was somebody else's: it is owed to no other one.
+        return None
+    lists = [one for one in lists if one.seen] or lists
     place = bisect_right(lists, at, key=lambda one: one.at)
     if not place:
         return None

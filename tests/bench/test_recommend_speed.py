@@ -18,7 +18,7 @@ def test_a_made_up_model_holds_together() -> None:
 
 def test_the_best_are_timed_beside_their_peers() -> None:
     found = top(300, 4, 5)
-    for who in ("plain", "filtered", "argsort", "lightfm_predict"):
+    for who in ("plain", "filtered", "served", "argsort", "lightfm_predict"):
         assert found[who]["p99_ms"] >= found[who]["p50_ms"] > 0
         assert found[who]["cpu_p99_ms"] >= 0
 

@@ -15,7 +15,8 @@ from bot.config import Config, StoreSettings
 from bot.insight_side import PICTURE, InsightSide
 from handlers.report_means import Published, Started
 from handlers.texts import Texts
-from insights.report import Chart, Figure, Report, Series, to_json
+from insights.report import Chart, Figure, Report, Series, name_of, to_json
+from insights.report import known as report_of
 from store import Store
 from tests.blank import blank
 
@@ -124,6 +125,24 @@ async def test_switched_off_nothing_runs_but_forgetting(world: World) -> None:
     assert names - {job.name for job in quiet.jobs()} == {"mood_watch", "alerts"}
     await off.close()
     await quiet.close()
+
+
+async def test_what_came_of_recommendations_is_worked_out_for_who_asks(world: World) -> None:
+    assert await world.side.recommended(60.0)
+    known = report_of(await world.store.interactions.finding(name_of("rec")))
+    assert known is not None
+    assert known.made_at == world.now
+    # Who cannot wait reads what there is; it goes on, once.
+    world.now += 3600.0
+    assert not await world.side.recommended(0.0)
+    assert not await world.side.recommended(0.0)
+    assert await world.side.recommended(60.0)
+    known = report_of(await world.store.interactions.finding(name_of("rec")))
+    assert known is not None
+    assert known.made_at == world.now
+    # What cannot be worked out is said not to be, and nobody hears an error.
+    await world.side.close()
+    assert not await world.side.recommended(60.0)
 
 
 async def test_working_out_anew_runs_once_at_a_time_and_ends_with_the_bot(world: World) -> None:

@@ -19,12 +19,12 @@ from bot.crunch import Crunch
 from bot.links import Linker
 from bot.pushes import Pushes
 from bot.rec_settings import RecommendationSettings
-from bot.rec_side import LEASE, RecSide
+from bot.rec_side import RecSide
 from handlers.recommending import Done, Wish
 from handlers.texts import Texts
 from handlers.topics import LETTER
 from scheduler import rec_watch
-from scheduler.recommending import Made, file_of, folder_of, unfinished
+from scheduler.recommending import LEASE, Made, file_of, folder_of, unfinished
 from store import Store
 from tests.proofs.world import until
 from tests.scheduler.rec_world import (
@@ -61,6 +61,7 @@ class World:
         self.told: list[str] = []
         self.ended: list[str] = []
         self.deaf = False
+        self.items = {f"item:{one.id}": one for one in catalogue()}
         self.side = self.made()
 
     def made(
@@ -75,7 +76,7 @@ class World:
         config = replace(
             Config(store=StoreSettings(path=self.store.db.path)), recommendations=settings
         )
-        items = {f"item:{one.id}": one for one in catalogue()}
+        items = self.items
         return RecSide(
             config,
             self.store,
@@ -130,7 +131,7 @@ async def test_it_waits_for_the_insights_of_the_night(world: World) -> None:
     world.side = world.made(after=insights)
     await world.run("recommendations")
     assert seen == [[]], "nothing ran before they were there"
-    assert world.crunch.ran == ["trained", "listed"]
+    assert world.crunch.ran[:2] == ["trained", "listed"]
 
 
 async def test_who_asks_for_a_training_hears_how_it_ended(world: World) -> None:
@@ -167,16 +168,22 @@ async def test_a_refusal_at_night_is_told_in_the_morning_and_once(world: World) 
     ("made", "key"),
     [
         (Made("refused", "worse_than_running"), "rec_jobs.why_worse_than_running"),
+        (Made("refused", "worse_than_simple"), "rec_jobs.why_worse_than_simple"),
+        (Made("refused", "too_few"), "rec_jobs.why_too_few"),
         (Made("refused", "broken"), "rec_jobs.why_broken"),
         (Made("refused", "else"), ""),
         (Made("nothing"), "rec_jobs.nothing"),
+        (Made("failed", "MemoryError"), "rec_jobs.failed_memory"),
+        (Made("failed", "OSError"), "rec_jobs.failed_disk"),
+        (Made("failed", "cut_off"), "rec_jobs.cut_off"),
+        (Made("failed", "KeyError"), ""),
     ],
 )
 async def test_each_end_has_its_words(world: World, made: Made, key: str) -> None:
     world.crunch.made = made
     await world.side.trained()
     (words,) = world.told
-    assert (TEXTS(key) if key else "else") in words
+    assert (TEXTS(key) if key else made.why) in words
 
 
 async def test_too_little_data_is_told_with_what_is_missing(tmp_path: Path) -> None:
@@ -206,6 +213,45 @@ async def test_one_process_trains_at_a_time(world: World) -> None:
     done = await world.side.trained()
     assert done is not None
     assert done.end == "live"
+
+
+async def test_who_asks_while_another_process_trains_is_told_so(world: World) -> None:
+    hold = await world.store.leases.take(LEASE, "the terminal", world.now, 60.0)
+    assert hold is not None
+    assert await world.side.train() is Done.RUNNING
+    assert not world.side.running
+
+
+@pytest.mark.parametrize("end", ["nothing", "refused", "failed"])
+async def test_lists_are_made_anew_every_night_however_the_training_ends(
+    world: World, end: Any
+) -> None:
+    world.crunch.made = Made("live", "better")
+    await world.run("recommendations")
+    world.now += DAY_S
+    await world.store.catalogue.put([replace(catalogue()[0], id="fresh", title="新课")], world.now)
+    world.crunch.made = Made(end, "")
+    await world.run("recommendations")
+    kept = await world.store.recommendations.kept(1)
+    assert kept is not None
+    assert (kept.model, kept.made_at) == (SECOND, world.now)
+    assert "fresh" in kept.data
+
+
+async def test_the_lists_of_a_broken_file_are_not_tried_every_minute(world: World) -> None:
+    file = file_of(world.store.db.path, FIRST)
+    good = file.read_bytes()
+    file.write_bytes(good[:500])
+    world.crunch.made = Made("nothing")
+    assert "broken" in await world.run("recommendations_go_on")
+    assert await world.run("recommendations_go_on") == ""
+    assert await world.run("recommendations_go_on") == ""
+    assert world.crunch.ran == ["listed"]
+    file.write_bytes(good)
+    await world.run("recommendations")
+    kept = await world.store.recommendations.kept(1)
+    assert kept is not None
+    assert kept.made_at == world.now, "the next night tries again"
 
 
 async def test_a_training_that_was_cut_off_is_gone_on_with_within_a_minute(world: World) -> None:
@@ -253,7 +299,9 @@ async def test_a_broken_model_never_serves_and_the_owners_hear_what_to_do(
     file = file_of(world.store.db.path, SECOND)
     good = file_of(world.store.db.path, FIRST).read_bytes()
     if how != "gone":
-        file.write_bytes(good[: len(good) // 2] if how == "cut" else good[:-9] + b"something")
+        middle = len(good) // 2
+        other = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+        file.write_bytes(good[:middle] if how == "cut" else other)
     model = await world.store.rec_models.register(
         SECOND, world.now, 0.0, NOW, live.checksum, live.metrics
     )
@@ -265,11 +313,26 @@ async def test_a_broken_model_never_serves_and_the_owners_hear_what_to_do(
     assert len(picks) == 3
     (words,) = world.told
     assert "/rec rollback" in words
+    assert TEXTS(f"rec_jobs.broken_{how}") in words, "in the owners' language"
     done, name = await world.side.service.roll_back("member:1", world.now)
     assert (done, name) == (Done.DONE, FIRST)
 
 
-async def test_a_new_model_ends_the_fall_back(world: World) -> None:
+@pytest.mark.parametrize("why", ["not_worse", "too_few"])
+async def test_a_model_that_is_only_no_worse_does_not_end_the_fall_back(
+    world: World, why: str
+) -> None:
+    """It has learned the same of the same: it would be back, and fall back, every night."""
+    data = {"why": "热门更好", "at": world.now}
+    await world.store.interactions.put_finding(rec_watch.FALLBACK, json.dumps(data), world.now)
+    world.crunch.made = Made("live", why)
+    await world.side.trained()
+    assert world.side.service.status().fallback == "热门更好"
+    assert world.side.service.status().model == SECOND
+    assert world.told == [TEXTS("rec_jobs.live_in_vain", name=SECOND)]
+
+
+async def test_a_better_model_ends_the_fall_back(world: World) -> None:
     data = {"why": "热门更好", "at": world.now}
     await world.store.interactions.put_finding(rec_watch.FALLBACK, json.dumps(data), world.now)
     await world.side.changed()
@@ -301,6 +364,7 @@ async def test_subscribers_get_their_letter_with_reasons(world: World) -> None:
 
 async def test_a_campaign_gets_the_best_item_of_each(world: World) -> None:
     found = await world.side.best([1, 2, 3])
+    assert found is not None
     assert [found[number][:2] for number in (1, 2, 3)] == ["i0", "i1", "i2"]
     assert await world.side.best([1, 2, 3]) == found, "the same all day"
     (shown,) = await world.store.recommendations.lists_of(1)
@@ -308,12 +372,36 @@ async def test_a_campaign_gets_the_best_item_of_each(world: World) -> None:
     assert await world.side.best([999_999]) == {}
 
 
+async def test_a_campaign_takes_the_best_item_that_has_an_address(world: World) -> None:
+    first = await world.side.service.offer(1, b"f" * 16, "campaign", 18, Wish(), world.now)
+    order = [one.item for one in first.picks]
+    # The first six have none, which is more than are looked at first.
+    shut = [replace(one, url="") for one in catalogue() if one.id in order[:6]]
+    world.items.update({f"item:{one.id}": one for one in shut})
+    found = await world.side.best([1])
+    assert found is not None
+    assert found[1] in order[6:]
+    (shown,) = await world.store.recommendations.lists_of(1)
+    assert [one.item_id for one in shown.shown] == [found[1]], "only what is used was shown"
+    world.items.clear()
+    assert await world.side.best([2]) == {}
+    assert await world.store.recommendations.lists_of(2) == [], "nothing used, nothing shown"
+
+
+async def test_a_campaign_leaves_out_who_has_nothing_left(world: World) -> None:
+    for one in catalogue():
+        await world.store.recommendations.dislike(1, one.id, world.now)
+    found = await world.side.best([1, 2])
+    assert found is not None
+    assert set(found) == {2}
+
+
 async def test_switched_off_nothing_runs_or_is_offered(world: World) -> None:
     off = world.made(replace(SETTINGS, enabled=False))
     assert off.jobs() == []
     assert off.offered is None
     assert await off.train() is Done.OFF
-    assert await off.best([1]) == {}
+    assert await off.best([1]) is None
     few = world.made(replace(SETTINGS, fall_back=False, digest_on="never"))
     assert {job.name for job in few.jobs()} == {"recommendations", "recommendations_go_on"}
     assert not few.suggesting.letter

@@ -99,7 +99,7 @@ async def test_other_ones_until_nothing_is_left(shop: Conversation) -> None:
     assert said.splitlines()[0] == shop.texts("recommend.head_again")
     assert "1. 笔记的用处" in said
     assert shop.texts("recommend.because_explored") in said
-    assert await shop.say("还有吗") == shop.texts("recommend.none_again")
+    assert await shop.say("还有吗") == shop.texts("recommend.none_again", again="推荐")
     assert shop.handler == "recommend.again"
 
 
@@ -147,6 +147,71 @@ async def test_alone_it_means_the_item_just_read_or_is_asked_which(shop: Convers
     assert "《Python 数据分析》" in await shop.say("不感兴趣")
 
 
+@pytest.mark.parametrize(
+    "typed", ["不感兴趣 1 3", "1、3都不感兴趣", "1和3不感兴趣", "对第一个和第三个不感兴趣"]
+)
+async def test_several_may_be_named_at_once(shop: Conversation, typed: str) -> None:
+    await shop.say("推荐")
+    await shop.say(typed)
+    disliked = await shop.store.recommendations.disliked(await shop.member())
+    assert set(disliked) == {"py-data", "excel"}
+    assert await shop.say("不感兴趣 2 9") == shop.texts("recommend.range", count=3)
+
+
+async def test_each_refusal_of_a_day_can_be_taken_back_the_last_first(
+    shop: Conversation,
+) -> None:
+    await shop.say("推荐")
+    await shop.say("不感兴趣 1")
+    await shop.say("不感兴趣 2")
+    said = await shop.say("撤销", crash_first=True)
+    assert said == shop.texts("recommend.undone", title="业务取数 SQL")
+    said = await shop.say("撤销")
+    assert said == shop.texts("recommend.undone", title="Python 数据分析")
+    assert await shop.say("撤销") == shop.texts("recommend.undo_nothing")
+    assert await shop.store.recommendations.disliked(await shop.member()) == {}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "停止推荐",
+        "取消推荐",
+        "别给我推荐了",
+        "不要再推荐了",
+        "关闭个性化推荐",
+        "怎么关闭推荐",
+        "推荐怎么关闭",
+        "不要给我推荐课程了",
+    ],
+)
+async def test_who_wants_none_of_it_is_told_how(shop: Conversation, typed: str) -> None:
+    await shop.say("推荐")
+    said = await shop.say(typed)
+    assert shop.handler == "recommend.off"
+    assert said == shop.texts("recommend.off") + shop.texts("recommend.off_letter")
+    assert "别分析我" in said
+    assert await shop.store.recommendations.disliked(await shop.member()) == {}
+
+
+async def test_no_more_of_the_item_just_read_is_about_that_item(shop: Conversation) -> None:
+    await shop.say("推荐")
+    await shop.say("1")
+    assert "《Python 数据分析》" in await shop.say("别再推荐了")
+    assert shop.handler == "recommend.dislike"
+
+
+async def test_the_item_below_the_welcome_can_be_explained_and_refused(
+    shop: Conversation,
+) -> None:
+    await shop.happen("subscribe", who="o_lin")
+    assert shop.texts("recommend.why_head", title="Python 数据分析") in await shop.say("为什么")
+    assert "《Python 数据分析》" in await shop.say("不感兴趣")
+    shop.later(hours=1)
+    await shop.say("为什么")
+    assert not shop.handler.startswith("recommend")
+
+
 async def test_all_of_a_list_can_be_refused_and_taken_back(shop: Conversation) -> None:
     await shop.say("推荐")
     assert await shop.say("都不感兴趣") == shop.texts("recommend.disliked_all", count=3)
@@ -185,7 +250,9 @@ async def test_why_in_words_with_rough_shares(shop: Conversation) -> None:
     assert shop.handler == "recommend.why"
 
 
-@pytest.mark.parametrize("typed", ["为什么推荐第二个", "为什么给我推荐2", "为什么2", "推荐理由 2"])
+@pytest.mark.parametrize(
+    "typed", ["为什么推荐第二个", "为什么给我推荐2", "为什么2", "推荐理由 2", "第二个为什么"]
+)
 async def test_why_may_be_asked_in_many_ways(shop: Conversation, typed: str) -> None:
     await shop.say("推荐")
     assert shop.texts("recommend.why_head", title="业务取数 SQL") in await shop.say(typed)
@@ -212,13 +279,15 @@ async def test_a_topic_limits_the_list_to_its_items(shop: Conversation) -> None:
 
 async def test_a_price_limits_it_too(shop: Conversation) -> None:
     said = await shop.say("推荐 100元以内")
-    assert said.splitlines()[0] == shop.texts("recommend.head_price", yuan="100")
+    assert said.splitlines()[0] == shop.texts("recommend.head_price", span="100 元以内")
     assert "表格不求人" in said
     assert "SQL" not in said
     assert "表格不求人" in await shop.say("100以内的课")
     both = await shop.say("推荐200元以内的数据分析课")
-    assert both.splitlines()[0] == shop.texts("recommend.head_both", topic="数据分析", yuan="200")
-    assert await shop.say("免费的课") == shop.texts("recommend.none_price")
+    assert both.splitlines()[0] == shop.texts(
+        "recommend.head_both", topic="数据分析", span="200 元以内"
+    )
+    assert await shop.say("免费的课") == shop.texts("recommend.none_price", span="免费")
 
 
 async def test_other_ones_of_the_same_wish(shop: Conversation) -> None:
@@ -226,6 +295,105 @@ async def test_other_ones_of_the_same_wish(shop: Conversation) -> None:
     await shop.say("换一批")
     assert tastes(shop).asked[-1][1].most_cents == 10_000
     assert tastes(shop).asked[-1][1].instead
+
+
+async def test_what_other_wishes_showed_is_no_turn_of_this_one(shop: Conversation) -> None:
+    await shop.say("推荐 数据分析")
+    await shop.say("推荐 笔记")
+    await shop.say("推荐两个")
+    said = await shop.say("换一批", crash_first=True)
+    # py-data and sql were on the page before; notes was shown for another wish.
+    assert "1. 表格不求人" in said
+    assert "2. 笔记的用处" in said
+    assert tastes(shop).asked[-1][1].without
+    assert "就这些了" in await shop.say("再推荐几个")
+    assert "1. Python 数据分析" in await shop.say("推荐")
+
+
+async def test_when_all_is_shown_one_may_begin_again(shop: Conversation) -> None:
+    await shop.say("推荐 数据分析 200元以内")
+    said = await shop.say("换一批")
+    again = "推荐 数据分析 200 元以内"
+    assert said == shop.texts("recommend.none_again", again=again)
+    assert "1. 业务取数 SQL" in await shop.say(again)
+
+
+async def test_a_page_of_the_same_wish_may_be_asked_for_in_its_words(shop: Conversation) -> None:
+    await shop.say("推荐一个 数据分析")
+    assert "1. 业务取数 SQL" in await shop.say("再推荐一个")
+    assert "就这些了" in await shop.say("再推荐一个")
+
+
+@pytest.mark.parametrize(("typed", "count"), [("推荐一门课", 1), ("推荐4个", 4), ("推荐几个", 3)])
+async def test_as_many_as_were_asked_for(shop: Conversation, typed: str, count: int) -> None:
+    said = await shop.say(typed)
+    assert len([line for line in said.splitlines() if line[:1].isdigit()]) == count
+
+
+@pytest.mark.parametrize(
+    ("typed", "span", "there"),
+    [
+        ("推荐 50到100元", "50 到 100 元", {"excel"}),
+        ("推荐 100元以上", "100 元以上", {"py-data", "sql"}),
+        ("推荐 100元的课", "100 元左右", {"excel"}),
+        ("100块左右的课", "100 元左右", {"excel"}),
+    ],
+)
+async def test_a_price_has_a_lower_end_too(
+    shop: Conversation, typed: str, span: str, there: set[str]
+) -> None:
+    said = await shop.say(typed)
+    assert said.splitlines()[0] == shop.texts("recommend.head_price", span=span)
+    lists = await shop.store.recommendations.lists_of(await shop.member())
+    assert {one.item_id for one in lists[0].shown} == there
+
+
+async def test_cheap_is_the_cheapest_first(shop: Conversation) -> None:
+    said = await shop.say("推荐 便宜的", crash_first=True)
+    lines = said.splitlines()
+    assert lines[0] == shop.texts("recommend.head_cheap")
+    # Free, but nothing for them: the shop's own ranker knows better what may be shown.
+    assert lines[1].startswith("1. 笔记的用处（")
+    assert await shop.say("能便宜点吗")
+    assert not shop.handler.startswith("recommend")
+
+
+async def test_a_cheaper_one_below_a_topic_is_of_that_topic(shop: Conversation) -> None:
+    await shop.say("推荐 数据分析")
+    said = await shop.say("有便宜点的吗")
+    assert said.splitlines()[0] == shop.texts("recommend.head_topic_cheap", topic="数据分析")
+    assert said.index("SQL") < said.index("Python 数据分析")
+
+
+async def test_what_is_popular_may_be_asked_for_and_is_nobodys_own(shop: Conversation) -> None:
+    said = await shop.say("大家都在学什么", crash_first=True)
+    assert said.splitlines()[0] == shop.texts("recommend.head_popular")
+    assert "1. 零基础学 Python" in said
+    assert said.count(shop.texts("recommend.because_popular")) == 3
+    assert tastes(shop).asked == []
+    assert await shop.say("为什么") == shop.texts("recommend.why_general")
+    again = await shop.say("换一批")
+    assert "零基础学 Python" not in again
+    assert "《零基础学 Python" not in await shop.say("2")
+    assert "SQL" not in (await shop.say("热门的写作课"))
+
+
+async def test_a_beginner_means_a_level_and_a_teacher_is_asked_for(shop: Conversation) -> None:
+    said = await shop.say("有没有适合新手的课")
+    assert shop.handler == "recommend"
+    assert said.splitlines()[0] == shop.texts("recommend.head_topic", topic="新手")
+    assert "林小满" in await shop.say("推荐老师")
+    assert "1. 写作入门" in await shop.say("推荐 林小满", "o_zhou")
+
+
+async def test_a_topic_that_is_used_up_is_another_thing_than_one_that_nobody_has(
+    shop: Conversation,
+) -> None:
+    assert await shop.say("推荐 减肥") == shop.texts("recommend.none_topic", topic="减肥")
+    await shop.say("推荐 SQL")
+    await shop.say("都不感兴趣")
+    said = await shop.say("推荐 SQL")
+    assert said == shop.texts("recommend.none_topic_left", topic="SQL")
 
 
 async def test_without_who_ranks_it_is_what_everybody_looks_at(talk: Conversation) -> None:
@@ -236,7 +404,7 @@ async def test_without_who_ranks_it_is_what_everybody_looks_at(talk: Conversatio
     shown = {line for line in said.splitlines() if line[:1].isdigit()}
     assert not {one[3:] for one in shown} & {one[3:] for one in again.splitlines()}
     await talk.say("不感兴趣 1")
-    assert await talk.say("换一批") == talk.texts("recommend.none_again")
+    assert await talk.say("换一批") == talk.texts("recommend.none_again", again="推荐")
     assert "没有特别的理由" not in await talk.say("为什么推荐1")
 
 
@@ -261,7 +429,6 @@ async def test_an_empty_catalogue_is_said(empty: Conversation) -> None:
         "推荐的课怎么退款",
         "推荐一个手机",
         "推荐你们老板",
-        "取消推荐",
         "为什么退不了款",
         "换一批发票",
         "免费",
@@ -359,15 +526,19 @@ async def test_a_group_reads_what_everybody_looks_at_and_nobodys_reasons(
     shop: Conversation,
 ) -> None:
     group = GroupTalk(shop)
+    # Nothing is said of what everybody looks at before anybody has counted it.
+    assert (await group.ask("推荐")).startswith(shop.texts("recommend.group_head_new"))
+    await shop.store.interactions.put_finding("popular_items", '["py-zero"]', shop.at)
     said = await group.ask("推荐")
     assert said.startswith(shop.texts("recommend.group_head"))
     assert said.count("\n") < 6
     assert "学过" not in said
     assert "因为" not in said
     assert tastes(shop).asked == []
+    assert "学过" not in await group.ask("推荐 免费的")
     for typed in ("不感兴趣 1", "为什么推荐1"):
         said = await group.ask(typed)
-        assert "学过" not in said
+        assert said.startswith(shop.texts("recommend.group_private"))
         assert await shop.store.recommendations.disliked(await shop.member()) == {}
 
 

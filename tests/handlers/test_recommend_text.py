@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.recommend_text import because, explained, first_reason, is_own, letter, rough
+from handlers.recommend_text import (
+    because,
+    explained,
+    first_reason,
+    is_own,
+    letter,
+    rough,
+    says_own,
+    says_popular,
+    short_title,
+)
 from handlers.recommending import Pick, Reason
 from handlers.texts import Texts
 from tests.handlers.conftest import item
@@ -42,10 +52,10 @@ def test_each_kind_of_reason_has_its_words(reason: Reason, said: str) -> None:
 def test_the_strongest_reason_is_told_but_chance_is_told_as_chance() -> None:
     why = (Reason("popular", "", 0.2), Reason("finished", "py", 0.8))
     assert first_reason(TEXTS, ITEMS, Pick("sql", why=why)) == "因为你学过《零基础学 Python》"
-    assert first_reason(TEXTS, ITEMS, Pick("sql", why=why, explored=True)).startswith("换个口味")
+    assert first_reason(TEXTS, ITEMS, Pick("sql", why=why, explored=True)).startswith("随手挑的")
     new = (*why, Reason("new", "", 0.1))
     assert first_reason(TEXTS, ITEMS, Pick("sql", why=new, explored=True)) == "新上架"
-    assert first_reason(TEXTS, ITEMS, Pick("sql")) == TEXTS("recommend.because_other")
+    assert first_reason(TEXTS, ITEMS, Pick("sql")) == TEXTS("recommend.because_none")
 
 
 def test_what_everybody_looks_at_is_nobodys_own_list() -> None:
@@ -53,6 +63,54 @@ def test_what_everybody_looks_at_is_nobodys_own_list() -> None:
     assert not is_own([general, Pick("sql", why=(Reason("new", "", 1.0),))])
     assert is_own([general, Pick("sql", why=(Reason("tag", "x", 0.1),))])
     assert not is_own([])
+
+
+def test_what_somebody_did_counts_together() -> None:
+    why = (
+        Reason("popular", "", 0.4),
+        Reason("bought", "sql", 0.3),
+        Reason("viewed", "gone", 0.15),
+        Reason("finished", "gone", 0.15),
+    )
+    assert first_reason(TEXTS, ITEMS, Pick("py", why=why)) == "因为你买过《业务取数 SQL》"
+
+
+def test_shares_that_are_told_come_to_the_whole() -> None:
+    why = (Reason("tag", "Python", 0.5), Reason("popular", "", 0.3))
+    said = explained(TEXTS, ITEMS, ITEMS["item:sql"], why).splitlines()
+    assert said[-1] == "· 其他（约占两成）"
+
+
+def test_what_a_list_is_follows_from_its_lines() -> None:
+    lightly = Pick("sql", why=(Reason("popular", "", 0.9), Reason("tag", "x", 0.1)))
+    assert is_own([lightly])
+    assert not says_own([lightly])
+    assert says_popular(ITEMS, [lightly])
+    assert not says_popular(ITEMS, [lightly, Pick("py", why=lightly.why, explored=True)])
+    assert not says_popular(ITEMS, [Pick("sql")])
+    assert not says_own([Pick("sql")])
+
+
+def test_that_everybody_learns_it_is_said_only_of_what_most_look_at() -> None:
+    many = {f"item:n{at}": item(f"n{at}", f"第 {at} 课") for at in range(30)}
+    popular = (Reason("popular", "", 1.0),)
+    assert first_reason(TEXTS, many, Pick("n9", why=popular)) == "大家最近都在学"
+    assert first_reason(TEXTS, many, Pick("n10", why=popular)) == TEXTS("recommend.because_none")
+    said = explained(TEXTS, many, many["item:n29"], popular)
+    assert said == TEXTS("recommend.why_none", title="第 29 课")
+    assert not says_popular(many, [Pick("n9", why=popular), Pick("n29", why=popular)])
+
+
+def test_a_title_is_short_only_where_it_still_tells_items_apart() -> None:
+    lives = {
+        "item:a": item("a", "直播：周末共读之夜"),
+        "item:b": item("b", "直播：一晚上写出第一篇长文"),
+        "item:c": item("c", "写作：入门"),
+    }
+    assert short_title(lives["item:a"], lives) == "直播：周末共读之夜"
+    assert short_title(lives["item:c"], lives) == "写作"
+    assert short_title(lives["item:a"]) == "直播"
+    assert short_title(item("d", "：没有头")) == "：没有头"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +121,7 @@ def test_what_everybody_looks_at_is_nobodys_own_list() -> None:
         (0.62, "约占六成"),
         (0.52, "约占一半"),
         (0.06, "约占一成"),
+        (0.2, "约占两成"),
         (0.01, "占一点点"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,8 @@ class Side:
     def __init__(self) -> None:
         self.drawn: list[tuple[Chart, str, str]] = []
         self.posted: list[tuple[int, str]] = []
+        self.counted = 0
+        self.count: Callable[[], Awaitable[bool]] | None = None
         self.media = "MEDIA"
         self.started = Started.STARTED
         self.published = Published("posted", "大约 40 位朋友说过话")
@@ -45,6 +48,10 @@ class Side:
 
     def refresh(self) -> Started:
         return self.started
+
+    async def recommended(self, wait_s: float) -> bool:
+        self.counted += 1
+        return self.count is not None and await self.count()
 
     async def publish(self, group: Group, by: str) -> Published:
         self.posted.append((group.id, by))

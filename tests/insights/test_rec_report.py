@@ -105,6 +105,11 @@ def test_every_figure_says_what_it_stands_on() -> None:
     assert all(one.since == WINDOW.since and one.until == NOW for one in found.values())
 
 
+def test_nothing_sold_has_no_interval() -> None:
+    revenue = figures(made(*crowd(50, 0.2, 1)))["rec_revenue"]
+    assert (revenue.value, revenue.low, revenue.high) == (0.0, None, None)
+
+
 def test_without_a_hold_out_nothing_is_compared_and_it_says_so() -> None:
     found = figures(made(*crowd(50, 0.2, 1)))
     for name in ("rec_ctr_more", "rec_conversion_more", "rec_revenue_more"):
@@ -192,6 +197,21 @@ def test_rankers_and_surfaces_are_listed_and_reasons_are_kept_apart() -> None:
     (chart,) = found.charts
     assert chart.labels == tuple(labels)
     assert chart.series[0].people == (30, 20, 10, 5)
+
+
+def test_what_a_program_fetched_is_counted_apart_and_compared_with_nothing() -> None:
+    seen = [*crowd(40, 0.2, 1), *crowd(40, 0.2, 500, arm="holdout")]
+    fetched = [Place(9000 + n, n, surface="api", clicked=n < 5) for n in range(10)]
+    plain, with_api = made(*seen), made(*seen, *fetched)
+    own = figures(with_api)["rec_fetched"]
+    assert (own.value, own.people) == (10, 10)
+    assert with_api.figures[:-1] == plain.figures
+    assert with_api.lists == plain.lists
+    only = made(*fetched)
+    assert only.note == "rec_none"
+    assert [one.name for one in only.figures] == ["rec_fetched"]
+    in_test = [Place(1, n, surface="api", test_id=3, clicked=True) for n in range(1, 90)]
+    assert found_of(in_test, SPLIT).members_a == 0
 
 
 # Tests

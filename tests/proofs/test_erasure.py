@@ -10,14 +10,20 @@ import asyncio
 import gzip
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from insights.report import Figure, Listing, Report, Row, to_json
+from recommender import artefact
 from sandbox.fake_wechat import FakeWeChat
+from scheduler.recommending import file_of
 from store import Store
 from store.events import NewEvent
 from store.pseudonyms import pseudonym
 from tests.proofs.world import ACCOUNT, OPERATOR, Served, until
+from tests.recommender.arrays import fitted
 
 LIN = "oPROOF_lin_forget_me_wholly_"
 MEI = "oPROOF_mei_stays_with_us_ok_"
@@ -47,6 +53,18 @@ async def _live(store: Store) -> tuple[int, str]:
     )
     await store.interactions.put_finding("report:mood:", to_json(report), now)
     return lin, pseudonym(await store.pseudonyms.key(), lin)
+
+
+async def _learned(store: Store, lin: int) -> tuple[str, bytes]:
+    """A model that knows Lin and Mei serves; its name, and what it knows of Lin."""
+    mei = (await store.members.meet("mp", MEI, time.time())).id
+    model = fitted(members=2)
+    model = replace(model, members=np.array(sorted((lin, mei)), np.int64))
+    name = "20261120-041000"
+    checksum = artefact.save(model, file_of(store.db.path, name))
+    row = await store.rec_models.register(name, 1.0, 0.0, 1.0, checksum, '{"end": "live"}')
+    await store.rec_models.go_live(row.id, 2.0)
+    return name, model.member_vectors[int(mei < lin)].tobytes()
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -95,6 +113,7 @@ async def test_nothing_anywhere_holds_who_was_erased(tmp_path: Path) -> None:
 
         await until(logged, "all messages to be answered")
         lin, name = await _live(store)
+        model, learned = await _learned(store, lin)
         await store.backup(tmp_path / "backups" / "zhiqun-20261120-041000.db")
         await store.close()
         # What operators carried out themselves, and what a careless service manager kept.
@@ -110,12 +129,25 @@ async def test_nothing_anywhere_holds_who_was_erased(tmp_path: Path) -> None:
             *before.values()
         )
 
+        assert [place for place, raw in _files(tmp_path).items() if learned in raw] == [
+            f"models/{model}.npz"
+        ]
+
         code, told = await _ask(served, "erase", str(lin), "--yes")
         assert code == 1, "what it cannot change is not proved"
         named = {line.split()[1].rstrip(":") for line in told.splitlines() if "FOUND" in line}
         assert named == {"lin.json", "week.csv", "own.npz"}, told
         held = set().union(*(_holding(tmp_path, text) for text in traces))
         assert held == {"exports/lin.json", "exports/week.csv", "own.npz unpacked"}, held
+
+        assert not [place for place, raw in _files(tmp_path).items() if learned in raw]
+        store = Store(served.path, durability="process")
+        await store.open()
+        live = await store.rec_models.live()
+        await store.close()
+        assert live is not None
+        serving = artefact.load(models / f"{model}.npz", live.checksum)
+        assert len(serving.members) == 1, "Mei is still known to it"
 
         for path in (*exports.iterdir(), *models.iterdir()):
             path.unlink()

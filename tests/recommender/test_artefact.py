@@ -248,3 +248,63 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
             artefact.save(broken, path)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["m.npz"]
+
+
+def stays(*gone: int) -> Callable[[Any], Any]:
+    return lambda members: ~np.isin(members, gone)
+
+
+def test_a_member_is_taken_out_and_all_else_scores_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    model = fitted(members=4, items=9)
+    was = artefact.save(model, path)
+    fresh = artefact.without(path, was, stays(6))
+    assert fresh != was
+    assert artefact.members_of(path).tolist() == [3, 6, 9, 12], "not before it is registered"
+    assert artefact.settle(path, fresh)
+    smaller = artefact.load(path, fresh)
+    assert smaller.members.tolist() == [3, 9, 12]
+    assert smaller.data == model.data
+    for member in (3, 9, 12):
+        who = Who(member, ("tag:写作",), ("i-1",), (1.0,))
+        assert np.array_equal(Scorer(smaller).scores(who), Scorer(model).scores(who))
+    gone, stranger = (Scorer(smaller).vector(Who(one, ("tag:写作",))) for one in (6, -1))
+    assert np.array_equal(gone, stranger), "somebody it never met"
+    assert model.member_vectors[1].tobytes() not in path.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["m.npz"]
+    assert artefact.without(path, fresh, stays(6)) == "", "done is done"
+    assert artefact.without(path, fresh, stays(3, 9, 12)), "nobody left is a model, too"
+
+
+def test_killed_anywhere_only_the_registered_file_serves(tmp_path: Path) -> None:
+    path, beside = tmp_path / "m.npz", tmp_path / "m.npz.next"
+    was = artefact.save(fitted(members=4), path)
+    fresh = artefact.without(path, was, stays(6))
+    # Killed before the new sum was registered.
+    assert len(artefact.load(path, was).members) == 4
+    assert artefact.without(path, was, stays()) == ""
+    assert not beside.exists(), "what nobody took up goes"
+    # Killed after it, before the file was put in place.
+    fresh = artefact.without(path, was, stays(6))
+    assert len(artefact.load(path, fresh).members) == 3
+    assert not beside.exists()
+    # Half a file beside it, or somebody else's.
+    beside.write_bytes(path.read_bytes()[:900])
+    assert len(artefact.load(path, fresh).members) == 3
+    with pytest.raises(ArtefactError, match="checksum"):
+        artefact.load(path, was)
+    assert not artefact.settle(path, was)
+    assert artefact.without(path, fresh, stays()) == ""
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ArtefactError):
+        artefact.without(path, fresh, stays(9))
+
+
+@pytest.mark.parametrize("name", ["half_life_s", "half_rank", "fold", "until"])
+@pytest.mark.parametrize("value", ["abc", None, True, -1.0, [1]])
+def test_what_serving_counts_with_is_a_number(tmp_path: Path, name: str, value: Any) -> None:
+    model = fitted(members=2, items=3)
+    model = dataclasses.replace(model, data={**model.data, name: value})
+    artefact.save(model, tmp_path / "m.npz")
+    with pytest.raises(ArtefactError, match="of its own"):
+        artefact.load(tmp_path / "m.npz")

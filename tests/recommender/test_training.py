@@ -13,14 +13,25 @@ import pytest
 
 from recommender.dataset import Log, People, Things
 from recommender.fitted import Fitted
-from recommender.gate import gate, sound
+from recommender.gate import LEAST, Verdict, gate, sound
 from recommender.model import Shape
 from recommender.parts import Training, factored
 from recommender.scoring import Scorer, Who
 from recommender.training import train, train_and_judge
 from recommender.tune import of_shape
-from recommender.validation import held_back
-from tests.recommender.world import DAY, NOW, QUICK, TOPICS, Row, items, rows, world
+from recommender.validation import held_back, untold
+from tests.recommender.world import (
+    DAY,
+    NOW,
+    QUICK,
+    TOPICS,
+    Row,
+    changing,
+    items,
+    rows,
+    subtle,
+    world,
+)
 
 ARRAYS = ("member_vectors", "item_vectors", "item_biases", "popular", "weights", "scale")
 
@@ -215,11 +226,131 @@ def test_scores_that_are_no_numbers_are_refused(fitted: Fitted) -> None:
     assert gate(hurt, None, log.before(CUT), log.since(CUT), people, things).why == "broken"
 
 
-def test_a_week_of_too_few_members_is_no_reason_to_stay_with_what_is_old(fitted: Fitted) -> None:
+def test_of_shuffled_labels_features_alone_are_not_good_enough() -> None:
+    """Where they tell half of a taste, such a model is better than what is popular, and broken."""
+    log, people, things = subtle()
+    before, week = log.before(CUT), log.since(CUT)
+    good = train(before, people, things, CUT, QUICK, seed=1)
+    verdict = gate(good, None, before, week, people, things, 1)
+    assert (verdict.goes_live, verdict.why) == (True, "better")
+    nonsense = subtle(shuffled=True)[0].before(CUT)
+    broken = train(nonsense, people, things, CUT, QUICK, seed=1)
+    verdict = gate(broken, None, before, week, people, things, 1)
+    assert (verdict.goes_live, verdict.why) == (False, "worse_than_simple")
+    assert verdict.figures["against_popular"]["high"] > 0, "popularity alone would let it pass"
+    assert verdict.figures["against_item_item"]["high"] < 0
+
+
+def test_a_first_model_goes_live_on_trust_where_too_few_can_be_judged(fitted: Fitted) -> None:
     log, people, things = world()
-    verdict = gate(fitted, fitted, log, Log.of([]), people, things)
+    verdict = gate(fitted, None, log, Log.of([]), people, things)
     assert (verdict.goes_live, verdict.why) == (True, "too_few")
     assert verdict.figures["n"] == 0
+    assert verdict.figures["least"] == LEAST
+    _, verdict = train_and_judge(log.before(CUT), people, things, NOW, QUICK, seed=1)
+    assert (verdict.goes_live, verdict.why) == (True, "too_few")
+
+
+@pytest.mark.parametrize(("age", "goes_live"), [(1, False), (27, False), (29, True)])
+def test_where_too_few_can_be_judged_a_running_model_stays_unless_it_is_old(
+    fitted: Fitted, age: int, goes_live: bool
+) -> None:
+    log, people, things = world()
+    running = replace(fitted, data={**fitted.data, "until": NOW - age * DAY})
+    _, verdict = train_and_judge(log.before(CUT), people, things, NOW, QUICK, seed=1, old=running)
+    assert (verdict.goes_live, verdict.why) == (goes_live, "too_few")
+
+
+def test_what_members_have_in_common_today_does_not_tell_the_week_that_is_judged() -> None:
+    log, today, then, things = changing()
+    settings = replace(QUICK, shape=Shape(dims=16, epochs=12))
+    _, told = train_and_judge(log, today, things, NOW, settings, seed=1)
+    found, verdict = train_and_judge(log, today, things, NOW, settings, seed=1, before=then)
+    least = 1.3 * verdict.figures["ndcg10"]["new"]
+    assert told.figures["ndcg10"]["new"] > least, "or there is nothing to leak"
+    assert any(name.startswith("topic:") for name in found.member_features), "what serves has them"
+
+
+def test_weights_are_not_learned_from_what_tells_what_is_held_back() -> None:
+    log, today, _, things = changing()
+    blind = train(log, People(today.numbers), things, NOW, QUICK, seed=1)
+    assert np.array_equal(train(log, today, things, NOW, QUICK, seed=1).weights, blind.weights)
+    kept = untold(People((1,), (("topic:a", "tag:a", "price:low"),)))
+    assert kept == People((1,), (("tag:a",),))
+
+
+LATER = NOW - 4 * DAY
+
+
+@pytest.fixture(scope="module")
+def running() -> Fitted:
+    """A good model that has seen the first days of the newest week."""
+    log, people, things = world(members=120)
+    return train(log.before(LATER), people, things, LATER, QUICK, seed=1)
+
+
+def test_the_running_model_is_judged_as_it_is_on_what_it_has_not_seen(running: Fitted) -> None:
+    log, people, things = world(members=120)
+    _, verdict = train_and_judge(log, people, things, NOW, QUICK, seed=1, old=running)
+    assert verdict.goes_live
+    days = verdict.figures["since_running"]
+    assert days["n"] >= LEAST
+    assert days["against_running"]["high"] > 0
+
+
+def test_data_that_breaks_overnight_does_not_go_live(running: Fitted) -> None:
+    """All that is trained today is equally broken, whatever its settings: the file is not."""
+    log, people, things = world(members=120)
+    # An import has lost the tags, and all that is older than nine days.
+    left = (log.since(NOW - 9 * DAY), People(people.numbers), Things(things.ids))
+    _, verdict = train_and_judge(*left, NOW, QUICK, seed=1, old=running)
+    assert (verdict.goes_live, verdict.why) == (False, "worse_than_running")
+    _, verdict = train_and_judge(*left, NOW, QUICK, seed=1)
+    assert verdict.goes_live, "there is nothing better to be had"
+
+
+def test_where_one_night_is_too_little_to_compare_an_earlier_model_is_asked(
+    running: Fitted,
+) -> None:
+    """A small shop: each night looks like the one before, and the week is lost all the same."""
+    log, people, things = world(members=120)
+    left = (log.since(NOW - 9 * DAY), People(people.numbers), Things(things.ids))
+    last_night = replace(running, data={**running.data, "until": NOW - 60})
+    weeks_ago = replace(running, data={**running.data, "until": NOW - 60 * DAY})
+
+    def judged(*earlier: Fitted) -> Verdict:
+        told = train_and_judge(*left, NOW, QUICK, seed=1, old=last_night, earlier=earlier)
+        return told[1]
+
+    verdict = judged()
+    assert (verdict.goes_live, verdict.figures["since_running"]["n"]) == (True, 0)
+    verdict = judged(last_night, running)
+    assert (verdict.goes_live, verdict.why) == (False, "worse_than_running")
+    verdict = judged(weeks_ago)
+    assert not verdict.goes_live, "of its days, those count that the judged one has not seen either"
+
+
+def test_a_model_is_not_refused_for_knowing_a_week_less_than_the_running_one() -> None:
+    """Items that came a week ago: the running model has learned them, the judged one cannot."""
+    old_rows = [row for row in rows(members=120) if row[3] < CUT]
+    rng = np.random.default_rng(2)
+    new: list[Row] = []
+    for member in range(1, 121):
+        wanted = rng.permutation(8)[:6]
+        for nth, number in enumerate(wanted.tolist()):
+            at = (CUT if nth < 4 else LATER) + float(rng.uniform(0, 2.9 * DAY))
+            new.append((member, f"新-{member % 2}{number}", "purchase", at, None))
+    names = (*items(), *(f"新-{side}{number}" for side in range(2) for number in range(8)))
+    people, things = People(tuple(range(1, 121))), Things(tuple(names))
+    log = Log.of(old_rows + new)
+    live = train(log.before(LATER), people, things, LATER, QUICK, seed=1)
+    heard: list[str] = []
+    _, verdict = train_and_judge(
+        log, people, things, NOW, QUICK, seed=1, old=live, told=heard.append
+    )
+    assert verdict.goes_live
+    assert verdict.figures["since_running"]["against_running"]["high"] >= 0
+    assert len(heard) == 6 * QUICK.shape.epochs, "one more of the age of the running one"
 
 
 def test_the_judged_model_has_not_seen_the_week_and_the_served_one_has() -> None:

@@ -14,6 +14,7 @@ from scheduler import picks
 from scheduler.picks import LATE_S, Rules, Ways, due, key_of, week_of
 from store import Store
 from store.reach import Caps
+from store.rec_lists import NewList, Shown
 from tests.scheduler.rec_world import DAY_S, members, opened
 
 FRIDAY = datetime.fromisoformat("2026-11-20T19:30+08:00").timestamp()
@@ -32,6 +33,12 @@ class Post:
     chosen: list[tuple[int, bytes]] = field(default_factory=list)
     gone: list[tuple[int, str]] = field(default_factory=list)
     falls: str = ""
+    shut: bool = False
+    back: list[int] = field(default_factory=list)
+
+    async def take_back(self, list_id: int) -> None:
+        self.back.append(list_id)
+        await self.store.recommendations.take_back(list_id)
 
     async def pick(
         self, member_id: int, key: bytes, count: int, now: float
@@ -45,6 +52,8 @@ class Post:
         return f"{list_id}:{'、'.join(items)}"
 
     async def send(self, key: bytes, member_id: int, words: str) -> bool:
+        if self.shut:
+            return False
         planned = await self.store.sends.plan(key, member_id, words, self.now, ("mp",))
         if planned:
             self.gone.append((member_id, words))
@@ -53,7 +62,7 @@ class Post:
         return planned
 
     async def tick(self, rules: Rules = RULES) -> str:
-        ways: Ways[str] = Ways(self.pick, self.say, self.send, ("mp",))
+        ways: Ways[str] = Ways(self.pick, self.say, self.send, self.take_back, ("mp",))
         return await picks.tick(self.store, rules, ways, lambda: self.now)
 
     async def settled(self) -> None:
@@ -128,6 +137,56 @@ async def test_for_whom_nothing_is_left_gets_no_letter(post: Post) -> None:
     post.nothing = {2}
     assert await post.tick() == "1 letters empty, 2 letters sent"
     assert await post.store.rec_digests.counts(WEEK) == {"empty": 1, "sent": 2}
+
+
+async def test_a_list_whose_letter_did_not_leave_counts_nowhere(post: Post) -> None:
+    post.shut = True
+    assert await post.tick() == "3 letters unreachable"
+    assert post.back == [10, 20, 30]
+
+
+class Logged(Post):
+    """Its lists are written, as the bot's are."""
+
+    async def pick(
+        self, member_id: int, key: bytes, count: int, now: float
+    ) -> tuple[int, Sequence[str]]:
+        new = NewList(key, member_id, now, "digest", "ours", shown=(Shown("甲", "ours"),))
+        kept = await self.store.recommendations.put(new)
+        assert kept is not None
+        if self.falls == "pick":
+            raise RuntimeError("killed")
+        return kept.id, ["甲"]
+
+    async def lists(self) -> list[int]:
+        found = []
+        for number in (1, 2, 3):
+            found += [len(await self.store.recommendations.lists_of(number))]
+        return found
+
+
+async def test_a_list_whose_letter_was_refused_on_its_way_counts_nowhere(post: Post) -> None:
+    logged = Logged(post.store)
+    await logged.tick()
+    assert await logged.lists() == [1, 1, 1]
+    for number, one in enumerate(await logged.store.sends.claim(FRIDAY, 100)):
+        await logged.store.sends.settle(one.id, "sent" if number else "refused", FRIDAY)
+    logged.now += 60
+    await logged.tick()
+    await logged.tick()
+    assert sorted(await logged.lists()) == [0, 1, 1]
+    assert len(logged.back) == 1
+
+
+async def test_a_list_of_before_a_crash_goes_when_its_reader_is_gone(post: Post) -> None:
+    logged = Logged(post.store, falls="pick")
+    with pytest.raises(RuntimeError, match="killed"):
+        await logged.tick()
+    assert await logged.lists() == [1, 0, 0]
+    logged.falls = ""
+    await logged.store.members.follow("mp", "o_1", False, FRIDAY)
+    assert await logged.tick() == "2 letters sent, 1 letters unreachable"
+    assert await logged.lists() == [0, 1, 1]
 
 
 async def test_who_had_enough_messages_waits_until_they_may_have_another(post: Post) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 import pytest
 
 from bot.rec_settings import RecommendationSettings
 from insights.rec_report import FIGURES, LISTS
 from insights.report import Figure, Report, from_json, name_of
-from scheduler.rec_report import refresh
+from scheduler.rec_report import anew, refresh
 from store import Store, history
 from store.catalogue import Item
 from store.rec_lists import PICKED, NewList, Shown
 from tests.blank import blank
 from tests.scheduler.test_outcomes import Here
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 DAY = 86_400.0
 NOW = datetime.fromisoformat("2026-11-24T03:20:00+08:00").timestamp()
@@ -111,6 +114,26 @@ async def test_clicks_and_purchases_come_back_to_what_was_shown(store: Store) ->
     # Of the four, number 3 and 4 had done something before.
     assert found["rec_cold_members"].numerator == 2
     assert found["rec_ctr_more"].note == "rec_few_holdout"
+
+
+async def test_for_who_asks_it_is_worked_out_in_the_quick_process(store: Store) -> None:
+    await show(store, 1, NOW - DAY, "old")
+    where: list[str] = []
+
+    class There(Here):
+        async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
+            where.append("heavy")
+            return run(*args)
+
+        async def quick(self, run: Callable[[*Args], T], *args: *Args) -> T:
+            where.append("quick")
+            return run(*args)
+
+    await anew(store, There(), SETTINGS, NOW)
+    assert where == ["quick"]
+    kept = await store.interactions.finding(name_of("rec"))
+    assert kept is not None
+    assert figures(from_json(kept))["rec_lists"].value == 1
 
 
 async def test_who_withheld_profiling_is_in_no_figure(store: Store) -> None:

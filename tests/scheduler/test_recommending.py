@@ -11,6 +11,7 @@ from typing import TypeVar, TypeVarTuple
 
 import pytest
 
+from recommender import artefact
 from scheduler import recommending, recommending_work
 from scheduler.recommending import (
     MOST_TRIES,
@@ -23,6 +24,7 @@ from scheduler.recommending import (
     relist,
     train,
     unfinished,
+    unlearn,
 )
 from store import Store
 from store.insight_reads import reading
@@ -297,3 +299,69 @@ async def test_settings_are_searched_again_when_the_data_has_grown_by_a_fifth(
     assert not recommending_work.grown(RULES, last, 1000), "switched off"
     assert recommending_work.grown(replace(RULES, tune_s=5.0), {}, 1), "the first time"
     assert recommending.GROWN == 1.2
+
+
+async def test_who_is_gone_or_refused_is_in_no_file_the_next_morning(store: Store) -> None:
+    await train(store, Decided(Made("live")), RULES, TOMORROW, force=True)
+    file = file_of(store.db.path, FIRST)
+    known = artefact.load(file)
+    assert await unlearn(store, Here(), opt_in=False) == "", "nobody asked for it"
+    before = file.stat().st_ino
+    await store.members.erase(1, TOMORROW)
+    await store.consents.decide(2, "profiling", False, TOMORROW, "chat")
+    # Who refused and agreed again begins anew: the vector is of what was done before.
+    await store.consents.decide(3, "profiling", False, NOW + 1, "chat")
+    await store.consents.decide(3, "profiling", True, TOMORROW + 1, "chat")
+    told = await unlearn(store, Here(), opt_in=False)
+    assert told == f"{SECOND} is written anew; {FIRST} is written anew"
+    assert file.stat().st_ino != before
+    for model in await store.rec_models.newest():
+        now = artefact.load(file_of(store.db.path, model.name), model.checksum)
+        assert now.members.tolist() == known.members[3:].tolist()
+    raw = file.read_bytes()
+    assert not [row for row in known.member_vectors[:3] if row.tobytes() in raw]
+    assert len(list(folder_of(store.db.path).iterdir())) == 2
+    assert await unlearn(store, Here(), opt_in=False) == "", "done is done"
+
+
+class KilledBetween(Here):
+    """The process ends when the new file is to be put in place."""
+
+    async def heavy(self, run: Callable[[*Args], T], *args: *Args) -> T:
+        if run.__name__ == "settled":
+            raise RuntimeError("killed")
+        return await super().heavy(run, *args)
+
+
+async def test_killed_while_it_forgets_the_model_serves_on(store: Store) -> None:
+    await store.members.erase(1, NOW)
+    with pytest.raises(RuntimeError):
+        await unlearn(store, KilledBetween(), opt_in=False)
+    live = await store.rec_models.live()
+    assert live is not None
+    assert prune(folder_of(store.db.path), {FIRST}) == 0, "what is to take its place stays"
+    assert 1 not in artefact.load(file_of(store.db.path, FIRST), live.checksum).members
+    assert await unlearn(store, Here(), opt_in=False) == ""
+
+
+async def test_a_broken_file_is_told_of_and_the_others_forget(store: Store) -> None:
+    await train(store, Decided(Made("live")), RULES, TOMORROW, force=True)
+    await store.members.erase(1, TOMORROW)
+    file_of(store.db.path, SECOND).write_bytes(b"no model")
+    told = await unlearn(store, Here(), opt_in=False)
+    assert told == f"{SECOND} cannot be read; {FIRST} is written anew"
+
+
+async def test_what_is_judged_knows_members_as_they_were_a_week_ago(store: Store) -> None:
+    await store.content.subscribe(1, "Python", NOW - DAY_S)
+    await store.content.subscribe(2, "Python", NOW - 8 * DAY_S)
+    task = Task(store.db.path, SECOND, NOW, RULES, {}, None)
+    with reading(store.db.path) as conn:
+        world = recommending_work.read(conn, task, 0.0, frozenset())
+    assert world.people.numbers == world.before.numbers
+    today, then = (
+        dict(zip(p.numbers, p.features, strict=True)) for p in (world.people, world.before)
+    )
+    assert "topic:Python" in today[1]
+    assert "topic:Python" not in then[1]
+    assert "topic:Python" in then[2]

@@ -117,7 +117,7 @@ async def test_a_refund_of_an_order_takes_back_all_that_was_in_it(store: Store) 
     taken = [item for kind, item in await kinds(store) if kind == "refund"]
     assert sorted(taken) == ["a", "b"]
     own = await store.db.read(lambda conn: rec_data.holdings(conn, [lin]))
-    assert own == {lin: Holdings(frozenset("c"), frozenset())}
+    assert own == {lin: Holdings(frozenset("c"), frozenset(), frozenset("ab"))}
 
 
 async def test_what_is_done_in_the_chat_counts_by_what_answered(store: Store) -> None:
@@ -237,6 +237,15 @@ async def test_people_have_what_is_known_of_them(store: Store) -> None:
     assert not {"tier:trial"} & set(later[lin]), "it has ended"
     earlier = await store.db.read(partial(read, now=NOW - DAY))
     assert not {"price:high", "topic:Python"} & set(earlier[lin]), "not yet bought, nor asked"
+
+    def as_of(conn: Connection, now: float) -> dict[int, tuple[str, ...]]:
+        return rec_data.people(conn, now, band=band, levels=(("新手", 0),), then=True)
+
+    then = await store.db.read(partial(as_of, now=NOW - DAY))
+    assert set(then[lin]) == {"tag:老学员", "community:12", "channel:mp"}
+    then = await store.db.read(partial(as_of, now=NOW + DAY))
+    assert {"topic:写作", "topic:Python", "price:high"} <= set(then[lin])
+    assert not {"tier:trial", "level:新手"} & set(then[lin]), "nobody knows what they were then"
     one = await store.rec_data.known(lin, 0.0, NOW, opt_in=False, band=band)
     assert one is not None
     assert set(one.features) == set(people[lin]) - {"level:学徒"}
@@ -294,7 +303,7 @@ async def test_what_somebody_has_is_what_they_did_not_give_back(store: Store) ->
     )
     await shop(store, mei, ("purchase", "a"), ("complete", "x", {"chapter_id": "1"}))
     wanted = {
-        lin: Holdings(frozenset("acd"), frozenset("a")),
+        lin: Holdings(frozenset("acd"), frozenset("a"), frozenset("b")),
         mei: Holdings(frozenset("ax"), frozenset()),
     }
     assert await store.db.read(rec_data.holdings) == wanted

@@ -87,3 +87,12 @@ async def test_files_stay_of_what_may_serve_again(store: Store) -> None:
     for _ in range(4):
         await store.rec_models.roll_back(NOW)
     assert await store.rec_models.keepers(2) == {"a", "new"}
+
+
+async def test_a_file_that_is_written_anew_changes_its_sum_once(store: Store) -> None:
+    a = await made(store, "a")
+    assert await store.rec_models.rewritten(a, "sha a", "new")
+    assert not await store.rec_models.rewritten(a, "sha a", "newer"), "another one was first"
+    found = await store.rec_models.get(a)
+    assert found is not None
+    assert (found.checksum, found.status) == ("new", "candidate")

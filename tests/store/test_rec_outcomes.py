@@ -246,3 +246,20 @@ async def test_the_windows_may_be_other_ones(store: Store) -> None:
         return [one.clicked for one in places(conn, 0.0, NOW + DAY, click_s=50.0, buy_s=50.0)]
 
     assert await store.db.read(read) == [False]
+
+
+async def test_a_list_that_a_program_fetched_takes_no_click_from_one_that_was_seen(
+    store: Store,
+) -> None:
+    await answered(store, 1, sender=LIN)
+    await answered(store, 2, sender=MEI)
+    seen = await show(store, 1, "py")
+    fetched = await show(store, 1, "py", "sql", at=NOW + 60, surface="api")
+    await event(store, 1, "click", "py", NOW + 120)
+    await event(store, 1, "click", "sql", NOW + 130)
+    assert await clicked(store) == {(seen, "py"), (fetched, "sql")}
+    # Unless the click itself names it.
+    named = await show(store, 2, "py", at=NOW + 60, surface="api")
+    await show(store, 2, "py", at=NOW + 90)
+    await event(store, 2, "click", "py", NOW + 120, ref=f"rec:{named}")
+    assert (named, "py") in await clicked(store)
