@@ -53,6 +53,7 @@ from sandbox.fake_wechat import Account, FakeWeChat
 from sandbox.groups import Example, GroupRooms, Names, Speaker
 from sandbox.phone import SUGGESTIONS, Link, Person, Phone
 from sandbox.shop import Offer, Shop
+from scheduler import jobs
 from store.catalogue import Item
 from store.documents import NewDocument
 from store.groups import place_of
@@ -370,6 +371,7 @@ class Demo:
         places = [place_of(GATEWAY, group) for group in (OTHER_GROUP[0], GROUP_ID)]
         if await history.write(app.store, time.time(), places):
             await history.until_read(app.store)
+            await jobs.order_catalogue(app.store, app.reload, time.time())
             assert app.insights is not None
             app.insights.refresh()
             # Nobody waits here until the night for the first model.
