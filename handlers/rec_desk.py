@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from handlers import changes, report_desk
 from handlers.context import SHANGHAI, Context
@@ -22,6 +22,7 @@ from handlers.report_numbers import said
 from handlers.router import folded
 from handlers.texts import Texts
 from store.rec_models import Model
+from store.rec_tests import RecTest
 
 _DAY_S = 86_400.0
 _LOOKED = 20
@@ -55,29 +56,6 @@ _VERBS = MappingProxyType(
         **dict.fromkeys(("resume", "恢复"), "resume"),
     }
 )
-
-
-class Begun(Protocol):
-    """A test, as the table `rec_tests` has it."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def a(self) -> str: ...
-    @property
-    def b(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def share(self) -> float: ...
-    @property
-    def salt(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-    @property
-    def verdict(self) -> str: ...
 
 
 class Wanted(NamedTuple):
@@ -244,7 +222,7 @@ async def _tests(ctx: Context) -> list[str]:
     ]
 
 
-def _about(texts: Texts, one: Begun) -> dict[str, Any]:
+def _about(texts: Texts, one: RecTest) -> dict[str, Any]:
     return {
         "a": _ranker(texts, one.a),
         "b": _ranker(texts, one.b),
@@ -417,7 +395,7 @@ async def _test(message: Message, ctx: Context, service: Recommendations, typed:
     return Reply.text(texts(f"rec_desk.begun_{begun.method}", **_shown_about(texts, begun)))
 
 
-def _shown_about(texts: Texts, one: Begun) -> dict[str, Any]:
+def _shown_about(texts: Texts, one: RecTest) -> dict[str, Any]:
     told = _about(texts, one)
     return {name: told[name] for name in texts.placeholders(f"rec_desk.begun_{one.method}")}
 
@@ -454,7 +432,7 @@ async def _stop(message: Message, ctx: Context, typed: str) -> Reply:
     return Reply.text(_told(texts, ended, kept))
 
 
-async def _newest_verdict(ctx: Context, test: Begun) -> dict[str, Any]:
+async def _newest_verdict(ctx: Context, test: RecTest) -> dict[str, Any]:
     """What it found, worked out beside the bot; where that takes too long, in the night; where it
     is too young for that, here."""
     fresh = ctx.insights is not None and await ctx.insights.recommended(_WAIT_S)
@@ -465,7 +443,7 @@ async def _newest_verdict(ctx: Context, test: Begun) -> dict[str, Any]:
     return kept if fresh else kept | {"earlier": True}
 
 
-async def _judged(ctx: Context, test: Begun) -> dict[str, Any]:
+async def _judged(ctx: Context, test: RecTest) -> dict[str, Any]:
     """What a test found, worked out from all that it showed, on a reader's thread."""
 
     def found(places: Iterable[Any]) -> dict[str, Any]:
@@ -490,7 +468,7 @@ def _kept(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(texts: Texts, one: Begun, kept: Mapping[str, Any]) -> str:
+def _told(texts: Texts, one: RecTest, kept: Mapping[str, Any]) -> str:
     """What a test found, in words."""
     a, b = _ranker(texts, one.a), _ranker(texts, one.b)
     lines = [texts("rec_desk.ended", **{**_named(texts, one), "a": a, "b": b})]
@@ -520,7 +498,7 @@ def _told(texts: Texts, one: Begun, kept: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _named(texts: Texts, one: Begun) -> dict[str, str]:
+def _named(texts: Texts, one: RecTest) -> dict[str, str]:
     end = one.ended_at or one.started_at
     return {
         "method": texts(f"rec_test.{one.method}"),

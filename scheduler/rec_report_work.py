@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from insights import rec_report
 from insights.rates import Window
@@ -17,30 +17,12 @@ from insights.report import to_json
 from store import insight_reads, rec_data, rec_outcomes
 from store.consents import withheld
 from store.dialect import Connection
+from store.rec_tests import RecTest
 
 DAY_S = 86_400.0
 DAYS = 28
 """Of the report. A test is judged from its own beginning on."""
 _EAST_S = 8 * 3600.0
-
-
-class Begun(Protocol):
-    """A row of `rec_tests`."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def a(self) -> str: ...
-    @property
-    def b(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def share(self) -> float: ...
-    @property
-    def salt(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
 
 
 class Rules(NamedTuple):
@@ -57,7 +39,7 @@ class Made(NamedTuple):
     verdicts: tuple[tuple[int, str], ...]
 
 
-def nightly(path: Path, rules: Rules, tests: Sequence[Begun], now: float) -> Made:
+def nightly(path: Path, rules: Rules, tests: Sequence[RecTest], now: float) -> Made:
     """The report of the last 28 days and of today so far. tests: the open ones.
 
     Errors: the database's own.
@@ -78,7 +60,7 @@ def nightly(path: Path, rules: Rules, tests: Sequence[Begun], now: float) -> Mad
     return Made(to_json(report), tuple(verdicts))
 
 
-def test_of(one: Begun) -> Test:
+def test_of(one: RecTest) -> Test:
     """A row of `rec_tests` as the arithmetic takes it."""
     return Test(one.id, one.a, one.b, one.method, one.salt, one.share)
 
