@@ -461,8 +461,8 @@ async def demo(port: int = 8765, folder: Path | None = None) -> int:
             return 1
         print(
             f"\n  Open this page: {stage.url}\n\n"
-            "  It is a phone. Choose who you are, follow the account, type 怎么退款, 签到 or\n"
-            "  领券 早鸟; 邀请好友 makes a picture that somebody else can scan. As 苏老师,\n"
+            "  It is a phone. Choose who you are, follow the account, type 怎么退款, 签到, 推荐\n"
+            "  or 领券 早鸟; 邀请好友 makes a picture that somebody else can scan. As 苏老师,\n"
             "  /campaign new writes to them all, one question at a time.\n"
             "  Beside it is a group: @知群 怎么退款 is answered, what people chat is not.\n"
             "  The panel at the right shows what goes over the wire. Ctrl-C ends the demo.\n"
