@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from bot.rec_settings import RecommendationSettings
+from recommender import artefact
 from scheduler.recommending import file_of
 from store import Store
 from store.rec_models import Model
@@ -23,6 +30,16 @@ def shop_in(folder: Path) -> None:
     """The shop whose first model is live, where the bot looks for its database."""
     shutil.copytree(trained_shop(), folder, dirs_exist_ok=True)
     (folder / "z.db").rename(folder / "zhiqun.db")
+
+
+@asynccontextmanager
+async def opened_store(path: Path) -> AsyncIterator[Store]:
+    store = Store(path)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def another(store: Store) -> Model:
@@ -61,6 +78,28 @@ class Crowd:
         await until(lambda: len(self.said) >= have + count, f"{count} answers")
 
 
+async def spoilt(folder: Path) -> None:
+    """The shop's live model, as if it had learned from other members: rows and columns mixed."""
+    file = file_of(folder / "zhiqun.db", FIRST)
+    rng = np.random.default_rng(1)
+    fitted = artefact.load(file)
+    items = rng.permutation(len(fitted.items))
+    worse = replace(
+        fitted,
+        item_vectors=fitted.item_vectors[items],
+        popular=-fitted.popular,
+        sequel=fitted.sequel[:, items].tocsr(),
+        alike=fitted.alike[:, items].tocsr(),
+        content=fitted.content[:, items].tocsr(),
+    )
+    was = hashlib.sha256(file.read_bytes()).hexdigest()
+    checksum = artefact.save(worse, file)
+    async with opened_store(folder / "zhiqun.db") as store:
+        live = await store.rec_models.live()
+        assert live is not None
+        assert await store.rec_models.rewritten(live.id, was, checksum)
+
+
 async def models_shown(world: World) -> list[str]:
     rows = await world.rows("select distinct model from rec_lists where ranker = 'ours'")
     return sorted(row[0] for row in rows)
@@ -90,6 +129,29 @@ async def test_a_better_model_goes_live_without_a_restart_or_a_late_answer(
         assert all("课" in words for words in crowd.said), "each got a list of courses"
         assert side.service.status().model == SECOND
         assert await models_shown(world) == [FIRST, SECOND]
+        assert "zhiqun_deadline_misses_total{" not in world.app.metrics.render()[0].decode()
+
+
+async def test_a_training_beside_the_answers_replaces_a_worse_model(tmp_path: Path) -> None:
+    shop_in(tmp_path)
+    await spoilt(tmp_path)
+    sections = {"recommendations": SETTINGS}
+    async with opened(tmp_path, now=lambda: NOW + 3600.0, sections=sections) as world:
+        side = world.app.recommendations
+        assert side is not None
+        await until(lambda: side.service.status().model == FIRST, "the first model to be loaded")
+        crowd = Crowd(world)
+        asking = [asyncio.create_task(crowd.member(number)) for number in range(1, MEMBERS + 1)]
+        await crowd.more(LEAST)
+        ended = await asyncio.wait_for(side.trained(force=True), 120.0)
+        await crowd.more(LEAST)
+        crowd.going = False
+        await asyncio.gather(*asking)
+        assert ended is not None
+        assert (ended.end, ended.why) == ("live", "better")
+        assert crowd.missed == []
+        assert side.service.status().model == ended.name != FIRST
+        assert await models_shown(world) == [FIRST, ended.name]
         assert "zhiqun_deadline_misses_total{" not in world.app.metrics.render()[0].decode()
 
 
